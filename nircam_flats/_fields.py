@@ -1,0 +1,144 @@
+"""Makers of attrs fields: each carries its conversion, its check and its short repr.
+
+Arrays are owned by the object that holds them: copied or converted on entry, read-only afterwards (also after
+unpickling and copying), and printed as ``<float32 (2048, 2048)>``.
+"""
+
+import attrs
+import numpy as np
+from astropy import units as u
+
+from nircam_flats.exceptions import InvalidInputError
+
+__all__ = ["HoldsArrays", "choice", "image", "mask", "quantity", "readonly"]
+
+
+def readonly(array):
+    """Mark ``array`` as read-only and return it."""
+    array.flags.writeable = False
+    return array
+
+
+def _is_frozen(array):
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return True
+
+
+def owned(value, dtype=None):
+    """Return ``value`` as a read-only, C-contiguous native array that nobody else can write to."""
+    array = np.ascontiguousarray(value, dtype=dtype)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if np.may_share_memory(array, value) if isinstance(value, np.ndarray) else False:
+        if _is_frozen(array):
+            return array
+        array = array.copy()
+    return readonly(array)
+
+
+def short_repr(value):
+    """``<dtype shape>`` of an array, `repr` of anything else."""
+    if isinstance(value, np.ndarray):
+        return f"<{value.dtype} {value.shape}>"
+    return repr(value)
+
+
+def _place(instance, attribute):
+    return f"{type(instance).__name__}.{attribute.name}"
+
+
+def _check_image(ndim, optional):
+    def check(instance, attribute, value):
+        if value is None and optional:
+            return
+        if value is None or value.ndim != ndim:
+            came = "nothing" if value is None else f"shape {value.shape}"
+            raise InvalidInputError(f"{_place(instance, attribute)} must be an array with {ndim} dimensions; got {came}")
+        first = next(
+            (getattr(instance, field.name) for field in attrs.fields(type(instance)) if field.metadata.get("sets_shape")),
+            None,
+        )
+        if attribute.metadata["follows_shape"] and first is not None and value.shape[-2:] != first.shape[-2:]:
+            raise InvalidInputError(
+                f"{_place(instance, attribute)} must have the shape of the image it belongs to, "
+                f"{first.shape[-2:]}; got {value.shape[-2:]}"
+            )
+
+    return check
+
+
+def image(dtype=np.float32, *, ndim=2, optional=False, follows_shape=True, sets_shape=False):
+    """Field for an image ``[y, x]`` (or, with ``ndim=3``, a stack of them), owned and read-only.
+
+    ``sets_shape`` marks the field whose last two dimensions all fields with ``follows_shape`` must share.
+    """
+
+    def convert(value):
+        return None if value is None else owned(value, dtype)
+
+    return attrs.field(
+        converter=convert,
+        validator=_check_image(ndim, optional),
+        default=None if optional else attrs.NOTHING,
+        repr=short_repr,
+        metadata={"follows_shape": follows_shape and not sets_shape, "sets_shape": sets_shape},
+    )
+
+
+def mask(*, optional=False):
+    """Field for a boolean image, True where the name of the field holds."""
+    return image(bool, optional=optional)
+
+
+def quantity(unit, *, optional=False):
+    """Field for a scalar `~astropy.units.Quantity`, converted to ``unit`` on entry; a bare number is refused."""
+    unit = u.Unit(unit)
+
+    def convert(value, instance, attribute):
+        if value is None and optional:
+            return None
+        place = _place(instance, attribute)
+        if not isinstance(value, u.Quantity):
+            raise InvalidInputError(f"{place} must be a Quantity convertible to {unit.to_string()!r}; got {value!r}")
+        try:
+            return u.Quantity(value.to(unit), dtype=float)
+        except u.UnitConversionError:
+            raise InvalidInputError(f"{place} must be convertible to {unit.to_string()!r}; got {value!r}") from None
+
+    return attrs.field(
+        converter=attrs.Converter(convert, takes_self=True, takes_field=True),
+        default=None if optional else attrs.NOTHING,
+    )
+
+
+def choice(*allowed, default=attrs.NOTHING):
+    """Field that must be one of ``allowed``."""
+
+    def check(instance, attribute, value):
+        if value not in allowed:
+            wanted = " or ".join(repr(item) for item in allowed)
+            raise InvalidInputError(f"{_place(instance, attribute)} must be {wanted}; got {value!r}")
+
+    return attrs.field(validator=check, default=default)
+
+
+def _rebuild(cls, state):
+    for value in state.values():
+        if isinstance(value, np.ndarray) and value.base is None:
+            readonly(value)
+    return cls(**state)
+
+
+class HoldsArrays:
+    """Mix-in for attrs classes with array fields: pickles and copies are made whole by the constructor again.
+
+    So the arrays of an unpickled object are checked and read-only like those of the original.
+    """
+
+    __slots__ = ()
+
+    def __reduce__(self):
+        return _rebuild, (type(self), {f.alias: getattr(self, f.name) for f in attrs.fields(type(self)) if f.init})

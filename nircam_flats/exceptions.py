@@ -1,0 +1,23 @@
+"""What can go wrong, and how it is told.
+
+Every error of the library is a `FlatsError`, and also the built-in error that a caller would expect.  Its text
+says where, what is needed, what came, and the remedy if there is one.
+"""
+
+__all__ = ["FitError", "FlatsError", "FlatsWarning", "InvalidInputError"]
+
+
+class FlatsError(Exception):
+    """Base class of all errors raised by nircam_flats."""
+
+
+class InvalidInputError(FlatsError, ValueError):
+    """A file, an array or an argument that cannot be used; the text says what was needed and what came."""
+
+
+class FitError(FlatsError, RuntimeError):
+    """A model that the given data cannot determine."""
+
+
+class FlatsWarning(UserWarning):
+    """Something was left out or assumed, and the user should know."""

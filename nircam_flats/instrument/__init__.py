@@ -1,0 +1,7 @@
+"""Facts about NIRCam: detectors, filters, imaging modes, data-quality bits."""
+
+from nircam_flats.instrument.detector import Detector
+from nircam_flats.instrument.dq import DQ
+from nircam_flats.instrument.filters import Filter, ImagingMode, imaging_modes
+
+__all__ = ["DQ", "Detector", "Filter", "ImagingMode", "imaging_modes"]
