@@ -1,16 +1,51 @@
 """Sky flats for JWST/NIRCam: from calibrated exposures to new flight flat fields."""
 
 from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError
+from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, Pointing
+from nircam_flats.fit import FitStrategy, FlatModelFit, MedianFilter, Polynomial2D
 from nircam_flats.instrument import DQ, Detector, Filter, ImagingMode, imaging_modes
+from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
+from nircam_flats.reference import FlatReference
+from nircam_flats.skyflat import (
+    CombineStrategy,
+    DeltaSkyflat,
+    FrameStack,
+    NormalizedFrame,
+    NormalizedFrames,
+    SigmaClippedMean,
+    SigmaClippedMedian,
+)
 
 __all__ = [
     "DQ",
+    "CombineStrategy",
+    "DeltaSkyflat",
     "Detector",
+    "Exclusion",
+    "Exposure",
+    "ExposureHeader",
+    "ExposureSet",
     "Filter",
     "FitError",
+    "FitStrategy",
+    "FlatModelFit",
+    "FlatReference",
     "FlatsError",
     "FlatsWarning",
+    "FrameStack",
     "ImagingMode",
     "InvalidInputError",
+    "MaskReason",
+    "MaskStrategy",
+    "MedianFilter",
+    "NormalizedFrame",
+    "NormalizedFrames",
+    "Pointing",
+    "Polynomial2D",
+    "Segmentation",
+    "SigmaClippedMean",
+    "SigmaClippedMedian",
+    "SkyLevel",
+    "SourceMask",
     "imaging_modes",
 ]

@@ -10,7 +10,7 @@ from astropy import units as u
 
 from nircam_flats.exceptions import InvalidInputError
 
-__all__ = ["HoldsArrays", "choice", "image", "mask", "quantity", "readonly"]
+__all__ = ["HoldsArrays", "choice", "image", "mask", "owned", "quantity", "readonly", "short_repr"]
 
 
 def readonly(array):
@@ -28,11 +28,33 @@ def _is_frozen(array):
 
 
 def owned(value, dtype=None):
-    """Return ``value`` as a read-only, C-contiguous native array that nobody else can write to."""
-    array = np.ascontiguousarray(value, dtype=dtype)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    if np.may_share_memory(array, value) if isinstance(value, np.ndarray) else False:
+    """Return ``value`` as a read-only, C-contiguous native array that nobody else can write to.
+
+    An array that is read-only already, down to the memory it views, is not copied.
+
+    Raises
+    ------
+    InvalidInputError
+        If ``value`` is no plain array of numbers: a `~astropy.units.Quantity` would lose its unit, a masked
+        array its mask, floating-point numbers their fractions in an image of integers.
+    """
+    if isinstance(value, u.Quantity):
+        raise InvalidInputError(f"a plain array is needed; got one in {value.unit}: pass its to_value(unit)")
+    if isinstance(value, np.ma.MaskedArray):
+        raise InvalidInputError(
+            "a plain array is needed; got a masked one: pass its filled(nan) or filled(0)"
+        )
+    try:
+        array = np.ascontiguousarray(value) if isinstance(value, np.ndarray) else np.array(value, order="C")
+        whole = array.dtype.kind in "iub"
+        array = array.astype(dtype or array.dtype.newbyteorder("="), copy=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"an array of numbers is needed; got {type(value).__name__} ({error})"
+        ) from None
+    if np.issubdtype(array.dtype, np.integer) and not whole:
+        raise InvalidInputError(f"an array of integers is needed; got {np.asarray(value).dtype}")
+    if array.base is not None or array is value:
         if _is_frozen(array):
             return array
         array = array.copy()
@@ -56,10 +78,12 @@ def _check_image(ndim, optional):
             return
         if value is None or value.ndim != ndim:
             came = "nothing" if value is None else f"shape {value.shape}"
-            raise InvalidInputError(f"{_place(instance, attribute)} must be an array with {ndim} dimensions; got {came}")
+            raise InvalidInputError(
+                f"{_place(instance, attribute)} must be an array with {ndim} dimensions; got {came}"
+            )
+        fields = attrs.fields(type(instance))
         first = next(
-            (getattr(instance, field.name) for field in attrs.fields(type(instance)) if field.metadata.get("sets_shape")),
-            None,
+            (getattr(instance, field.name) for field in fields if field.metadata.get("sets_shape")), None
         )
         if attribute.metadata["follows_shape"] and first is not None and value.shape[-2:] != first.shape[-2:]:
             raise InvalidInputError(
@@ -76,11 +100,16 @@ def image(dtype=np.float32, *, ndim=2, optional=False, follows_shape=True, sets_
     ``sets_shape`` marks the field whose last two dimensions all fields with ``follows_shape`` must share.
     """
 
-    def convert(value):
-        return None if value is None else owned(value, dtype)
+    def convert(value, instance, attribute):
+        if value is None:
+            return None
+        try:
+            return owned(value, dtype)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{_place(instance, attribute)}: {error}") from None
 
     return attrs.field(
-        converter=convert,
+        converter=attrs.Converter(convert, takes_self=True, takes_field=True),
         validator=_check_image(ndim, optional),
         default=None if optional else attrs.NOTHING,
         repr=short_repr,
@@ -93,8 +122,11 @@ def mask(*, optional=False):
     return image(bool, optional=optional)
 
 
-def quantity(unit, *, optional=False):
-    """Field for a scalar `~astropy.units.Quantity`, converted to ``unit`` on entry; a bare number is refused."""
+def quantity(unit, *, ndim=0, optional=False, eq=True, repr=True):
+    """Field for a `~astropy.units.Quantity`, read-only and in ``unit``; bare numbers are refused.
+
+    A scalar by default. One with ``ndim`` dimensions wants ``eq=False``, since an array has no truth value.
+    """
     unit = u.Unit(unit)
 
     def convert(value, instance, attribute):
@@ -102,15 +134,25 @@ def quantity(unit, *, optional=False):
             return None
         place = _place(instance, attribute)
         if not isinstance(value, u.Quantity):
-            raise InvalidInputError(f"{place} must be a Quantity convertible to {unit.to_string()!r}; got {value!r}")
+            raise InvalidInputError(
+                f"{place} must be a Quantity convertible to {unit.to_string()!r}; got {value!r}"
+            )
         try:
-            return u.Quantity(value.to(unit), dtype=float)
+            converted = u.Quantity(value.to(unit), dtype=float)
         except u.UnitConversionError:
-            raise InvalidInputError(f"{place} must be convertible to {unit.to_string()!r}; got {value!r}") from None
+            raise InvalidInputError(
+                f"{place} must be convertible to {unit.to_string()!r}; got {value!r}"
+            ) from None
+        if converted.ndim != ndim:
+            wanted = "a scalar" if ndim == 0 else f"an array with {ndim} dimensions"
+            raise InvalidInputError(f"{place} must be {wanted}; got shape {converted.shape}")
+        return readonly(converted)
 
     return attrs.field(
         converter=attrs.Converter(convert, takes_self=True, takes_field=True),
         default=None if optional else attrs.NOTHING,
+        eq=eq,
+        repr=repr,
     )
 
 
@@ -141,4 +183,5 @@ class HoldsArrays:
     __slots__ = ()
 
     def __reduce__(self):
-        return _rebuild, (type(self), {f.alias: getattr(self, f.name) for f in attrs.fields(type(self)) if f.init})
+        fields = attrs.fields(type(self))
+        return _rebuild, (type(self), {f.alias: getattr(self, f.name) for f in fields if f.init})

@@ -6,7 +6,7 @@ import numpy as np
 from astropy import units as u
 from attrs import field, frozen
 
-from nircam_flats._fields import choice, quantity
+from nircam_flats._fields import HoldsArrays, choice, quantity
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument._tables import packaged_table
 
@@ -14,7 +14,7 @@ __all__ = ["Detector"]
 
 
 @frozen(kw_only=True)
-class Detector:
+class Detector(HoldsArrays):
     """One of the ten NIRCam detectors (sensor chip assemblies); `Detector.get` finds it by any of its names.
 
     Geometry is that of the SIAF aperture ``<SCA>_FULL`` (PRDOPSSOC-075), in the science orientation.
@@ -54,15 +54,15 @@ class Detector:
     module: str = choice("A", "B")
     channel: str = choice("SW", "LW")
     shape: tuple[int, int] = field(eq=False, repr=False)
-    v2_ref: u.Quantity = quantity(u.arcsec)
-    v3_ref: u.Quantity = quantity(u.arcsec)
-    v3_idl_y_angle: u.Quantity = quantity(u.deg)
+    v2_ref: u.Quantity = quantity(u.arcsec, repr=False)
+    v3_ref: u.Quantity = quantity(u.arcsec, repr=False)
+    v3_idl_y_angle: u.Quantity = quantity(u.deg, repr=False)
     v_idl_parity: int = field(eq=False, repr=False)
-    x_scale: u.Quantity = quantity(u.arcsec)
-    y_scale: u.Quantity = quantity(u.arcsec)
+    x_scale: u.Quantity = quantity(u.arcsec, repr=False)
+    y_scale: u.Quantity = quantity(u.arcsec, repr=False)
     fast_axis: int = field(eq=False, repr=False)
     slow_axis: int = field(eq=False, repr=False)
-    corners: u.Quantity = field(eq=False, repr=False)
+    corners: u.Quantity = quantity(u.arcsec, ndim=2, eq=False, repr=False)
 
     def __str__(self):
         return self.name
@@ -102,7 +102,9 @@ class Detector:
         found = _synonyms().get(str(detector).strip().upper())
         if found is None:
             known = ", ".join(item.name for item in cls.all())
-            raise InvalidInputError(f"Detector must be one of {known} (or a label such as B4, or 481-490); got {detector!r}")
+            raise InvalidInputError(
+                f"Detector must be one of {known} (or a label such as B4, or 481-490); got {detector!r}"
+            )
         return found
 
     @classmethod
@@ -113,8 +115,8 @@ class Detector:
 
 def _from_row(row):
     corners = [u.Quantity([row[f"{axis}_corner_{i}"] for axis in ("v2", "v3")]) for i in (1, 2, 3, 4)]
-    # The science frame of a detector is its readout frame turned by 180 degrees (det_sci_y_angle) and mirrored
-    # in x (parity -1): so one of the two axes runs against the readout on every NIRCam detector.
+    # The science frame is the readout frame mirrored in x (parity -1) and, on half of the detectors, turned
+    # by 180 degrees (det_sci_y_angle): so one of the two axes runs against the readout on every one of them.
     turned = row["det_sci_y_angle"].to_value(u.deg) == 180
     return Detector(
         name=str(row["name"]),

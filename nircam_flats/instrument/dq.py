@@ -56,7 +56,7 @@ class DQ(IntFlag):
     REFERENCE_PIXEL = 1 << 31
 
     def is_set(self, dq):
-        """Return a boolean image, True where any of these bits is set in ``dq`` (unsigned integers, any shape)."""
+        """Return a boolean image, True where any of these bits is set in ``dq`` (integers, any shape)."""
         return (np.asarray(dq) & np.uint32(self)) != 0
 
     @classmethod
@@ -76,4 +76,6 @@ class DQ(IntFlag):
         try:
             return cls[str(name).strip().upper()]
         except KeyError:
-            raise InvalidInputError(f"DQ bit must have a name defined by the JWST pipeline; got {name!r}") from None
+            raise InvalidInputError(
+                f"DQ bit must have a name defined by the JWST pipeline; got {name!r}"
+            ) from None

@@ -5,7 +5,7 @@ from functools import cache
 from astropy import units as u
 from attrs import field, frozen
 
-from nircam_flats._fields import choice, quantity
+from nircam_flats._fields import HoldsArrays, choice, quantity
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument._tables import packaged_table
 from nircam_flats.instrument.detector import Detector
@@ -14,7 +14,7 @@ __all__ = ["Filter", "ImagingMode", "imaging_modes"]
 
 
 @frozen(kw_only=True)
-class Filter:
+class Filter(HoldsArrays):
     """One of the 29 NIRCam imaging filters.
 
     Attributes
@@ -91,13 +91,21 @@ class Filter:
 
 
 @frozen(kw_only=True)
-class ImagingMode:
-    """A detector with a filter of its channel; the throughput's `pivot` and `bandwidth` are this detector's own."""
+class ImagingMode(HoldsArrays):
+    """A detector with a filter of its channel; `pivot` and `bandwidth` are this detector's own."""
 
     detector: Detector = field(converter=Detector.get)
     filter: Filter = field(converter=Filter.get)
     pivot: u.Quantity = quantity(u.um)
     bandwidth: u.Quantity = quantity(u.um)
+
+    @filter.validator
+    def _same_channel(self, attribute, filter):
+        if filter.channel != self.detector.channel:
+            raise InvalidInputError(
+                f"ImagingMode.filter must be one of channel {self.detector.channel} to go with detector "
+                f"{self.detector}; got {filter}, of {filter.channel}"
+            )
 
     def __str__(self):
         return f"{self.detector} {self.filter}"
@@ -119,7 +127,7 @@ def _all_filters():
 
 @cache
 def imaging_modes():
-    """Return the 136 `ImagingMode` as a tuple: 8 SW detectors x 13 filters and 2 LW detectors x 16 filters."""
+    """Return the 136 `ImagingMode` as a tuple: 8 SW detectors x 13 filters, 2 LW x 16."""
     return tuple(
         ImagingMode(
             detector=str(row["detector"]),

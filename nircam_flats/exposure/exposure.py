@@ -1,0 +1,176 @@
+"""One image of one detector: its facts alone, or with its pixels."""
+
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import attrs
+import numpy as np
+from astropy.nddata import CCDData, StdDevUncertainty
+from attrs import field, frozen
+
+from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exposure._fits import PLANES, read_facts, read_pixels, write_exposure
+from nircam_flats.exposure.facts import ExposureFacts
+from nircam_flats.instrument import DQ
+
+__all__ = ["Exposure", "ExposureHeader"]
+
+
+@frozen(kw_only=True, eq=False)
+class Exposure(HoldsArrays, ExposureFacts):
+    """One calibrated image, whole in memory.
+
+    The facts are those of `ExposureFacts`; an exposure made from arrays needs two of them, the detector and the
+    filter. All images are ``[y, x]`` in the science orientation and of the same shape; all but `data` may be None.
+
+    Attributes
+    ----------
+    data
+        The image, float32, in `unit`.
+    err
+        Its 1-sigma error, float32, in `unit`.
+    dq
+        Data-quality bits (`DQ`), uint32.
+    var_poisson, var_rnoise, var_flat
+        Variances by photon noise, read noise and the flat, float32, in `unit` squared.
+    area
+        Area of each pixel on the sky relative to the nominal one, float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nircam_flats import Exposure
+    >>> Exposure(data=np.ones((64, 64)), detector="B4", filter="F200W").good.all()
+    np.True_
+    """
+
+    data: np.ndarray = image(sets_shape=True)
+    err: np.ndarray | None = image(optional=True)
+    dq: np.ndarray | None = image(np.uint32, optional=True)
+    var_poisson: np.ndarray | None = image(optional=True)
+    var_rnoise: np.ndarray | None = image(optional=True)
+    var_flat: np.ndarray | None = image(optional=True)
+    area: np.ndarray | None = image(optional=True)
+
+    @property
+    def shape(self):
+        """Rows and columns of the image."""
+        return self.data.shape
+
+    @cached_property
+    def good(self):
+        """Boolean image, True where a pixel is finite and not flagged DO_NOT_USE."""
+        good = np.isfinite(self.data)
+        if self.dq is not None:
+            good &= ~DQ.DO_NOT_USE.is_set(self.dq)
+        return readonly(good)
+
+    @classmethod
+    def read(cls, path, planes=tuple(PLANES)):
+        """Read a ``_cal`` file of the JWST pipeline.
+
+        Parameters
+        ----------
+        path
+            The file.
+        planes
+            The images to read besides SCI and DQ, which always are: any of 'err', 'var_poisson', 'var_rnoise',
+            'var_flat', 'area'. One that the file has not is None.
+
+        Raises
+        ------
+        InvalidInputError
+            If this is no whole FITS file with SCI and DQ, or no calibrated NIRCam image in detector pixels.
+        """
+        facts = read_facts(path)
+        del facts["shape"]
+        return cls(**facts, **read_pixels(path, planes))
+
+    @classmethod
+    def from_datamodel(cls, model):
+        """Return the exposure that an ``ImageModel`` of stdatamodels holds.
+
+        The model passes through its own FITS writer, so that it is understood, and refused, exactly as a file.
+
+        Raises
+        ------
+        InvalidInputError
+            As `read` does.
+        """
+        name = Path(model.meta.filename or "unnamed_cal.fits").name
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            model.copy().to_fits(str(path))  # the copy, because writing changes the model
+            return attrs.evolve(cls.read(path), path=None)
+
+    def write(self, path, *, overwrite=False):
+        """Write the exposure as a ``_cal`` file, with the header cards it was read with where they still hold.
+
+        Without `dq`, the file's DQ flags nothing.
+
+        Parameters
+        ----------
+        path
+            The file; it appears whole or not at all.
+        overwrite
+            Whether a file that exists already may be replaced.
+
+        Raises
+        ------
+        InvalidInputError
+            If the file exists already and ``overwrite`` is false, or its folder does not exist.
+        """
+        write_exposure(self, path, overwrite=overwrite)
+
+    def to_ccddata(self):
+        """Return the image as `~astropy.nddata.CCDData`; its mask is True where a pixel is not `good`."""
+        return CCDData(
+            self.data.copy(),
+            unit=self.unit,
+            uncertainty=None if self.err is None else StdDevUncertainty(self.err.copy()),
+            mask=~self.good,
+            flags=None if self.dq is None else self.dq.copy(),
+            meta=self.header,
+            wcs=self.wcs,
+        )
+
+    def load(self, planes=tuple(PLANES)):
+        """Return this exposure; so that members of an `ExposureSet` in memory and on disk are used alike."""
+        return self
+
+    def without_pixels(self):
+        """Return the facts alone."""
+        shared = {item.alias: getattr(self, item.name) for item in attrs.fields(ExposureFacts)}
+        return ExposureHeader(**shared, shape=self.shape)
+
+
+@frozen(kw_only=True, eq=False)
+class ExposureHeader(ExposureFacts):
+    """What the headers of a ``_cal`` file say, without its pixels, and the `shape` of its image."""
+
+    shape: tuple[int, int] = field(converter=tuple)
+
+    @classmethod
+    def read(cls, path):
+        """Read the headers of a ``_cal`` file, no pixels.
+
+        Raises
+        ------
+        InvalidInputError
+            As `Exposure.read` does.
+        """
+        return cls(**read_facts(path))
+
+    def load(self, planes=tuple(PLANES)):
+        """Return the `Exposure`, pixels and all; ``planes`` as in `Exposure.read`."""
+        if self.path is None:
+            raise InvalidInputError(
+                f"ExposureHeader.load: needed a path to read the pixels of {self.name!r} from; got none"
+            )
+        return Exposure.read(self.path, planes)
+
+    def without_pixels(self):
+        """Return this header."""
+        return self

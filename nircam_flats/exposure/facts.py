@@ -1,0 +1,174 @@
+"""What is known of an exposure besides its pixels."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.time import Time
+from astropy.wcs import WCS, FITSFixedWarning
+from attrs import field, frozen
+
+from nircam_flats._fields import quantity
+from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exposure.pointing import Pointing
+from nircam_flats.instrument import Detector, Filter
+
+__all__ = ["ExposureFacts"]
+
+
+def _optional(convert):
+    return lambda value: None if value is None else convert(value)
+
+
+def _isot(time):
+    return "None" if time is None else time.isot
+
+
+def _to_unit(value):
+    try:
+        return u.Unit(value)
+    except (ValueError, TypeError):
+        raise InvalidInputError(f"Exposure.unit must be a unit of astropy; got {value!r}") from None
+
+
+def _to_time(value):
+    if not isinstance(value, Time) or not value.isscalar:
+        raise InvalidInputError(f"Exposure.start and .end must be one astropy Time each; got {value!r}")
+    return value.utc
+
+
+def _to_text(header):
+    """Keep a header as its cards' text: a tenth of the memory of a `~astropy.io.fits.Header`, and unchangeable."""
+    if header is None:
+        return ""
+    if isinstance(header, str):
+        return header
+    if not isinstance(header, fits.Header):
+        raise InvalidInputError(
+            f"Exposure.header must be an astropy.io.fits.Header; got {type(header).__name__}"
+        )
+    return header.tostring(endcard=False, padding=False)
+
+
+def _to_steps(value):
+    return tuple((str(step), str(status)) for step, status in dict(value).items())
+
+
+def _check_filter(instance, attribute, value):
+    if value.channel != instance.detector.channel:
+        raise InvalidInputError(
+            f"Exposure.filter must be of the detector's channel: {instance.detector} sees {instance.detector.channel}; "
+            f"got {value} ({value.channel})"
+        )
+
+
+def _check_corner(instance, attribute, value):
+    if len(value) != 2 or any(int(item) != item or item < 1 for item in value):
+        raise InvalidInputError(f"Exposure.corner must be (x, y), whole numbers from 1; got {value!r}")
+
+
+def _check_photmjsr(instance, attribute, value):
+    if value is not None and not np.isfinite(value):
+        raise InvalidInputError(f"Exposure.photmjsr must be finite, or None where not known; got {value!r}")
+
+
+@frozen(kw_only=True, eq=False)
+class ExposureFacts:
+    """What is known of one exposure of one detector besides its pixels; base of `Exposure` and `ExposureHeader`.
+
+    Only `detector` and `filter` have no default; what is None is not known.
+
+    Attributes
+    ----------
+    name
+        Root of the file name, without ``_cal.fits``: jw01063001001_02101_00001_nrcb4.
+    path
+        The file it came from.
+    detector, filter
+        Anything `Detector.get` and `Filter.get` accept.
+    start, end
+        When the exposure began and ended, UTC.
+    exposure_time
+        Effective exposure time, s.
+    unit
+        Unit of the image and its error, MJy / sr in a ``_cal`` file.
+    subarray, corner
+        Name of the subarray ('FULL' for the whole detector), and the 1-based detector position (x, y), science
+        orientation, of its first pixel.
+    exposure_type
+        NRC_IMAGE: imaging is the only type that makes flats.
+    program, observation, visit
+        Numbers as text, '01063', '001', '001'.
+    visit_status
+        'SUCCESSFUL', or what else the observatory said of the visit.
+    flat_name
+        Bare file name of the flat that the image was divided by.
+    steps
+        Calibration steps and their status, such as ``{'S_FLAT': 'COMPLETE'}``. An exposure made from arrays is
+        taken for what a ``_cal`` image is, flat-fielded and calibrated, unless said otherwise.
+    pointing
+        Of the aperture that took the image.
+    photmjsr
+        Surface brightness of 1 DN/s, MJy / sr.
+    header, sci_header
+        The primary header and that of the extension SCI, with all that was read; each access gives a fresh copy.
+    """
+
+    name: str = field(default="", converter=str)
+    path: Path | None = field(default=None, converter=_optional(Path), repr=False)
+    detector: Detector = field(converter=Detector.get, repr=str)
+    filter: Filter = field(converter=Filter.get, validator=_check_filter, repr=str)
+    start: Time | None = field(default=None, converter=_optional(_to_time), repr=_isot)
+    end: Time | None = field(default=None, converter=_optional(_to_time), repr=False)
+    exposure_time: u.Quantity | None = quantity(u.s, optional=True)
+    unit: u.UnitBase = field(default=u.MJy / u.sr, converter=_to_unit, repr=str)
+    subarray: str = field(default="FULL", converter=str)
+    corner: tuple[int, int] = field(default=(1, 1), converter=tuple, validator=_check_corner, repr=False)
+    exposure_type: str = field(default="NRC_IMAGE", converter=str, repr=False)
+    program: str | None = field(default=None, converter=_optional(str), repr=False)
+    observation: str | None = field(default=None, converter=_optional(str), repr=False)
+    visit: str | None = field(default=None, converter=_optional(str), repr=False)
+    visit_status: str | None = field(default=None, converter=_optional(str), repr=False)
+    flat_name: str | None = field(default=None, converter=_optional(str))
+    _steps: tuple = field(
+        default=(("S_FLAT", "COMPLETE"), ("S_PHOTOM", "COMPLETE")),
+        converter=_to_steps,
+        repr=False,
+        alias="steps",
+    )
+    pointing: Pointing | None = field(default=None, repr=False)
+    photmjsr: float | None = field(
+        default=None, converter=_optional(float), validator=_check_photmjsr, repr=False
+    )
+    _header: str = field(default="", converter=_to_text, repr=False, alias="header")
+    _sci_header: str = field(default="", converter=_to_text, repr=False, alias="sci_header")
+
+    @property
+    def steps(self):
+        """Calibration steps and their status, a dictionary."""
+        return dict(self._steps)
+
+    @property
+    def header(self):
+        """The primary header, a fresh copy."""
+        return fits.Header.fromstring(self._header)
+
+    @property
+    def sci_header(self):
+        """The header of the extension SCI, a fresh copy."""
+        return fits.Header.fromstring(self._sci_header)
+
+    @property
+    def wcs(self):
+        """The `~astropy.wcs.WCS` of the SCI header, a fresh copy; None if the header has none.
+
+        The SIP polynomials in it agree with the pipeline's full distortion model to 1e-6 px.
+        """
+        header = self.sci_header
+        if "CTYPE1" not in header:
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            return WCS(header)

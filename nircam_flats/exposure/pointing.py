@@ -1,0 +1,105 @@
+"""Where an exposure looked: the reference point of its own aperture, on the sky and in the telescope frame."""
+
+import numpy as np
+from astropy import units as u
+from attrs import field, frozen
+
+from nircam_flats._fields import quantity
+from nircam_flats._files import read_keyword
+from nircam_flats.exceptions import InvalidInputError
+
+__all__ = ["Pointing"]
+
+# One table maps the fields to the keywords of the SCI header and their units.  (The primary header has keywords
+# of the same names, which belong to the guider's aperture.)
+_KEYWORDS = {
+    "ra_ref": ("RA_REF", u.deg),
+    "dec_ref": ("DEC_REF", u.deg),
+    "roll_ref": ("ROLL_REF", u.deg),
+    "v2_ref": ("V2_REF", u.arcsec),
+    "v3_ref": ("V3_REF", u.arcsec),
+    "v3_idl_y_angle": ("V3I_YANG", u.deg),
+    "v_idl_parity": ("VPARITY", None),
+    "ra_v1": ("RA_V1", u.deg),
+    "dec_v1": ("DEC_V1", u.deg),
+    "pa_v3": ("PA_V3", u.deg),
+}
+_OPTIONAL = ("ra_v1", "dec_v1", "pa_v3")
+
+
+@frozen(kw_only=True)
+class Pointing:
+    """Pointing of one exposure, for the aperture that took it.
+
+    Attributes
+    ----------
+    ra_ref, dec_ref
+        Sky position (ICRS) of the aperture's reference point, deg.
+    roll_ref
+        Position angle of the V3 axis at the reference point, north over east, deg.
+    v2_ref, v3_ref
+        Reference point in the telescope frame, arcsec.
+    v3_idl_y_angle
+        Angle from the V3 axis to the ideal y axis, deg.
+    v_idl_parity
+        Sense of V2 against ideal x; -1 on NIRCam.
+    ra_v1, dec_v1
+        Sky position of the telescope's V1 axis, deg; None if not known.
+    pa_v3
+        Position angle of the V3 axis at V1, deg; None if not known. It is not `roll_ref`: the two differ by some
+        hundredths of a degree at the equator, and by more towards the poles.
+    """
+
+    ra_ref: u.Quantity = quantity(u.deg)
+    dec_ref: u.Quantity = quantity(u.deg)
+    roll_ref: u.Quantity = quantity(u.deg)
+    v2_ref: u.Quantity = quantity(u.arcsec)
+    v3_ref: u.Quantity = quantity(u.arcsec)
+    v3_idl_y_angle: u.Quantity = quantity(u.deg)
+    v_idl_parity: int = field(default=-1)
+    ra_v1: u.Quantity | None = quantity(u.deg, optional=True)
+    dec_v1: u.Quantity | None = quantity(u.deg, optional=True)
+    pa_v3: u.Quantity | None = quantity(u.deg, optional=True)
+
+    def __attrs_post_init__(self):
+        if self.v_idl_parity not in (-1, 1):
+            raise InvalidInputError(f"Pointing.v_idl_parity must be -1 or 1; got {self.v_idl_parity!r}")
+        for name, (_, unit) in _KEYWORDS.items():
+            value = getattr(self, name)
+            if unit is not None and value is not None and not (value.isscalar and np.isfinite(value)):
+                raise InvalidInputError(f"Pointing.{name} must be one finite angle; got {value}")
+
+    @classmethod
+    def from_header(cls, sci_header, path="SCI header"):
+        """Return the pointing that the SCI header of a ``_cal`` file gives, or None if it gives no pointing at all.
+
+        Parameters
+        ----------
+        sci_header
+            The header of the extension SCI. The primary header's V2_REF, V3_REF, ROLL_REF and V3I_YANG are those
+            of the guider.
+        path
+            Named in errors.
+
+        Raises
+        ------
+        InvalidInputError
+            If only some of the keywords are there, or one is not a finite number.
+        """
+        if not any(keyword in sci_header for keyword, _ in _KEYWORDS.values()):
+            return None
+        facts = {}
+        for name, (keyword, unit) in _KEYWORDS.items():
+            kind = int if unit is None else float
+            default = None if name in _OPTIONAL else ...
+            value = read_keyword(sci_header, keyword, kind, path, where="SCI header", default=default)
+            facts[name] = value if unit is None or value is None else u.Quantity(value, unit)
+        return cls(**facts)
+
+    def to_cards(self):
+        """Return the keywords of the SCI header and their values as a dictionary; None where not known."""
+        return {
+            keyword: (value if unit is None or value is None else value.to_value(unit).item())
+            for name, (keyword, unit) in _KEYWORDS.items()
+            for value in [getattr(self, name)]
+        }

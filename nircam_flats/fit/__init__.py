@@ -1,0 +1,8 @@
+"""Smooth surfaces of delta skyflats, and the strategies that make them."""
+
+from nircam_flats.fit.median import MedianFilter
+from nircam_flats.fit.model import FlatModelFit
+from nircam_flats.fit.polynomial import Polynomial2D
+from nircam_flats.fit.strategy import FitStrategy
+
+__all__ = ["FitStrategy", "FlatModelFit", "MedianFilter", "Polynomial2D"]

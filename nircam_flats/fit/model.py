@@ -1,0 +1,180 @@
+"""Smooth models of delta skyflats."""
+
+from functools import cached_property, partial
+
+import numpy as np
+from astropy.time import Time
+from attrs import field, frozen
+
+from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats.exceptions import FitError
+from nircam_flats.fit import _fits
+from nircam_flats.fit.median import MedianFilter
+from nircam_flats.fit.polynomial import Polynomial2D
+from nircam_flats.instrument import Detector, Filter
+from nircam_flats.kernels import box_medians, expand_mesh
+from nircam_flats.parallel import map_ordered
+from nircam_flats.provenance import History
+
+__all__ = ["FlatModelFit"]
+
+MAX_REPLICATES = 16
+
+
+@frozen(kw_only=True, eq=False)
+class FlatModelFit(HoldsArrays):
+    """The smooth surface of a delta skyflat, by which a ground flat is multiplied.
+
+    Attributes
+    ----------
+    surface
+        float32 image, finite everywhere, median 1 over the pixels that the delta skyflat measured.
+    residual
+        delta skyflat / surface - 1; NaN where unmeasured.
+    covariance_modes
+        float32, shape (modes, boxes in y, boxes in x): the covariance of the surface between two places is the sum over
+        the modes of the products of their values there (low rank; from the jackknife over exposures).
+    misfit
+        Structure on the scale of the boxes that the surface leaves in the residual beyond the noise, 1 sigma.
+    strategy
+        What made the surface, as text.
+    detector, filters, flat_names, first_date, last_date
+        Those of the delta skyflat.
+    history
+        How it was made.
+    """
+
+    detector: Detector = field(converter=Detector.get)
+    filters: tuple = field(converter=lambda names: tuple(Filter.get(name) for name in names))
+    surface: np.ndarray = image(sets_shape=True)
+    residual: np.ndarray = image()
+    covariance_modes: np.ndarray = image(ndim=3, follows_shape=False)
+    misfit: float = field(converter=float)
+    strategy: str = field(converter=str)
+    flat_names: dict = field(converter=dict, repr=False)
+    first_date: Time | None = field(default=None, repr=False)
+    last_date: Time | None = field(default=None, repr=False)
+    history: History = field(factory=History, repr=False)
+
+    @classmethod
+    def from_delta(cls, delta, *, strategy=None, executor=None):
+        """Fit a delta skyflat.
+
+        Parameters
+        ----------
+        delta
+            A `~nircam_flats.DeltaSkyflat`.
+        strategy
+            A `~nircam_flats.FitStrategy`; by default `~nircam_flats.Polynomial2D` of degree 3 for short-wavelength
+            detectors and `~nircam_flats.MedianFilter` (boxes of 32 px, window of 8 boxes) for long-wavelength ones, the
+            report's choices.
+        executor
+            Any `concurrent.futures.Executor`; by default threads for all cores. The result is the same.
+
+        Raises
+        ------
+        FitError
+            If the pixels do not determine the model, or its surface is not positive.
+
+        Notes
+        -----
+        The error comes from the jackknife: the strategy is run again with the pull of each group of exposures taken
+        out (at most 16 groups), on top of which `misfit` is added in quadrature. The white noise of the pixels alone
+        would give several times less.
+        """
+        strategy = default_strategy(delta.detector) if strategy is None else strategy
+        surface = strategy(delta.data, delta.err, delta.good)
+        scale = np.float32(np.median(surface[delta.good]))
+        if not scale > 0 or not (surface > 0).all():
+            raise FitError(
+                f"{strategy} gives a surface for {delta.detector} {delta.label} that is not positive everywhere (from "
+                f"{surface.min():.3g} to {surface.max():.3g}); it cannot be a flat"
+            )
+        surface = surface / scale
+        with np.errstate(invalid="ignore"):
+            residual = delta.data / surface - 1
+        modes = _jackknife_modes(delta, strategy, surface, executor)
+        return cls(
+            detector=delta.detector,
+            filters=delta.filters,
+            surface=readonly(surface),
+            residual=readonly(residual),
+            covariance_modes=modes,
+            misfit=_misfit(delta, residual),
+            strategy=repr(strategy),
+            flat_names=delta.flat_names,
+            first_date=delta.first_date,
+            last_date=delta.last_date,
+            history=delta.history.then("fit", strategy=strategy, scaled_by=f"{1 / scale:.6f}"),
+        )
+
+    @property
+    def box_size(self):
+        """Side of the boxes of `covariance_modes`, pixels."""
+        return -(-self.surface.shape[0] // self.covariance_modes.shape[1])
+
+    @cached_property
+    def err(self):
+        """1 sigma error of the surface, float32: jackknife over exposures and misfit in quadrature."""
+        variance = np.sum(self.covariance_modes.astype(np.float64) ** 2, axis=0)
+        deviation = expand_mesh(np.sqrt(variance), self.box_size, self.surface.shape)
+        return readonly(np.hypot(np.maximum(deviation, 0), np.float32(self.misfit)).astype(np.float32))
+
+    @property
+    def label(self):
+        """'grey', or the name of the filter."""
+        return "grey" if len(self.filters) > 1 else self.filters[0].name
+
+    def write(self, path, *, overwrite=False):
+        """Write a FITS file (extensions SURFACE, ERR, RESIDUAL, MODES) that `read` reads back."""
+        _fits.write_fit(self, path, overwrite=overwrite)
+
+    @classmethod
+    def read(cls, path):
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        InvalidInputError
+            If the file is no fit; the text names it and what is missing.
+        """
+        return cls(**_fits.read_fit(path))
+
+    def plot(self, ax=None, **artist_options):
+        """Draw the surface; returns the artist."""
+        from nircam_flats.plotting import draw_flat
+
+        return draw_flat(self.surface, ax=ax, title=f"{self.detector} {self.label}: {self.strategy}", **artist_options)
+
+
+def default_strategy(detector):
+    """The report's strategy for the channel of ``detector``."""
+    return Polynomial2D(degree=3) if Detector.get(detector).channel == "SW" else MedianFilter(box_size=32, filter_size=8)
+
+
+def _replicate(influence, *, delta, strategy, surface, box_size):
+    without = strategy(delta.data - expand_mesh(influence, box_size, delta.data.shape), delta.err, delta.good)
+    without /= np.median(without[delta.good])
+    return box_medians(without - surface, box_size, max_iterations=0)[0]
+
+
+def _jackknife_modes(delta, strategy, surface, executor):
+    n = len(delta.influences)
+    groups = np.array_split(np.arange(n), min(n, MAX_REPLICATES))
+    # Leaving a group out takes its pull away and leaves the rest to share its weight: n / (n - size of the group).
+    pulls = [delta.influences[group].sum(axis=0) * (n / (n - len(group))) for group in groups]
+    box_size = -(-delta.data.shape[0] // delta.influences.shape[1])
+    work = partial(_replicate, delta=delta, strategy=strategy, surface=surface, box_size=box_size)
+    shifts = np.stack(list(map_ordered(work, pulls, executor=executor, stage=f"jackknife {delta.detector}")))
+    shifts -= shifts.mean(axis=0)
+    n_groups = len(groups)
+    return shifts * np.float32(np.sqrt((n_groups - 1) / n_groups))
+
+
+def _misfit(delta, residual):
+    box_size = -(-delta.data.shape[0] // delta.influences.shape[1])
+    medians = box_medians(residual, box_size)[0]
+    n = len(delta.influences)
+    noise = np.sum(delta.influences.astype(np.float64) ** 2, axis=0) * (n / (n - 1))
+    seen = np.nanmean(np.square(medians, dtype=np.float64))
+    return np.sqrt(max(seen - np.mean(noise), 0.0))

@@ -1,0 +1,82 @@
+"""The interface of fit strategies."""
+
+from abc import abstractmethod
+
+import numpy as np
+
+from nircam_flats._strategy import Strategy, checked_image
+from nircam_flats.exceptions import FitError, InvalidInputError
+
+__all__ = ["FitStrategy"]
+
+
+class FitStrategy(Strategy):
+    """How to turn a noisy delta skyflat into a smooth surface.
+
+    Subclasses write `smooth`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nircam_flats import FitStrategy
+    >>> class RowMedian(FitStrategy):
+    ...     '''Median of each detector row.'''
+    ...     def smooth(self, data, err, good):
+    ...         rows = np.nanmedian(data, axis=1, keepdims=True)
+    ...         return np.broadcast_to(rows, data.shape)
+    >>> RowMedian()(np.array([[1.0, 1.2, 1.4], [0.9, 0.9, 0.9]])).round(1)
+    array([[1.2, 1.2, 1.2],
+           [0.9, 0.9, 0.9]], dtype=float32)
+    """
+
+    @abstractmethod
+    def smooth(self, data, err, good):
+        """Return the surface, an image of the shape of ``data``, finite everywhere.
+
+        Parameters
+        ----------
+        data
+            float32 image ``[y, x]``, NaN where not ``good``.
+        err
+            float32 image, 1 sigma, or None if unknown.
+        good
+            Boolean image: pixels with a value.
+        """
+
+    def __call__(self, data, err=None, good=None):
+        """Fit ``data`` and return the surface, float32 and finite everywhere.
+
+        Parameters
+        ----------
+        data
+            Image ``[y, x]``.
+        err
+            Its 1 sigma errors, if known; a pixel whose error is not positive and finite is not good.
+        good
+            Boolean image of pixels to use; by default those that are finite.
+
+        Raises
+        ------
+        InvalidInputError
+            If shapes disagree, no pixel is good, or `smooth` returns no image of the right shape.
+        FitError
+            If `smooth` returns values that are not finite.
+        """
+        name = type(self).__name__
+        data = np.asarray(data)
+        if data.ndim != 2:
+            raise InvalidInputError(f"{name} needs an image with two dimensions; got shape {data.shape}")
+        usable = np.isfinite(data)
+        if good is not None:
+            usable &= checked_image(good, data.shape, bool, f"good pixels given to {name}")
+        if err is not None:
+            err = checked_image(err, data.shape, np.float32, f"err given to {name}")
+            usable &= np.isfinite(err) & (err > 0)
+        if not usable.any():
+            raise InvalidInputError(f"{name} needs at least one good pixel; all {data.size} are bad")
+        clean = np.where(usable, data, np.float32(np.nan)).astype(np.float32, copy=False)
+        surface = checked_image(self.smooth(clean, err, usable), data.shape, np.float32, f"{name}.smooth(data, err, good)")
+        if not np.isfinite(surface).all():
+            bad = np.size(surface) - np.isfinite(surface).sum()
+            raise FitError(f"{name}.smooth(data, err, good) must be finite everywhere; {bad} of {surface.size} pixels are not")
+        return surface

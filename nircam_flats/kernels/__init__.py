@@ -1,0 +1,18 @@
+"""The compiled loops: clipping, combination, meshes, smoothing, growing. Plain arrays in, plain arrays out."""
+
+from nircam_flats.kernels.clipping import clipped_statistics
+from nircam_flats.kernels.combine import combine_clipped
+from nircam_flats.kernels.influence import box_influences
+from nircam_flats.kernels.mesh import box_medians, expand_mesh, fill_mesh
+from nircam_flats.kernels.neighbours import grow, smooth
+
+__all__ = [
+    "box_influences",
+    "box_medians",
+    "clipped_statistics",
+    "combine_clipped",
+    "expand_mesh",
+    "fill_mesh",
+    "grow",
+    "smooth",
+]

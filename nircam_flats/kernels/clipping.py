@@ -1,0 +1,100 @@
+"""Sigma clipping on sorted values: the one rule that all clipped statistics of the library share.
+
+With the values in order, clipping only moves the two ends of a window inwards; the sums over the window are kept
+by subtracting what leaves it.  The rule is that of `astropy.stats.sigma_clip` (median, population standard
+deviation, at most ``max_iterations`` rounds); its values are the same but for the last digit.
+"""
+
+import numpy as np
+from numba import njit
+
+__all__ = ["clip_sorted", "clip_sorted_rows", "clipped_statistics"]
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _middle(values, low, high):
+    """Median of ``values[low:high]``, which are sorted."""
+    half = (low + high) // 2
+    if (high - low) % 2:
+        return np.float64(values[half])
+    return 0.5 * (np.float64(values[half - 1]) + np.float64(values[half]))
+
+
+@njit(nogil=True, cache=True)
+def clip_sorted(values, n, n_sigma, max_iterations):
+    """Clip the first ``n`` (sorted, finite) of ``values``.
+
+    Returns
+    -------
+    low, high
+        The values kept are ``values[low:high]``.
+    median, mean, std
+        Of the values kept; std is that of the population. NaN if ``n`` is 0.
+    """
+    if n == 0:
+        return 0, 0, np.nan, np.nan, np.nan
+    low, high = 0, n
+    shift = np.float64(values[n // 2])  # sums are taken about a typical value, so that they do not cancel
+    total, squares = 0.0, 0.0
+    for i in range(n):
+        difference = np.float64(values[i]) - shift
+        total += difference
+        squares += difference * difference
+    median = _middle(values, low, high)
+    mean = total / n
+    std = np.sqrt(max(squares / n - mean * mean, 0.0))
+    for _ in range(max_iterations):
+        bottom, top = median - n_sigma * std, median + n_sigma * std
+        was_low, was_high = low, high
+        while low < high and values[low] < bottom:
+            difference = np.float64(values[low]) - shift
+            total -= difference
+            squares -= difference * difference
+            low += 1
+        while high > low and values[high - 1] > top:
+            high -= 1
+            difference = np.float64(values[high]) - shift
+            total -= difference
+            squares -= difference * difference
+        if low == was_low and high == was_high:
+            break
+        median = _middle(values, low, high)
+        mean = total / (high - low)
+        std = np.sqrt(max(squares / (high - low) - mean * mean, 0.0))
+    return low, high, median, mean + shift, std
+
+
+@njit(nogil=True, cache=True)
+def clip_sorted_rows(rows, counts, n_sigma, max_iterations):
+    """Apply `clip_sorted` to each row; return the medians, stds and numbers kept, one per row."""
+    n_rows = rows.shape[0]
+    medians = np.empty(n_rows, np.float32)
+    stds = np.empty(n_rows, np.float32)
+    kept = np.empty(n_rows, np.int32)
+    for i in range(n_rows):
+        low, high, median, _, std = clip_sorted(rows[i], counts[i], n_sigma, max_iterations)
+        medians[i], stds[i], kept[i] = median, std, high - low
+    return medians, stds, kept
+
+
+def clipped_statistics(values, *, n_sigma=3.0, max_iterations=5):
+    """Return median, mean, standard deviation and number of the finite ``values`` left after sigma clipping.
+
+    Parameters
+    ----------
+    values
+        Array of any shape; values that are not finite are ignored.
+    n_sigma, max_iterations
+        Where to cut, and how often.
+
+    Returns
+    -------
+    median, mean, std, n
+        NaN, NaN, NaN and 0 where no value is finite. ``std`` is that of the population (no correction for
+        the clipped tails).
+    """
+    values = np.asarray(values)
+    values = values[np.isfinite(values)]
+    values.sort()
+    low, high, median, mean, std = clip_sorted(values, values.size, n_sigma, max_iterations)
+    return median, mean, std, high - low

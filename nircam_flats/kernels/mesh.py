@@ -1,0 +1,71 @@
+"""Low-resolution meshes of an image: clipped medians of boxes, and the smooth image that a mesh stands for."""
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt, zoom
+
+from nircam_flats.kernels.clipping import clip_sorted_rows
+
+__all__ = ["box_medians", "expand_mesh", "fill_mesh"]
+
+
+def box_medians(data, box_size, *, n_sigma=3.0, max_iterations=5, min_fraction=0.1):
+    """Return the clipped median of each box of an image.
+
+    Parameters
+    ----------
+    data
+        Image ``[y, x]``; values that are not finite are ignored.
+    box_size
+        Side of the square boxes, pixels. The boxes start at pixel (0, 0); the last ones may be cut by the edge.
+    n_sigma, max_iterations
+        As in `~nircam_flats.kernels.clipping.clip_sorted`; ``max_iterations=0`` clips nothing.
+    min_fraction
+        A box with a smaller fraction of finite pixels has no answer.
+
+    Returns
+    -------
+    medians, stds, kept
+        float32, float32 and int32, shape (ceil(ny / box_size), ceil(nx / box_size)); NaN where there is no answer.
+    """
+    ny, nx = data.shape
+    my, mx = -(-ny // box_size), -(-nx // box_size)
+    if (ny, nx) != (my * box_size, mx * box_size):
+        data = np.pad(data, ((0, my * box_size - ny), (0, mx * box_size - nx)), constant_values=np.nan)
+    boxes = data.reshape(my, box_size, mx, box_size).swapaxes(1, 2).reshape(my * mx, box_size**2)
+    boxes = boxes.astype(np.float32) if boxes.dtype != np.float32 else boxes  # the reshape above was a copy
+    finite = np.isfinite(boxes)
+    boxes[~finite] = np.inf
+    counts = finite.sum(axis=1)
+    boxes.sort(axis=1)
+    medians, stds, kept = clip_sorted_rows(boxes, counts, n_sigma, max_iterations)
+    poor = counts < max(1, min_fraction * box_size**2)
+    medians[poor], stds[poor] = np.nan, np.nan
+    return medians.reshape(my, mx), stds.reshape(my, mx), kept.reshape(my, mx)
+
+
+def fill_mesh(mesh):
+    """Return ``mesh`` with each NaN replaced by the nearest value; a mesh with no value comes back as it is."""
+    missing = np.isnan(mesh)
+    if not missing.any() or missing.all():
+        return mesh
+    nearest = distance_transform_edt(missing, return_distances=False, return_indices=True)
+    return mesh[tuple(nearest)]
+
+
+def _spline_matrix(n, box_size, length):
+    """Matrix that turns ``n`` values at box centres into ``length`` values at pixels by a cubic spline."""
+    if n == 1:
+        return np.ones((length, 1), np.float32)
+    matrix = zoom(np.eye(n), (box_size, 1), order=min(3, n - 1), mode="reflect", grid_mode=True)
+    return matrix[:length].astype(np.float32)
+
+
+def expand_mesh(mesh, box_size, shape):
+    """Return the image of ``shape`` that interpolates ``mesh`` (values at box centres, no NaN) by cubic splines.
+
+    The interpolation is that of photutils' ``Background2D`` (`scipy.ndimage.zoom`, reflected at the edges), done
+    as two products with one-dimensional matrices.
+    """
+    rows = _spline_matrix(mesh.shape[0], box_size, shape[0])
+    columns = _spline_matrix(mesh.shape[1], box_size, shape[1])
+    return rows @ np.asarray(mesh, np.float32) @ columns.T

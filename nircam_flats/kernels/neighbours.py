@@ -1,0 +1,92 @@
+"""Loops over the neighbourhood of each pixel: smoothing that skips bad pixels, and growing of a mask."""
+
+import numpy as np
+from numba import njit
+
+__all__ = ["grow", "smooth"]
+
+
+@njit(nogil=True, cache=True, fastmath={"nsz", "contract", "reassoc"})
+def _smooth(data, good, profile, out):
+    ny, nx = data.shape
+    size = profile.shape[0]
+    half = size // 2
+    # Horizontal sums of the last `size` rows are kept in a ring; each output row is their vertical sum.
+    values = np.zeros((size, nx + 2 * half), np.float32)
+    weights = np.zeros((size, nx + 2 * half), np.float32)
+    sums = np.zeros((size, nx), np.float32)
+    totals = np.zeros((size, nx), np.float32)
+    value_out, weight_out = np.empty(nx, np.float32), np.empty(nx, np.float32)
+    for y in range(ny + half):
+        slot = y % size
+        sums[slot] = 0
+        totals[slot] = 0
+        if y < ny:
+            for x in range(nx):
+                values[slot, x + half] = data[y, x] if good[y, x] else np.float32(0)
+                weights[slot, x + half] = np.float32(1) if good[y, x] else np.float32(0)
+            for k in range(size):
+                p = profile[k]
+                for x in range(nx):
+                    sums[slot, x] += p * values[slot, x + k]
+                    totals[slot, x] += p * weights[slot, x + k]
+        target = y - half
+        if target < 0:
+            continue
+        value_out[:] = 0
+        weight_out[:] = 0
+        for k in range(size):
+            source = target + k - half
+            if source < 0 or source >= ny:
+                continue
+            p = profile[k]
+            for x in range(nx):
+                value_out[x] += p * sums[source % size, x]
+                weight_out[x] += p * totals[source % size, x]
+        for x in range(nx):
+            out[target, x] = value_out[x] / weight_out[x] if weight_out[x] > 0 else np.nan
+
+
+def smooth(data, good, profile):
+    """Convolve ``data`` with the separable kernel ``profile[:, None] * profile``, ignoring pixels not ``good``.
+
+    Each pixel is the weighted mean of the good pixels under the kernel (so the sky level does not sink beside
+    bad pixels or at the edge); NaN where there is none. ``profile`` has an odd length. Returns float32.
+    """
+    out = np.empty(data.shape, np.float32)
+    _smooth(np.asarray(data, np.float32), np.asarray(good, bool), np.asarray(profile, np.float32), out)
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _grow(mask, radius, widths, out):
+    ny, nx = mask.shape
+    # Distance along the row to the nearest flagged pixel, capped beyond the radius.
+    distance = np.empty((ny, nx), np.uint8)
+    far = radius + 1
+    for y in range(ny):
+        last = far
+        for x in range(nx):
+            last = 0 if mask[y, x] else min(last + 1, far)
+            distance[y, x] = last
+        last = far
+        for x in range(nx - 1, -1, -1):
+            last = 0 if mask[y, x] else min(last + 1, far)
+            distance[y, x] = min(distance[y, x], last)
+    for y in range(ny):
+        for dy in range(-radius, radius + 1):
+            if 0 <= y + dy < ny:
+                width = widths[dy + radius]
+                for x in range(nx):
+                    out[y, x] |= distance[y + dy, x] <= width
+
+
+def grow(mask, radius):
+    """Return ``mask`` grown by a disk of ``radius`` pixels (0 to 254): all pixels within that distance of a flagged one."""
+    mask = np.asarray(mask, bool)
+    reach = int(radius)
+    offsets = np.arange(-reach, reach + 1)
+    widths = np.floor(np.sqrt(radius**2 - offsets**2)).astype(np.uint8)
+    out = np.zeros_like(mask)
+    _grow(mask, reach, widths, out)
+    return out

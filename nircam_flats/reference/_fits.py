@@ -1,0 +1,216 @@
+"""The FLAT reference file: SCI, ERR, DQ, DQ_DEF, and the keywords by which CRDS chooses it.
+
+Source: the pipeline's documentation of FLAT reference files and ``stdatamodels``' FlatModel.
+"""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.time import Time
+
+from nircam_flats._files import atomic_path, open_fits, read_image, read_keyword
+from nircam_flats.exceptions import FlatsWarning, InvalidInputError
+from nircam_flats.instrument import DQ, Detector, Filter
+
+__all__ = ["read_flat", "write_flat"]
+
+#: Texts that are fields of the flat, by name.
+TEXTS = {"author": "AUTHOR", "description": "DESCRIP", "pedigree": "PEDIGREE", "useafter": "USEAFTER"}
+#: Keywords with one right value in a file, whatever the flat.
+FIXED = {"TELESCOP": "JWST", "INSTRUME": "NIRCAM", "REFTYPE": "FLAT", "DATAMODL": "FlatModel"}
+#: Bits that every written DQ_DEF explains, beside those that are set.
+ALWAYS_DEFINED = DQ.DO_NOT_USE | DQ.NO_FLAT_FIELD | DQ.UNRELIABLE_FLAT
+NOT_CARRIED = ("DATE", "FILENAME", "CHECKSUM", "DATASUM", "HISTORY", "COMMENT", "")
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+def read_flat(path):
+    """Return the fields of the flat in ``path`` by name; what is wrong with the file is in ``faults``."""
+    path = Path(path)
+    faults, told = [], []
+    with open_fits(path) as hdus:
+        header = hdus[0].header.copy()
+        _refuse_other_file(header, path)
+        fields = _read_mode(header, path)
+        for name, keyword in TEXTS.items():
+            fields[name] = read_keyword(header, keyword, str, path, default=None)
+        fields["data"] = _read_floats(hdus, "SCI", path, faults)
+        fields["err"] = _read_floats(hdus, "ERR", path, faults, required=False)
+        shape = fields["data"].shape
+        if fields["err"] is not None and fields["err"].shape != shape:
+            raise InvalidInputError(
+                f"{path}: extension ERR must have the shape of SCI, {shape}; got {fields['err'].shape}"
+            )
+        fields["dq"] = _read_flags(hdus, path, shape, faults, told)
+        fields["history"] = tuple(str(line) for line in header.get("HISTORY", ()))
+    faults += _keyword_faults(header, fields)
+    if told:
+        warnings.warn(f"{path}: {'; '.join(told)}", FlatsWarning, stacklevel=3)
+    return fields | {"header": header, "path": path, "name": path.name, "faults": (*told, *faults)}
+
+
+def _refuse_other_file(header, path):
+    instrument = read_keyword(header, "INSTRUME", str, path, default="NIRCAM")
+    if instrument.upper() != "NIRCAM":
+        raise InvalidInputError(f"{path}: INSTRUME must be NIRCAM; got {instrument}")
+    kind = read_keyword(header, "REFTYPE", str, path, default=None)
+    model = read_keyword(header, "DATAMODL", str, path, default="FlatModel")
+    if (kind or "FLAT").upper() != "FLAT" or (kind is None and model != "FlatModel"):
+        raise InvalidInputError(
+            f"{path}: needed a FLAT reference file (REFTYPE); got REFTYPE {kind}, DATAMODL {model}"
+        )
+
+
+def _read_mode(header, path):
+    names = {name: read_keyword(header, name, str, path) for name in ("DETECTOR", "FILTER", "PUPIL")}
+    try:
+        detector = Detector.get(names["DETECTOR"])
+        filter = Filter.from_keywords(names["FILTER"], names["PUPIL"])
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error}") from None
+    if filter.channel != detector.channel:
+        raise InvalidInputError(
+            f"{path}: FILTER must be one of the {detector.channel} channel of {detector}; got {filter}"
+        )
+    corner = tuple(read_keyword(header, f"SUBSTRT{axis}", int, path, default=1) for axis in (1, 2))
+    subarray = read_keyword(header, "SUBARRAY", str, path, default="FULL")
+    return {"detector": detector, "filter": filter, "subarray": subarray, "corner": corner}
+
+
+def _read_floats(hdus, name, path, faults, *, required=True):
+    with np.errstate(over="ignore"):
+        image = read_image(hdus, name, np.float32, path, required=required)
+    if image is None:
+        faults.append(f"extension {name} must be there; it is missing")
+    elif hdus[name].data.dtype.newbyteorder("=") != np.float32:
+        faults.append(f"extension {name} must be float32; got {hdus[name].data.dtype.name}")
+    return image
+
+
+def _read_flags(hdus, path, shape, faults, told):
+    if "DQ" not in hdus:
+        told.append("extension DQ must be there; it is missing, and no pixel is taken as flagged")
+        return np.zeros(shape, np.uint32)
+    if getattr(hdus["DQ"].data, "dtype", np.dtype(int)).kind not in "iu":
+        raise InvalidInputError(f"{path}: extension DQ must hold integers; got {hdus['DQ'].data.dtype.name}")
+    stored = read_image(hdus, "DQ", np.uint32, path)
+    if stored.shape != shape:
+        raise InvalidInputError(
+            f"{path}: extension DQ must have the shape of SCI, {shape}; got {stored.shape}"
+        )
+    table = hdus["DQ_DEF"].data if "DQ_DEF" in hdus else None
+    columns = getattr(getattr(table, "dtype", None), "names", None) or ()
+    if "NAME" not in columns or not {"VALUE", "BIT"} & set(columns) or len(table) == 0:
+        fault = "extension DQ_DEF must name the bits of DQ; it does not, and the standard ones are assumed"
+        (told if stored.any() else faults).append(fault)
+        return stored
+    return _decoded(stored, table, faults, told)
+
+
+def _decoded(stored, table, faults, told):
+    """Translate a file's own bits to the standard ones by name; bits without a known name are left out."""
+    dq, explained = np.zeros_like(stored), 0
+    for row in table:
+        name = str(row["NAME"]).strip()
+        value = int(row["VALUE"]) if "VALUE" in table.dtype.names else 1 << int(row["BIT"])
+        value &= 0xFFFFFFFF
+        explained |= value
+        here = (stored & np.uint32(value)) != 0
+        if name in DQ.__members__:
+            dq[here] |= np.uint32(DQ[name])
+        elif value:  # GOOD has value 0 and flags nothing
+            n_pixels = np.count_nonzero(here)
+            fault = f"DQ_DEF must use the pipeline's names; {name!r} is left out, set at {n_pixels} pixels"
+            (told if n_pixels else faults).append(fault)
+    rest = stored & ~np.uint32(explained)
+    if rest.any():
+        bits = [bit for bit in range(32) if (rest & np.uint32(1 << bit)).any()]
+        told.append(
+            f"DQ_DEF must have a row for every bit of DQ; bits {bits} have none, and are left out at "
+            f"{np.count_nonzero(rest)} pixels"
+        )
+    return dq
+
+
+def _keyword_faults(header, fields):
+    for keyword, value in FIXED.items():
+        if str(header.get(keyword, "")).strip().upper() != value.upper():
+            yield f"{keyword} must be {value!r}; got {header.get(keyword)!r}"
+    ny, nx = fields["data"].shape
+    x, y = fields["corner"]
+    detector = fields["detector"]
+    wanted = {"SUBSTRT1": x, "SUBSTRT2": y, "SUBSIZE1": nx, "SUBSIZE2": ny}
+    wanted |= {"FASTAXIS": detector.fast_axis, "SLOWAXIS": detector.slow_axis}
+    for keyword, value in wanted.items():
+        if header.get(keyword) != value:
+            yield f"{keyword} must be {value}; got {header.get(keyword)!r}"
+
+
+# ---------------------------------------------------------------------------------------------- writing
+
+
+def write_flat(flat, path, *, overwrite=False):
+    """Write ``flat``, which must keep all rules, to ``path``."""
+    path = Path(path)
+    hdus = fits.HDUList(
+        [
+            fits.PrimaryHDU(header=_primary_header(flat, path.name)),
+            fits.ImageHDU(flat.data, name="SCI"),
+            fits.ImageHDU(flat.err, name="ERR"),
+            fits.ImageHDU(flat.dq, name="DQ"),
+            _dq_definition(flat.dq),
+        ]
+    )
+    for hdu in hdus[1:]:
+        hdu.ver = 1
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        hdus.writeto(temporary, overwrite=True, output_verify="silentfix")
+
+
+def _primary_header(flat, filename):
+    ny, nx = flat.data.shape
+    filter_keyword, pupil_keyword = flat.filter.keywords
+    header = fits.Header()
+    header["DATE"] = (Time.now().utc.isot, "UTC date this file was created")
+    header["FILENAME"] = (filename, "Name of the file")
+    header["DATAMODL"] = (FIXED["DATAMODL"], "Type of data model")
+    header["TELESCOP"] = (FIXED["TELESCOP"], "Telescope used to acquire the data")
+    header["REFTYPE"] = (FIXED["REFTYPE"], "Reference file type")
+    for name, keyword in TEXTS.items():
+        header[keyword] = getattr(flat, name)
+    header["INSTRUME"] = (FIXED["INSTRUME"], "Instrument used to acquire the data")
+    header["DETECTOR"] = (flat.detector.name, "Detector")
+    header["MODULE"] = (flat.detector.module, "NIRCam module")
+    header["CHANNEL"] = ({"SW": "SHORT", "LW": "LONG"}[flat.detector.channel], "Instrument channel")
+    header["FILTER"] = (filter_keyword, "Filter wheel element")
+    header["PUPIL"] = (pupil_keyword, "Pupil wheel element")
+    header["EXP_TYPE"] = ("NRC_IMAGE", "Type of data in the exposure")
+    header["SUBARRAY"] = (flat.subarray, "Subarray used")
+    header["SUBSTRT1"] = (flat.corner[0], "Starting pixel in axis 1 direction")
+    header["SUBSTRT2"] = (flat.corner[1], "Starting pixel in axis 2 direction")
+    header["SUBSIZE1"] = (nx, "Number of pixels in axis 1 direction")
+    header["SUBSIZE2"] = (ny, "Number of pixels in axis 2 direction")
+    header["FASTAXIS"] = (flat.detector.fast_axis, "Fast readout axis direction")
+    header["SLOWAXIS"] = (flat.detector.slow_axis, "Slow readout axis direction")
+    for card in flat.header.copy(strip=True).cards:
+        if card.keyword not in header and card.keyword not in NOT_CARRIED:
+            header.append(card, end=True)
+    for line in flat.history:
+        header.add_history(line)
+    return header
+
+
+def _dq_definition(dq):
+    used = int(np.bitwise_or.reduce(dq, axis=None)) | ALWAYS_DEFINED
+    flags = [flag for flag in DQ if flag & used]
+    columns = [
+        fits.Column("BIT", "J", array=np.array([flag.bit_length() - 1 for flag in flags], np.int32)),
+        fits.Column("VALUE", "J", bzero=1 << 31, array=np.array(flags, np.uint32)),
+        fits.Column("NAME", "40A", array=[flag.name for flag in flags]),
+        fits.Column("DESCRIPTION", "80A", array=[flag.name.replace("_", " ").capitalize() for flag in flags]),
+    ]
+    return fits.BinTableHDU.from_columns(columns, name="DQ_DEF")

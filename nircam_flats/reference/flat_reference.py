@@ -1,0 +1,270 @@
+"""A flat field as CRDS keeps it."""
+
+import re
+from functools import cached_property
+from pathlib import Path
+from textwrap import wrap
+
+import attrs
+import numpy as np
+from astropy.io import fits
+from astropy.time import Time
+from attrs import field, frozen
+
+from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.instrument import DQ, Detector, Filter
+from nircam_flats.reference._arithmetic import NO_ANSWER, multiplied, replaced, settled, value_known
+from nircam_flats.reference._fits import read_flat, write_flat
+from nircam_flats.reference._matching import bare_name, refuse_other_fit, refuse_unsuited_exposure
+from nircam_flats.reference.rules import violations
+
+__all__ = ["FlatReference"]
+
+
+def _text(value):
+    return None if value is None else str(value).strip()
+
+
+def _moment(value):
+    return value.utc.strftime("%Y-%m-%dT%H:%M:%S") if isinstance(value, Time) else _text(value)
+
+
+def _header_text(header):
+    """Keep a header as the text of its cards, which cannot be changed."""
+    return header.tostring(endcard=False, padding=False) if isinstance(header, fits.Header) else header
+
+
+def _history_lines(texts):
+    """Break texts into lines that HISTORY cards hold, so that a file gives back what was written."""
+    if isinstance(texts, str):
+        texts = (texts,)
+    lines = []
+    for text in texts:
+        for line in str(text).expandtabs().splitlines():
+            printable = re.sub(r"[^ -~]", "?", line).rstrip()
+            lines += wrap(printable, 72, subsequent_indent="  ") if len(printable) > 72 else [printable]
+    return tuple(lines)
+
+
+@frozen(kw_only=True, eq=False)
+class FlatReference(HoldsArrays):
+    """A flat field of one detector and filter: values that divide data, their errors and flags.
+
+    Any flat can be held and read, with its faults; `check` lists them, and only a flat without any is
+    written.
+
+    Attributes
+    ----------
+    detector, filter
+        The imaging mode; any of their names is accepted.
+    data
+        Values that divide data, float32 ``[y, x]``.
+    err
+        1 sigma errors of ``data``; None if not known.
+    dq
+        Flags as bits of `~nircam_flats.DQ`, uint32; by default no pixel is flagged.
+    name
+        Bare file name, by which the R_FLAT keyword of an exposure knows the flat; None if it has none yet.
+    path
+        The file it was read from.
+    author, description, pedigree, useafter
+        Keywords AUTHOR, DESCRIP, PEDIGREE (``INFLIGHT YYYY-MM-DD YYYY-MM-DD``, GROUND, ...) and USEAFTER
+        (``YYYY-MM-DDTHH:MM:SS``, UTC; a `~astropy.time.Time` is accepted). All are needed for writing.
+    subarray, corner
+        Keyword SUBARRAY, and the first pixel (x, y) on the detector, counted from 1.
+    history
+        How it was made, in lines of at most 72 characters (longer ones are broken). Needed for writing.
+    header
+        Primary header of the file it was read from; keywords that are not fields are written again.
+    faults
+        What `read` found wrong with the file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nircam_flats import FlatReference
+    >>> flat = FlatReference(data=np.ones((8, 8)), err=np.full((8, 8), 0.01), detector="B4", filter="F200W")
+    >>> flat.check()[0]
+    'author (AUTHOR) must be given; it is missing'
+    """
+
+    detector: Detector = field(converter=Detector.get)
+    filter: Filter = field(converter=Filter.get)
+    data: np.ndarray = image(sets_shape=True)
+    err: np.ndarray | None = image(optional=True)
+    dq: np.ndarray = image(np.uint32)
+    name: str | None = field(default=None, converter=bare_name)
+    path: Path | None = field(default=None, converter=attrs.converters.optional(Path))
+    author: str | None = field(default=None, converter=_text)
+    description: str | None = field(default=None, converter=_text)
+    pedigree: str | None = field(default=None, converter=_text)
+    useafter: str | None = field(default=None, converter=_moment)
+    subarray: str = field(default="FULL")
+    corner: tuple[int, int] = field(default=(1, 1), converter=tuple)
+    history: tuple[str, ...] = field(default=(), converter=_history_lines, repr=False)
+    _header: str = field(default="", converter=_header_text, repr=False, alias="header")
+    faults: tuple[str, ...] = field(default=(), converter=tuple, repr=False)
+
+    @dq.default
+    def _no_flags(self):
+        return np.zeros(self.data.shape, np.uint32)
+
+    def __attrs_post_init__(self):
+        if self.filter.channel != self.detector.channel:
+            raise InvalidInputError(
+                f"FlatReference.filter must be of the {self.detector.channel} channel, as {self.detector}; "
+                f"got {self.filter}"
+            )
+
+    @property
+    def header(self):
+        """Primary header of the file it was read from, a fresh copy."""
+        return fits.Header.fromstring(self._header)
+
+    @cached_property
+    def good(self):
+        """Pixels that the flat corrects: finite and positive, not flagged NO_FLAT_FIELD or DO_NOT_USE."""
+        return readonly(value_known(self.data) & ~NO_ANSWER.is_set(self.dq))
+
+    @classmethod
+    def read(cls, path):
+        """Return the flat in a FITS file.
+
+        Real flats have faults: what can be understood is read, and `check` lists what is wrong. Flags are
+        decoded by name through DQ_DEF; those without a name known to the pipeline are left out.
+
+        Raises
+        ------
+        InvalidInputError
+            If the file is no NIRCam FLAT file, has no image SCI, planes of different shapes, or keywords
+            DETECTOR, FILTER and PUPIL that are missing or name no imaging mode.
+
+        Warns
+        -----
+        FlatsWarning
+            If flags are missing or were left out.
+        """
+        return cls(**read_flat(path))
+
+    def check(self):
+        """Return what is wrong with the flat, a sentence for each broken rule; an empty tuple if nothing is.
+
+        First what `read` found in the file, then what keeps `write` from writing (the rules are those of
+        ``nircam_flats.reference.rules``).
+        """
+        return (*self.faults, *violations(self))
+
+    def repaired(self):
+        """Return the flat with 1.0 and NO_FLAT_FIELD | DO_NOT_USE where it has no answer.
+
+        That is where ``data`` is not finite and positive, where ``err`` is not finite or is negative (it
+        becomes 1.0), or where NO_FLAT_FIELD is set. The history says how many pixels changed.
+
+        Raises
+        ------
+        InvalidInputError
+            If the flat has no errors: none are invented.
+        """
+        self._need_err("repaired")
+        data, err, dq = settled(self.data, self.err, self.dq)
+        changed = (data != self.data) | (err != self.err) | (dq != self.dq)
+        if not changed.any():
+            return self
+        line = f"Repaired: {np.count_nonzero(changed)} pixels without an answer flagged, and set to 1.0"
+        return attrs.evolve(self, data=data, err=err, dq=dq, history=(*self.history, line))
+
+    def corrected_by(self, fit):
+        """Return the flight flat: this ground flat times the surface of ``fit``, with errors and flags.
+
+        Relative errors are combined in quadrature. Where this flat has no answer, or the fit has none (NaN),
+        the new one is 1.0 and flagged NO_FLAT_FIELD | DO_NOT_USE. PEDIGREE becomes INFLIGHT with the dates of
+        the first and the last exposure; AUTHOR and USEAFTER stay, and are changed with `attrs.evolve`.
+
+        Parameters
+        ----------
+        fit
+            A `~nircam_flats.FlatModelFit` of the same detector, made of exposures that this flat calibrated.
+
+        Raises
+        ------
+        InvalidInputError
+            If the fit is of another detector or shape, or has no exposures in this filter, or they were
+            divided by another flat; if this flat has no errors.
+
+        Warns
+        -----
+        FlatsWarning
+            If this flat has no name, or the exposures do not name theirs, so that they cannot be compared.
+        """
+        self._need_err("corrected_by")
+        refuse_other_fit(self, fit)
+        data, err = multiplied(self.data, self.err, fit.surface, fit.err)
+        no_flat = DQ.NO_FLAT_FIELD.is_set(self.dq)
+        data, err = np.where(no_flat, self.data, data), np.where(no_flat, self.err, err)
+        data, err, dq = settled(data, err, self.dq)
+        dates = (fit.first_date, fit.last_date)
+        days = [date.utc.strftime("%Y-%m-%d") for date in dates if date is not None]
+        ground = self.name or "a ground flat"
+        told = f"Flight flat: {ground} times a fitted sky flat"
+        return attrs.evolve(
+            self,
+            data=data,
+            err=err,
+            dq=dq,
+            name=None,
+            path=None,
+            pedigree=" ".join(("INFLIGHT", *days)),
+            description=f"Flight flat {self.detector} {self.filter}: {ground} x sky flat",
+            history=(*self.history, told, *fit.history.to_lines()),
+            faults=(),
+        )
+
+    def apply_to(self, exposure, *, replacing):
+        """Return ``exposure`` as it would be, had this flat calibrated it instead of ``replacing``.
+
+        The result agrees with the pipeline's own flat-field step in SCI, ERR, the variances and DQ, but
+        pixels that the old flat made unusable stay lost, and flags that the old flat may have set stay
+        (except UNRELIABLE_FLAT, which only a flat sets). Planes that the exposure does not hold are not made.
+
+        Parameters
+        ----------
+        exposure
+            An `~nircam_flats.Exposure`.
+        replacing
+            The `FlatReference` that it was divided by.
+
+        Raises
+        ------
+        InvalidInputError
+            If the three differ in detector, filter, shape or corner; if the exposure's R_FLAT does not name
+            ``replacing``; if this flat has negative or infinite values without a flag, which the pipeline
+            would apply; if the exposure has ERR but not the variances it is made of; if this flat has no
+            errors, and they are needed.
+        """
+        refuse_unsuited_exposure(exposure, self, replacing)
+        if exposure.err is not None or exposure.var_flat is not None:
+            self._need_err("apply_to")
+        return attrs.evolve(exposure, **replaced(exposure, replacing, self), flat_name=self.name, path=None)
+
+    def write(self, path, *, overwrite=False):
+        """Write the flat to a FITS file that CRDS and the pipeline accept.
+
+        The file appears whole or not at all. This object does not take its name; what `read` returns has it.
+
+        Raises
+        ------
+        InvalidInputError
+            If the flat breaks a rule (all are listed), or ``path`` exists and ``overwrite`` is false.
+        """
+        broken = violations(self)
+        if broken:
+            raise InvalidInputError(f"{path}: this flat cannot be written: {'; '.join(broken)}")
+        write_flat(self, path, overwrite=overwrite)
+
+    def _need_err(self, what):
+        if self.err is None:
+            raise InvalidInputError(
+                f"FlatReference.{what} needs the errors of {self.name or 'the flat'}; it has none; give them "
+                "with attrs.evolve(flat, err=...)"
+            )

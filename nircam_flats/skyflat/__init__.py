@@ -1,0 +1,15 @@
+"""Normalised frames, and the delta skyflats that they combine to."""
+
+from nircam_flats.skyflat.combine import CombineStrategy, FrameStack, SigmaClippedMean, SigmaClippedMedian
+from nircam_flats.skyflat.delta import DeltaSkyflat
+from nircam_flats.skyflat.frames import NormalizedFrame, NormalizedFrames
+
+__all__ = [
+    "CombineStrategy",
+    "DeltaSkyflat",
+    "FrameStack",
+    "NormalizedFrame",
+    "NormalizedFrames",
+    "SigmaClippedMean",
+    "SigmaClippedMedian",
+]

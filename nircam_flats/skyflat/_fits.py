@@ -1,0 +1,68 @@
+"""The file format of delta skyflats, and the part that every product made of one shares: where it comes from."""
+
+import numpy as np
+from astropy.table import Table
+from astropy.time import Time
+
+from nircam_flats._files import open_product, read_image, read_keyword, read_table, write_product
+from nircam_flats.provenance import History
+
+__all__ = ["origin_header", "origin_table", "read_delta", "read_origin", "write_delta"]
+
+IMAGES = {"SCI": ("data", np.float32, 2), "ERR": ("err", np.float32, 2), "N_USED": ("n_used", np.int32, 2)}
+IMAGES |= {"INFLUENCES": ("influences", np.float32, 3)}
+DATES = {"FIRSTDAT": "first_date", "LASTDATE": "last_date"}
+
+
+def origin_header(product):
+    """Primary keywords that say of which detector and dates ``product`` is."""
+    dates = {keyword: getattr(product, name) for keyword, name in DATES.items()}
+    return {"TELESCOP": "JWST", "INSTRUME": "NIRCAM", "DETECTOR": product.detector.name} | {
+        keyword: None if date is None else date.isot for keyword, date in dates.items()
+    }
+
+
+def origin_table(product):
+    """Table of the filters of ``product`` and the ground flat of each."""
+    return Table(
+        {
+            "filter": [item.name for item in product.filters],
+            "flat_name": [product.flat_names[item.name] or "" for item in product.filters],
+        }
+    )
+
+
+def read_origin(hdus, path):
+    """Return the fields detector, filters, flat_names, first_date, last_date and history of a product as a dict."""
+    header = hdus[0].header
+    filters = read_table(hdus, "FILTERS", path)
+    fields = {
+        "detector": read_keyword(header, "DETECTOR", str, path),
+        "filters": [str(name) for name in filters["filter"]],
+        "flat_names": {str(row["filter"]): str(row["flat_name"]) or None for row in filters},
+        "history": History.from_table(read_table(hdus, "HISTORY", path)),
+    }
+    for keyword, name in DATES.items():
+        date = read_keyword(header, keyword, str, path, default=None)
+        fields[name] = None if date is None else Time(date)
+    return fields
+
+
+def write_delta(delta, path, *, overwrite):
+    write_product(
+        path,
+        "DeltaSkyflat",
+        origin_header(delta),
+        {extension: getattr(delta, name) for extension, (name, _, _) in IMAGES.items()},
+        {"FILTERS": origin_table(delta), "EXPOSURES": delta.exposures},
+        delta.history,
+        overwrite=overwrite,
+    )
+
+
+def read_delta(path):
+    with open_product(path, "DeltaSkyflat") as hdus:
+        fields = {
+            name: read_image(hdus, extension, dtype, path, ndim=ndim) for extension, (name, dtype, ndim) in IMAGES.items()
+        }
+        return fields | read_origin(hdus, path) | {"exposures": read_table(hdus, "EXPOSURES", path)}

@@ -1,0 +1,176 @@
+"""Delta skyflats: what the sky says the ground flat got wrong."""
+
+from functools import cached_property, partial
+
+import numpy as np
+from astropy.table import QTable
+from astropy.time import Time
+from attrs import field, frozen
+
+from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.instrument import Detector, Filter
+from nircam_flats.kernels import box_influences
+from nircam_flats.parallel import map_ordered
+from nircam_flats.provenance import History
+from nircam_flats.skyflat import _fits
+from nircam_flats.skyflat.combine import SigmaClippedMedian
+from nircam_flats.skyflat.frames import NormalizedFrames
+
+__all__ = ["DeltaSkyflat"]
+
+INFLUENCE_BOX = 32
+BAND = 4 * INFLUENCE_BOX
+
+
+def _combine_band(start, *, frames, strategy):
+    stack = frames.band(slice(start, start + BAND))
+    data, err, n_used = strategy(stack)
+    influences = box_influences(stack.values, data, stack.noise, INFLUENCE_BOX)
+    return data, err, n_used, influences
+
+
+@frozen(kw_only=True, eq=False)
+class DeltaSkyflat(HoldsArrays):
+    """Combined sky frames of one detector: the change of the flat since the one that calibrated them.
+
+    Attributes
+    ----------
+    data, err, n_used
+        Relative response (float32, about 1), its 1 sigma error, and the number of frames behind each pixel; NaN,
+        NaN and 0 where nothing was left. Errors of neighbouring pixels are independent but for what whole frames
+        share, which ``influences`` hold.
+    influences
+        float32, shape (frames, boxes in y, boxes in x): what each frame adds to the mean of each 32 x 32 box. They
+        are the delete-one jackknife at mesh resolution, and give any fit an honest error.
+    detector, filters
+        One detector; one filter, or several for a grey delta skyflat.
+    flat_names
+        The ground flat that the exposures of each filter were divided by, {filter name: file name}.
+    exposures
+        Table of the exposures used and left out: name, filter, used, reason, sky level and more.
+    first_date, last_date
+        Start of the first and end of the last exposure used, None if unknown.
+    history
+        How it was made.
+    """
+
+    detector: Detector = field(converter=Detector.get)
+    filters: tuple = field(converter=lambda names: tuple(Filter.get(name) for name in names))
+    data: np.ndarray = image(sets_shape=True)
+    err: np.ndarray = image()
+    n_used: np.ndarray = image(np.int32)
+    influences: np.ndarray = image(ndim=3, follows_shape=False)
+    flat_names: dict = field(converter=dict, repr=False)
+    exposures: QTable = field(repr=lambda table: f"<{len(table)} exposures>")
+    first_date: Time | None = field(default=None, repr=False)
+    last_date: Time | None = field(default=None, repr=False)
+    history: History = field(factory=History, repr=False)
+
+    @cached_property
+    def good(self):
+        """Boolean image: pixels with a value."""
+        return readonly(np.isfinite(self.data) & (self.n_used > 0))
+
+    @property
+    def is_grey(self):
+        """Whether several filters went into it."""
+        return len(self.filters) > 1
+
+    @property
+    def label(self):
+        """'grey', or the name of the filter."""
+        return "grey" if self.is_grey else self.filters[0].name
+
+    @classmethod
+    def from_frames(cls, frames, *, strategy=None, executor=None):
+        """Combine frames, pixel by pixel.
+
+        Parameters
+        ----------
+        frames
+            `NormalizedFrames`; all filters for a grey delta skyflat, or those of one filter.
+        strategy
+            A `CombineStrategy`; by default `SigmaClippedMedian`.
+        executor
+            Any `concurrent.futures.Executor`; by default threads for all cores. The result is the same.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are fewer than two frames: sources and sky cannot be told apart in one.
+        """
+        if len(frames) < 2:
+            raise InvalidInputError(
+                f"DeltaSkyflat of {frames.detector} needs at least 2 exposures (12 or more for a good one); got "
+                f"{len(frames)}: {frames.frames[0].name}"
+            )
+        strategy = SigmaClippedMedian() if strategy is None else strategy
+        names = "+".join(item.name for item in frames.filters)
+        work = partial(_combine_band, frames=frames, strategy=strategy)
+        bands = map_ordered(
+            work, range(0, frames.shape[0], BAND), executor=executor, stage=f"combine {frames.detector} {names}"
+        )
+        data, err, n_used, influences = zip(*bands, strict=True)
+        dates = [frame for frame in frames.frames if frame.start is not None]
+        return cls(
+            detector=frames.detector,
+            filters=frames.filters,
+            data=readonly(np.concatenate(data)),
+            err=readonly(np.concatenate(err)),
+            n_used=readonly(np.concatenate(n_used)),
+            influences=readonly(np.concatenate(influences, axis=1)),
+            flat_names=frames.flat_names,
+            exposures=_table_of(frames),
+            first_date=min((frame.start for frame in dates), default=None),
+            last_date=max((frame.end for frame in dates), default=None),
+            history=frames.history.then("combine", strategy=strategy, frames=len(frames)),
+        )
+
+    @classmethod
+    def from_exposures(cls, exposures, *, strategy=None, executor=None, **settings):
+        """Mask, normalise and combine in one step; ``settings`` are those of `NormalizedFrames.from_exposures`."""
+        frames = NormalizedFrames.from_exposures(exposures, executor=executor, **settings)
+        return cls.from_frames(frames, strategy=strategy, executor=executor)
+
+    def write(self, path, *, overwrite=False):
+        """Write a FITS file (extensions SCI, ERR, N_USED, INFLUENCES, EXPOSURES) that `read` reads back."""
+        _fits.write_delta(self, path, overwrite=overwrite)
+
+    @classmethod
+    def read(cls, path):
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        InvalidInputError
+            If the file is not a delta skyflat; the text names it and what is missing.
+        """
+        return cls(**_fits.read_delta(path))
+
+    def plot(self, ax=None, **artist_options):
+        """Draw the delta skyflat; returns the artist."""
+        from nircam_flats.plotting import draw_flat
+
+        return draw_flat(self.data, ax=ax, title=f"{self.detector} {self.label}: delta skyflat", **artist_options)
+
+
+def _table_of(frames):
+    table = frames.table
+    table["used"], table["reason"] = True, ""
+    table.keep_columns(["name", "filter", "used", "reason", "level", "level_err", "noise", "masked_fraction", "start"])
+    for item in frames.excluded:
+        table.add_row(
+            {
+                "name": item.name,
+                "filter": "" if item.header is None else item.header.filter.name,
+                "used": False,
+                "reason": item.reason,
+                "level": np.nan * table["level"].unit,
+                "level_err": np.nan * table["level"].unit,
+                "noise": np.nan,
+                "masked_fraction": np.nan,
+                "start": "",
+            }
+        )
+    return table
