@@ -1,11 +1,12 @@
 """Sky flats for JWST/NIRCam: from calibrated exposures to new flight flat fields."""
 
+from nircam_flats import recipes
 from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError
 from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, Pointing
 from nircam_flats.fit import FitStrategy, FlatModelFit, MedianFilter, Polynomial2D
 from nircam_flats.instrument import DQ, Detector, Filter, ImagingMode, imaging_modes
 from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
-from nircam_flats.reference import FlatReference
+from nircam_flats.reference import FlatReference, GroundFlats
 from nircam_flats.skyflat import (
     CombineStrategy,
     DeltaSkyflat,
@@ -33,6 +34,7 @@ __all__ = [
     "FlatsError",
     "FlatsWarning",
     "FrameStack",
+    "GroundFlats",
     "ImagingMode",
     "InvalidInputError",
     "MaskReason",
@@ -48,4 +50,5 @@ __all__ = [
     "SkyLevel",
     "SourceMask",
     "imaging_modes",
+    "recipes",
 ]

@@ -41,17 +41,13 @@ def owned(value, dtype=None):
     if isinstance(value, u.Quantity):
         raise InvalidInputError(f"a plain array is needed; got one in {value.unit}: pass its to_value(unit)")
     if isinstance(value, np.ma.MaskedArray):
-        raise InvalidInputError(
-            "a plain array is needed; got a masked one: pass its filled(nan) or filled(0)"
-        )
+        raise InvalidInputError("a plain array is needed; got a masked one: pass its filled(nan) or filled(0)")
     try:
         array = np.ascontiguousarray(value) if isinstance(value, np.ndarray) else np.array(value, order="C")
         whole = array.dtype.kind in "iub"
         array = array.astype(dtype or array.dtype.newbyteorder("="), copy=False)
     except (TypeError, ValueError) as error:
-        raise InvalidInputError(
-            f"an array of numbers is needed; got {type(value).__name__} ({error})"
-        ) from None
+        raise InvalidInputError(f"an array of numbers is needed; got {type(value).__name__} ({error})") from None
     if np.issubdtype(array.dtype, np.integer) and not whole:
         raise InvalidInputError(f"an array of integers is needed; got {np.asarray(value).dtype}")
     if array.base is not None or array is value:
@@ -82,9 +78,7 @@ def _check_image(ndim, optional):
                 f"{_place(instance, attribute)} must be an array with {ndim} dimensions; got {came}"
             )
         fields = attrs.fields(type(instance))
-        first = next(
-            (getattr(instance, field.name) for field in fields if field.metadata.get("sets_shape")), None
-        )
+        first = next((getattr(instance, field.name) for field in fields if field.metadata.get("sets_shape")), None)
         if attribute.metadata["follows_shape"] and first is not None and value.shape[-2:] != first.shape[-2:]:
             raise InvalidInputError(
                 f"{_place(instance, attribute)} must have the shape of the image it belongs to, "
@@ -134,15 +128,11 @@ def quantity(unit, *, ndim=0, optional=False, eq=True, repr=True):
             return None
         place = _place(instance, attribute)
         if not isinstance(value, u.Quantity):
-            raise InvalidInputError(
-                f"{place} must be a Quantity convertible to {unit.to_string()!r}; got {value!r}"
-            )
+            raise InvalidInputError(f"{place} must be a Quantity convertible to {unit.to_string()!r}; got {value!r}")
         try:
             converted = u.Quantity(value.to(unit), dtype=float)
         except u.UnitConversionError:
-            raise InvalidInputError(
-                f"{place} must be convertible to {unit.to_string()!r}; got {value!r}"
-            ) from None
+            raise InvalidInputError(f"{place} must be convertible to {unit.to_string()!r}; got {value!r}") from None
         if converted.ndim != ndim:
             wanted = "a scalar" if ndim == 0 else f"an array with {ndim} dimensions"
             raise InvalidInputError(f"{place} must be {wanted}; got shape {converted.shape}")

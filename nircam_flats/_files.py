@@ -16,6 +16,7 @@ from nircam_flats.exceptions import InvalidInputError
 
 __all__ = [
     "atomic_path",
+    "bare_file_name",
     "open_fits",
     "open_product",
     "read_image",
@@ -182,3 +183,13 @@ def read_table(hdus, name, path):
     if name not in hdus:
         raise InvalidInputError(f"{path}: table extension {name} is needed; the file has none")
     return QTable.read(hdus[name], mask_invalid=False)
+
+
+def bare_file_name(reference):
+    """Return the file name in a reference such as ``crds://name``, a path or a bare name.
+
+    None for what names no file: None itself, ``override://...``, N/A.
+    """
+    text = "" if reference is None else str(reference).strip()
+    name = text.rpartition("/")[2]
+    return None if text.startswith("override:") or name in ("", "N/A") else name

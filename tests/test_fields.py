@@ -31,9 +31,7 @@ class Setting(HoldsArrays):
 
 
 def test_images_are_converted_and_cannot_be_written_to():
-    picture = Picture(
-        data=[[1, 2], [3, 4]], dq=np.zeros((2, 2), int), hidden=np.eye(2), stack=np.ones((5, 2, 2))
-    )
+    picture = Picture(data=[[1, 2], [3, 4]], dq=np.zeros((2, 2), int), hidden=np.eye(2), stack=np.ones((5, 2, 2)))
     assert [picture.data.dtype, picture.dq.dtype, picture.hidden.dtype] == [np.float32, np.uint32, bool]
     for item in (picture.data, picture.dq, picture.hidden, picture.stack):
         with pytest.raises(ValueError, match="read-only"):

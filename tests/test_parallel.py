@@ -37,9 +37,7 @@ def test_results_come_in_the_order_of_the_items():
         assert list(map_ordered(slower_when_earlier, range(5), executor=executor)) == [0, 1, 4, 9, 16]
 
 
-@pytest.mark.parametrize(
-    "executor", [None, ThreadPoolExecutor(3), RunsAtOnce()], ids=["own", "given", "custom"]
-)
+@pytest.mark.parametrize("executor", [None, ThreadPoolExecutor(3), RunsAtOnce()], ids=["own", "given", "custom"])
 def test_the_answer_is_the_same_for_any_executor(executor):
     answer = list(map_ordered(operator.neg, range(50), executor=executor, stage="negate"))
     assert answer == [-i for i in range(50)]

@@ -1,5 +1,6 @@
-"""The ``_cal.fits`` format: one table maps the facts of an exposure to header keywords, for reading and writing."""
+"""The ``_cal.fits`` format: one table maps the facts of an exposure to header keywords, both ways."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,15 @@ from astropy.io.fits.verify import VerifyError
 from astropy.time import Time
 from attrs import field, frozen
 
-from nircam_flats._files import atomic_path, open_fits, read_image, read_keyword
+from nircam_flats._files import atomic_path, bare_file_name, open_fits, read_image, read_keyword
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exposure._headers import read_sections
 from nircam_flats.exposure.pointing import Pointing
 from nircam_flats.instrument import Detector, Filter
 
 __all__ = ["PLANES", "read_facts", "read_pixels", "write_exposure"]
 
-# Planes beside SCI: the extension and the kind of number it holds.
+# The planes beside SCI: their extensions and the kind of number these hold.
 PLANES = {
     "err": ("ERR", np.float32),
     "dq": ("DQ", np.uint32),
@@ -25,42 +27,44 @@ PLANES = {
     "var_rnoise": ("VAR_RNOISE", np.float32),
     "var_flat": ("VAR_FLAT", np.float32),
 }
-
-_BLOCK = 2880
-_CARD = 80
+_SURFACE_BRIGHTNESS = u.MJy / u.sr
 
 
-# --- facts and keywords -------------------------------------------------------------------------------------
+# --- the table ------------------------------------------------------------------------------------------------
 
 
-def bare_flat_name(value):
-    """Return the bare file name in the value of R_FLAT; None for ``override://`` and N/A, which name no file.
+@frozen
+class _Fact:
+    """A fact of an exposure: the keywords it is read from, and all the cards that tell it.
 
-    Examples
-    --------
-    >>> bare_flat_name("crds://jwst_nircam_flat_0123.fits"), bare_flat_name("override://")
-    ('jwst_nircam_flat_0123.fits', None)
+    Keywords of the SCI header are written ``"SCI KEYWORD"``, those of the primary header plainly.
     """
-    name = value.strip().replace("\\", "/").rpartition("/")[2]
-    return None if value.startswith("override:") or name in ("", "N/A") else name
+
+    name: str
+    keywords: tuple
+    kind: type
+    decode: object  # the values of the keywords -> the fact
+    encode: object  # the fact -> {keyword: value}
+    needed: bool = field(default=False)
+
+    def read(self, headers, path):
+        """Return the fact; None where its keywords are missing and not needed."""
+        values = []
+        for keyword in self.keywords:
+            hdu, _, name = keyword.rpartition(" ")
+            default = ... if self.needed else None
+            where = f"{hdu or 'primary'} header"
+            values.append(read_keyword(headers[hdu], name, self.kind, path, where=where, default=default))
+        if None in values:
+            return None
+        try:
+            return self.decode(*values)
+        except ValueError as error:
+            raise InvalidInputError(f"{path}: keyword {', '.join(self.keywords)}: {error}") from None
 
 
-def _time_cards(begin):
-    """Return the function that makes all cards of the start (or, without ``begin``, of the end) of an exposure."""
-
-    def cards(time):
-        if not begin:
-            return {"EXPEND": time.mjd, "DATE-END": time.isot, "SCI MJD-END": time.mjd}
-        date, _, clock = time.isot.partition("T")
-        return {
-            "EXPSTART": time.mjd,
-            "DATE-BEG": time.isot,
-            "DATE-OBS": date,
-            "TIME-OBS": clock,
-            "SCI MJD-BEG": time.mjd,
-        }
-
-    return cards
+def _text(name, keyword, needed=False):
+    return _Fact(name, (keyword,), str, str, lambda value: {keyword: value}, needed)
 
 
 def _detector_cards(detector):
@@ -78,215 +82,120 @@ def _to_time(mjd):
     return Time(mjd, format="mjd", scale="utc")
 
 
-@frozen
-class _Fact:
-    """A fact of an exposure: the keywords it is read from, how, and all the cards that tell it."""
-
-    name: str
-    keywords: tuple
-    kind: type
-    decode: object  # the values of the keywords -> the fact
-    encode: object  # the fact -> {keyword: value}; "SCI KEYWORD" belongs to the SCI header
-    needed: bool = field(default=False)
-
-    def read(self, primary, sci, path):
-        """Return the fact; None where its keywords are missing and not needed."""
-        values = []
-        for keyword in self.keywords:
-            hdu, _, name = keyword.rpartition(" ")
-            default = ... if self.needed else None
-            where = "SCI header" if hdu else "primary header"
-            values.append(
-                read_keyword(sci if hdu else primary, name, self.kind, path, where=where, default=default)
-            )
-        if None in values:
-            return None
-        try:
-            return self.decode(*values)
-        except ValueError as error:
-            raise InvalidInputError(
-                f"{path}: {' and '.join(self.keywords)} cannot be used: {error}"
-            ) from None
+def _start_cards(time):
+    day, _, clock = time.isot.partition("T")
+    dates = {"DATE-BEG": time.isot, "DATE-OBS": day, "TIME-OBS": clock}
+    return {"EXPSTART": time.mjd, "SCI MJD-BEG": time.mjd} | dates
 
 
-def _text(name, keyword, needed=False):
-    return _Fact(name, (keyword,), str, str, lambda value: {keyword: value}, needed)
+def _end_cards(time):
+    return {"EXPEND": time.mjd, "SCI MJD-END": time.mjd, "DATE-END": time.isot}
+
+
+def _exposure_time_cards(value):
+    seconds = value.to_value(u.s).item()
+    return {"EFFEXPTM": seconds, "SCI XPOSURE": seconds}
+
+
+@cache
+def _to_unit(text):
+    return u.Unit(text)
+
+
+def _unit_cards(unit):
+    return {"SCI BUNIT": "MJy/sr" if unit == _SURFACE_BRIGHTNESS else unit.to_string("fits")}
 
 
 _FACTS = (
-    _Fact("detector", ("DETECTOR",), str, Detector.get, _detector_cards, True),
+    _Fact("detector", ("DETECTOR",), str, Detector.get, _detector_cards, needed=True),
     _Fact(
         "filter",
         ("FILTER", "PUPIL"),
         str,
         Filter.from_keywords,
-        lambda value: dict(zip(("FILTER", "PUPIL"), value.keywords, strict=True)),
-        True,
+        lambda value: {"FILTER": value.keywords[0], "PUPIL": value.keywords[1]},
+        needed=True,
     ),
-    _Fact("start", ("EXPSTART",), float, _to_time, _time_cards(True)),
-    _Fact("end", ("EXPEND",), float, _to_time, _time_cards(False)),
-    _Fact(
-        "exposure_time",
-        ("EFFEXPTM",),
-        float,
-        lambda value: value * u.s,
-        lambda value: {"EFFEXPTM": value.to_value(u.s).item(), "SCI XPOSURE": value.to_value(u.s).item()},
-    ),
-    _Fact("unit", ("SCI BUNIT",), str, u.Unit, lambda value: {"SCI BUNIT": _unit_text(value)}, True),
-    _text("subarray", "SUBARRAY", True),
+    _Fact("start", ("EXPSTART",), float, _to_time, _start_cards),
+    _Fact("end", ("EXPEND",), float, _to_time, _end_cards),
+    _Fact("exposure_time", ("EFFEXPTM",), float, lambda value: value * u.s, _exposure_time_cards),
+    _Fact("unit", ("SCI BUNIT",), str, _to_unit, _unit_cards, needed=True),
+    _text("subarray", "SUBARRAY", needed=True),
     _Fact(
         "corner",
         ("SUBSTRT1", "SUBSTRT2"),
         int,
         lambda x, y: (x, y),
         lambda value: {"SUBSTRT1": value[0], "SUBSTRT2": value[1]},
-        True,
+        needed=True,
     ),
-    _text("exposure_type", "EXP_TYPE", True),
+    _text("exposure_type", "EXP_TYPE", needed=True),
     _text("program", "PROGRAM"),
     _text("observation", "OBSERVTN"),
     _text("visit", "VISIT"),
     _text("visit_status", "VISITSTA"),
-    _Fact("flat_name", ("R_FLAT",), str, bare_flat_name, lambda value: {"R_FLAT": value}),
+    _Fact("flat_name", ("R_FLAT",), str, bare_file_name, lambda value: {"R_FLAT": value}),
     _Fact("photmjsr", ("SCI PHOTMJSR",), float, float, lambda value: {"SCI PHOTMJSR": value}),
 )
 
 
-def _unit_text(unit):
-    return "MJy/sr" if unit == u.MJy / u.sr else unit.to_string("fits")
-
-
-def _read_steps(primary):
+def _steps(primary):
     return {keyword: str(primary[keyword]).strip() for keyword in primary if keyword.startswith("S_")}
 
 
-# --- headers, without the pixels ----------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------------------
 
 
-@frozen
-class _Section:
-    """One header-data unit of a file: its name, the text of its header, and the shape of its image (or None)."""
-
-    name: str
-    text: str
-    shape: tuple | None
-    integer: bool
-
-
-def _read_text(handle):
-    """Return the cards of the header that begins here, END excluded; None where there is none."""
-    blocks = []
-    while True:
-        block = handle.read(_BLOCK)
-        if len(block) < _BLOCK or (not blocks and block[:8] not in (b"SIMPLE  ", b"XTENSION")):
-            return None
-        blocks.append(block)
-        for start in range(0, _BLOCK, _CARD):
-            if block[start : start + 8] == b"END     ":
-                return b"".join(blocks)[: (len(blocks) - 1) * _BLOCK + start].decode("ascii")
-
-
-def _section(text):
-    """Return the `_Section` of a header, and how many bytes of data follow it."""
-    cards = {}
-    for start in range(0, len(text), _CARD):
-        keyword = text[start : start + 8].rstrip()
-        if keyword in ("XTENSION", "BITPIX", "GCOUNT", "PCOUNT", "EXTNAME") or keyword.startswith("NAXIS"):
-            cards[keyword] = fits.Card.fromstring(text[start : start + _CARD]).value
-    axes = [int(cards[f"NAXIS{axis}"]) for axis in range(int(cards["NAXIS"]), 0, -1)]
-    n_values = int(np.prod(axes, dtype=np.int64)) if axes else 0
-    n_bytes = abs(cards["BITPIX"]) // 8 * cards.get("GCOUNT", 1) * (cards.get("PCOUNT", 0) + n_values)
-    is_image = bool(axes) and cards.get("XTENSION", "IMAGE").strip() == "IMAGE"
-    section = _Section(
-        name=str(cards.get("EXTNAME", "PRIMARY")).strip(),
-        text=text,
-        shape=tuple(axes) if is_image else None,
-        integer=cards["BITPIX"] > 0,
-    )
-    return section, -(-n_bytes // _BLOCK) * _BLOCK
-
-
-def _read_sections(path):
-    """Return the header-data units of a FITS file as a dictionary by name, reading the headers only.
-
-    astropy would do it too, in 3.5 ms a file against 0.3 ms here: much for a thousand files.
-    """
-    if not path.is_file():
-        came = "a folder" if path.is_dir() else "nothing there"
-        raise InvalidInputError(f"{path}: needed a _cal.fits file; got {came}")
-    size = path.stat().st_size
-    sections = {}
-    try:
-        with path.open("rb") as handle:
-            while handle.tell() < size:
-                text = _read_text(handle)
-                if text is None and sections:
-                    break
-                if text is None or (not sections and not text.startswith("SIMPLE")):
-                    raise InvalidInputError(
-                        f"{path}: needed a FITS file; got something else, or one cut in its first header"
-                    )
-                section, n_bytes = _section(text)
-                sections.setdefault(section.name, section)
-                if handle.tell() + n_bytes > size:
-                    raise InvalidInputError(
-                        f"{path}: needed a whole FITS file; it is truncated: extension {section.name} ends at byte "
-                        f"{handle.tell() + n_bytes}, the file at {size}; fetch it again"
-                    )
-                handle.seek(n_bytes, 1)
-    except (OSError, VerifyError, KeyError, TypeError, UnicodeDecodeError) as error:
+def _demand_calibrated(exposure_type, unit, steps, where):
+    """Refuse what is no flat-fielded image in surface brightness; the same on reading as on writing."""
+    if exposure_type != "NRC_IMAGE":
+        raise InvalidInputError(f"{where}: EXP_TYPE must be NRC_IMAGE (imaging); got {exposure_type}")
+    missing = [step for step in ("S_FLAT", "S_PHOTOM") if step not in steps]
+    if not unit.is_equivalent(_SURFACE_BRIGHTNESS) or missing:
+        came = f"unit {unit}" + "".join(f", no {step}" for step in missing)
         raise InvalidInputError(
-            f"{path}: needed a readable FITS file; got {type(error).__name__}: {error}"
-        ) from error
-    if not sections:
-        raise InvalidInputError(f"{path}: needed a FITS file; got an empty file")
-    return sections
+            f"{where}: needed a _cal image, flat-fielded and in MJy/sr, with S_FLAT and S_PHOTOM; got {came}; "
+            "a _rate file becomes one by the pipeline's stage 2 (calwebb_image2)"
+        )
 
 
-def _demand_cal(primary, sci, sections, path):
-    """Refuse what is no calibrated image of NIRCam's imaging mode, with the most telling reason first."""
+def _demand_nircam_image(headers, path):
+    primary = headers[""]
     for keyword, needed in (("TELESCOP", "JWST"), ("INSTRUME", "NIRCAM")):
         came = read_keyword(primary, keyword, str, path)
         if came.upper() != needed:
             raise InvalidInputError(f"{path}: {keyword} must be {needed}; got {came}")
+    if "REFTYPE" in primary:
+        came = read_keyword(primary, "REFTYPE", str, path)
+        raise InvalidInputError(f"{path}: needed a _cal image; got a reference file (REFTYPE {came})")
     kind = read_keyword(primary, "EXP_TYPE", str, path)
     if kind != "NRC_IMAGE":
         raise InvalidInputError(f"{path}: EXP_TYPE must be NRC_IMAGE (imaging); got {kind}")
-    if primary.get("S_RESAMP") == "COMPLETE" or "WHT" in sections:
+
+
+def _demand_planes(sections, steps, path):
+    if "WHT" in sections or steps.get("S_RESAMP") == "COMPLETE":
         raise InvalidInputError(
-            f"{path}: needed a _cal file, in detector pixels; got a resampled mosaic (_i2d): use the exposures it was made of"
+            f"{path}: needed a _cal image, in detector pixels; got a resampled mosaic (_i2d); "
+            "give the _cal files it was made of"
         )
     for name in ("SCI", "DQ"):
         if name not in sections:
             raise InvalidInputError(f"{path}: extension {name} is needed; the file has {', '.join(sections)}")
     shape = sections["SCI"].shape
     if shape is None or len(shape) != 2:
-        came = (
-            "no image"
-            if shape is None
-            else f"{len(shape)} dimensions (a _calints, _rateints or _uncal file?)"
-        )
-        raise InvalidInputError(
-            f"{path}: extension SCI must hold an image of 2 dimensions, as in a _cal file; got {came}"
-        )
+        came = "no image" if shape is None else f"shape {shape}"
+        raise InvalidInputError(f"{path}: extension SCI must hold an image of 2 dimensions; got {came}")
     for name, _ in PLANES.values():
         if name in sections and sections[name].shape != shape:
-            raise InvalidInputError(
-                f"{path}: extension {name} must have the shape of SCI, {shape}; got {sections[name].shape}"
-            )
-    if not sections["DQ"].integer:
+            came = sections[name].shape or "no image"
+            raise InvalidInputError(f"{path}: extension {name} must have the shape of SCI, {shape}; got {came}")
+    if not sections["DQ"].is_integer:
         raise InvalidInputError(f"{path}: extension DQ must hold integers; got floating-point numbers")
-    unit = read_keyword(sci, "BUNIT", str, path, where="SCI header")
-    if unit.upper().startswith("DN") or "S_FLAT" not in primary or "S_PHOTOM" not in primary:
-        came = f"BUNIT {unit}, S_FLAT {primary.get('S_FLAT', 'missing')}, S_PHOTOM {primary.get('S_PHOTOM', 'missing')}"
-        raise InvalidInputError(
-            f"{path}: needed a _cal file (flat-fielded, in MJy/sr); got {came}; if this is a _rate file, "
-            "run the pipeline's calwebb_image2 on it"
-        )
 
 
 def read_facts(path):
-    """Return the facts in the headers of a ``_cal`` file, its image's ``shape`` included, as constructor arguments.
+    """Return what the headers of a ``_cal`` file say, as constructor arguments, and the image's ``shape``.
 
     Raises
     ------
@@ -294,40 +203,35 @@ def read_facts(path):
         If this is no whole FITS file, or no calibrated NIRCam image; the text names the file.
     """
     path = Path(path)
-    sections = _read_sections(path)
-    primary = fits.Header.fromstring(sections["PRIMARY"].text)
-    sci_text = sections["SCI"].text if "SCI" in sections else ""
-    sci = fits.Header.fromstring(sci_text)
+    sections = read_sections(path)
+    texts = {"": sections["PRIMARY"].text, "SCI": sections["SCI"].text if "SCI" in sections else ""}
+    headers = {hdu: fits.Header.fromstring(text) for hdu, text in texts.items()}
     try:
-        _demand_cal(primary, sci, sections, path)
-        facts = {fact.name: fact.read(primary, sci, path) for fact in _FACTS}
-        steps = _read_steps(primary)
-        pointing = Pointing.from_header(sci, path)
+        _demand_nircam_image(headers, path)
+        steps = _steps(headers[""])
+        _demand_planes(sections, steps, path)
+        facts = {fact.name: fact.read(headers, path) for fact in _FACTS}
+        _demand_calibrated(facts["exposure_type"], facts["unit"], steps, path)
+        pointing = Pointing.from_header(headers["SCI"], path)
     except VerifyError as error:
-        raise InvalidInputError(
-            f"{path}: needed readable headers; got {' '.join(str(error).split())}"
-        ) from error
+        raise InvalidInputError(f"{path}: needed readable headers; got {' '.join(str(error).split())}") from error
     return facts | {
         "name": path.name.removesuffix(".fits").removesuffix("_cal"),
         "path": path,
         "steps": steps,
         "pointing": pointing,
         "shape": sections["SCI"].shape,
-        "header": sections["PRIMARY"].text,
-        "sci_header": sci_text,
+        "header": texts[""],
+        "sci_header": texts["SCI"],
     }
 
 
-# --- the pixels ---------------------------------------------------------------------------------------------
-
-
 def read_pixels(path, planes):
-    """Return SCI, DQ and the ``planes`` of a ``_cal`` file by field name; None for a plane the file has not."""
-    unknown = [plane for plane in planes if plane not in PLANES]
+    """Return SCI, DQ and the ``planes`` of a ``_cal`` file by field name; None for one that the file has not."""
+    unknown = [str(plane) for plane in planes if plane not in PLANES]
     if unknown:
-        raise InvalidInputError(
-            f"Exposure.read: planes must be among {', '.join(PLANES)}; got {', '.join(map(str, unknown))}"
-        )
+        needed = ", ".join(PLANES)
+        raise InvalidInputError(f"Exposure.read: planes must be among {needed}; got {', '.join(unknown)}")
     with open_fits(path) as hdus:
         pixels = {"data": read_image(hdus, "SCI", np.float32, path)}
         for plane, (name, dtype) in PLANES.items():
@@ -336,67 +240,79 @@ def read_pixels(path, planes):
     return pixels
 
 
-# --- writing ------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------------------
 
 
-def _update(header, cards):
-    for keyword, value in cards.items():
-        header[keyword] = value
+def _as_read(fact, headers):
+    try:
+        return fact.read(headers, "header")
+    except InvalidInputError:
+        return None
 
 
-def _headers(exposure):
-    """Return the primary and the SCI header of an exposure: the cards as read, where they still tell its facts."""
-    primary, sci = exposure.header, exposure.sci_header
+def _changed_cards(exposure, headers):
+    """Return the cards of all facts that the exposure's own headers do not tell, or tell otherwise."""
+    changed = {}
     for fact in _FACTS:
-        value = getattr(exposure, fact.name)
-        try:
-            as_read = fact.read(primary, sci, "header")
-        except InvalidInputError:
-            as_read = None
+        value, as_read = getattr(exposure, fact.name), _as_read(fact, headers)
+        if value is not None and (as_read is None or as_read != value):
+            changed |= fact.encode(value)
+        elif value is None and as_read is not None:
+            changed |= dict.fromkeys(fact.keywords)
+    steps = exposure.steps
+    as_read = _steps(headers[""])
+    changed |= {
+        keyword: steps.get(keyword) for keyword in as_read | steps if as_read.get(keyword) != steps.get(keyword)
+    }
+    cards = {} if exposure.pointing is None else exposure.pointing.to_cards()
+    return changed | {f"SCI {key}": value for key, value in cards.items() if headers["SCI"].get(key) != value}
+
+
+def _headers(exposure, path):
+    """Return the primary and the SCI header to write: the cards as read, where they still tell the facts."""
+    headers = {"": exposure.header, "SCI": exposure.sci_header}
+    cards = _changed_cards(exposure, headers)
+    rows, columns = exposure.shape
+    cards |= {
+        "TELESCOP": "JWST",
+        "INSTRUME": "NIRCAM",
+        "DATAMODL": "ImageModel",
+        "FILENAME": path.name.encode("ascii", "replace").decode(),
+        "DATE": Time.now().isot,
+        "TIMESYS": "UTC",
+        "SUBSIZE1": columns,
+        "SUBSIZE2": rows,
+    }
+    for keyword, value in cards.items():
+        hdu, _, name = keyword.rpartition(" ")
         if value is None:
-            stale = fact.keywords if as_read is not None else ()
-            cards = dict.fromkeys(stale)
-        elif as_read is not None and as_read == value:
-            continue
+            headers[hdu].remove(name, ignore_missing=True)
         else:
-            cards = fact.encode(value)
-        for keyword, content in cards.items():
-            hdu, _, name = keyword.rpartition(" ")
-            header = sci if hdu else primary
-            if content is None:
-                header.remove(name, ignore_missing=True)
-            else:
-                header[name] = content
-    return primary, sci
+            headers[hdu][name] = value
+    return headers
 
 
 def write_exposure(exposure, path, *, overwrite=False):
-    """Write ``exposure`` as a ``_cal`` file."""
+    """Write ``exposure`` as a ``_cal`` file; without ``dq``, its DQ flags nothing.
+
+    Raises
+    ------
+    InvalidInputError
+        If the exposure is not what `read_facts` accepts, or the file exists already.
+    """
     path = Path(path)
-    primary, sci = _headers(exposure)
-    for keyword in [
-        keyword for keyword in primary if keyword.startswith("S_") and keyword not in exposure.steps
-    ]:
-        primary.remove(keyword)
-    _update(primary, {k: v for k, v in exposure.steps.items() if primary.get(k) != v})
-    for keyword, value in (("TELESCOP", "JWST"), ("INSTRUME", "NIRCAM"), ("TIMESYS", "UTC")):
-        primary.setdefault(keyword, value)
-    rows, columns = exposure.shape
-    _update(primary, {"FILENAME": path.name, "DATE": Time.now().isot, "DATAMODL": "ImageModel"})
-    _update(primary, {"SUBSIZE1": columns, "SUBSIZE2": rows})
-    if exposure.pointing is not None:
-        cards = exposure.pointing.to_cards()
-        _update(sci, {k: v for k, v in cards.items() if v is not None and sci.get(k) != v})
-    hdus = fits.HDUList([fits.PrimaryHDU(header=primary), fits.ImageHDU(exposure.data, sci, name="SCI")])
-    for plane, (name, dtype) in PLANES.items():
-        image = getattr(exposure, plane)
-        if image is None and plane == "dq":
-            image = np.zeros(exposure.shape, dtype)  # nothing is flagged
-        if image is not None:
-            hdus.append(fits.ImageHDU(image, name=name))
-        if image is not None and plane == "err":
-            hdus[-1].header["BUNIT"] = (sci["BUNIT"], sci.comments["BUNIT"])
-    for hdu in hdus[1:]:
-        hdu.header.setdefault("EXTVER", 1)
+    _demand_calibrated(exposure.exposure_type, exposure.unit, exposure.steps, f"Exposure.write to {path}")
+    headers = _headers(exposure, path)
+    images = {"SCI": exposure.data} | {name: getattr(exposure, plane) for plane, (name, _) in PLANES.items()}
+    if images["DQ"] is None:
+        images["DQ"] = np.zeros(exposure.shape, np.uint32)
+    hdus = fits.HDUList([fits.PrimaryHDU(header=headers[""])])
+    for name, pixels in images.items():
+        if pixels is not None:
+            hdus.append(fits.ImageHDU(pixels, headers["SCI"] if name == "SCI" else None, name=name))
+            hdus[-1].header.setdefault("EXTVER", 1)
+    if "ERR" in hdus:
+        sci = headers["SCI"]
+        hdus["ERR"].header["BUNIT"] = (sci["BUNIT"], sci.comments["BUNIT"])
     with atomic_path(path, overwrite=overwrite) as temporary:
         hdus.writeto(temporary, overwrite=True)

@@ -1,4 +1,4 @@
-"""One image of one detector: its facts alone, or with its pixels."""
+"""One image of one detector: whole in memory, or its headers only."""
 
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +22,8 @@ __all__ = ["Exposure", "ExposureHeader"]
 class Exposure(HoldsArrays, ExposureFacts):
     """One calibrated image, whole in memory.
 
-    The facts are those of `ExposureFacts`; an exposure made from arrays needs two of them, the detector and the
-    filter. All images are ``[y, x]`` in the science orientation and of the same shape; all but `data` may be None.
+    Its facts are those of `ExposureFacts`; one made from arrays needs but two of them, the detector and the
+    filter. All images are ``[y, x]``, science orientation, of one shape; all but `data` may be None.
 
     Attributes
     ----------
@@ -42,8 +42,9 @@ class Exposure(HoldsArrays, ExposureFacts):
     --------
     >>> import numpy as np
     >>> from nircam_flats import Exposure
-    >>> Exposure(data=np.ones((64, 64)), detector="B4", filter="F200W").good.all()
-    np.True_
+    >>> exposure = Exposure(data=np.ones((64, 64)), detector="B4", filter="F200W")
+    >>> exposure.detector.name, exposure.shape, int(exposure.good.sum())
+    ('NRCB4', (64, 64), 4096)
     """
 
     data: np.ndarray = image(sets_shape=True)
@@ -76,8 +77,8 @@ class Exposure(HoldsArrays, ExposureFacts):
         path
             The file.
         planes
-            The images to read besides SCI and DQ, which always are: any of 'err', 'var_poisson', 'var_rnoise',
-            'var_flat', 'area'. One that the file has not is None.
+            The images to read besides SCI and DQ, which always are: any of 'err', 'var_poisson',
+            'var_rnoise', 'var_flat', 'area'. One that the file has not is None.
 
         Raises
         ------
@@ -92,21 +93,26 @@ class Exposure(HoldsArrays, ExposureFacts):
     def from_datamodel(cls, model):
         """Return the exposure that an ``ImageModel`` of stdatamodels holds.
 
-        The model passes through its own FITS writer, so that it is understood, and refused, exactly as a file.
+        A copy of the model passes through its own FITS writer, so it is understood, or refused, as a file is.
 
         Raises
         ------
         InvalidInputError
             As `read` does.
         """
-        name = Path(model.meta.filename or "unnamed_cal.fits").name
+        if not all(hasattr(model, name) for name in ("meta", "copy", "to_fits")):
+            came = type(model).__name__
+            raise InvalidInputError(f"Exposure.from_datamodel: needed an ImageModel of stdatamodels; got {came}")
+        name = model.meta.filename
         with TemporaryDirectory() as folder:
-            path = Path(folder) / name
-            model.copy().to_fits(str(path))  # the copy, because writing changes the model
-            return attrs.evolve(cls.read(path), path=None)
+            path = Path(folder) / Path(name or "unnamed_cal").with_suffix(".fits").name
+            with model.copy() as copy:
+                copy.to_fits(str(path))
+            exposure = cls.read(path)
+        return attrs.evolve(exposure, path=None, name=exposure.name if name else "")
 
     def write(self, path, *, overwrite=False):
-        """Write the exposure as a ``_cal`` file, with the header cards it was read with where they still hold.
+        """Write the exposure as a ``_cal`` file, with the header cards it was read with that still hold.
 
         Without `dq`, the file's DQ flags nothing.
 
@@ -120,12 +126,13 @@ class Exposure(HoldsArrays, ExposureFacts):
         Raises
         ------
         InvalidInputError
-            If the file exists already and ``overwrite`` is false, or its folder does not exist.
+            If the file exists already and ``overwrite`` is false, its folder does not exist, or the exposure
+            is not what a ``_cal`` file holds: imaging, in surface brightness, with S_FLAT and S_PHOTOM.
         """
         write_exposure(self, path, overwrite=overwrite)
 
     def to_ccddata(self):
-        """Return the image as `~astropy.nddata.CCDData`; its mask is True where a pixel is not `good`."""
+        """Return a copy as `~astropy.nddata.CCDData`; its mask is True where a pixel is not `good`."""
         return CCDData(
             self.data.copy(),
             unit=self.unit,
@@ -137,7 +144,7 @@ class Exposure(HoldsArrays, ExposureFacts):
         )
 
     def load(self, planes=tuple(PLANES)):
-        """Return this exposure; so that members of an `ExposureSet` in memory and on disk are used alike."""
+        """Return this exposure, so that members of an `ExposureSet` in memory and on disk are used alike."""
         return self
 
     def without_pixels(self):
@@ -148,7 +155,10 @@ class Exposure(HoldsArrays, ExposureFacts):
 
 @frozen(kw_only=True, eq=False)
 class ExposureHeader(ExposureFacts):
-    """What the headers of a ``_cal`` file say, without its pixels, and the `shape` of its image."""
+    """What the headers of a ``_cal`` file say, without its pixels.
+
+    Its facts are those of `ExposureFacts`, and `shape`, the rows and columns of the image.
+    """
 
     shape: tuple[int, int] = field(converter=tuple)
 
@@ -164,13 +174,11 @@ class ExposureHeader(ExposureFacts):
         return cls(**read_facts(path))
 
     def load(self, planes=tuple(PLANES)):
-        """Return the `Exposure`, pixels and all; ``planes`` as in `Exposure.read`."""
+        """Return the `Exposure`, read from `path`; ``planes`` as in `Exposure.read`."""
         if self.path is None:
-            raise InvalidInputError(
-                f"ExposureHeader.load: needed a path to read the pixels of {self.name!r} from; got none"
-            )
+            raise InvalidInputError(f"ExposureHeader.load: needed a path; exposure {self.name!r} came from no file")
         return Exposure.read(self.path, planes)
 
     def without_pixels(self):
-        """Return this header."""
+        """Return this header, which has none."""
         return self

@@ -1,4 +1,4 @@
-"""Many exposures: on disk or in memory, selected, grouped, tabulated, checked."""
+"""Many exposures, on disk or in memory: selected, grouped, tabulated, checked."""
 
 import glob
 import os
@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from astropy import units as u
-from astropy.table import QTable
-from astropy.time import Time
-from astropy.utils.masked import Masked
 from attrs import evolve, field, frozen
 
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
-from nircam_flats.exposure._checks import demand_one_flat, member_problems
+from nircam_flats.exposure._checks import demand_one_detector, demand_one_flat, problems_of
+from nircam_flats.exposure._table import exposure_table
 from nircam_flats.exposure.exposure import ExposureHeader
 from nircam_flats.exposure.facts import ExposureFacts
 from nircam_flats.instrument import Detector, Filter
@@ -32,9 +30,9 @@ class Exclusion:
     name
         Of the exposure, or of its file if that could not be read.
     path
-        The file, or None.
+        The file; None for an exposure that came from none.
     reason
-        Why, as a sentence.
+        Why it was left out.
     header
         The exposure's facts; None if they could not be read.
     """
@@ -44,64 +42,90 @@ class Exclusion:
     reason: str = field()
     header: ExposureHeader | None = field(default=None, repr=False)
 
+    @classmethod
+    def of(cls, member, reason):
+        """Return the exclusion of ``member`` (an `Exposure` or `ExposureHeader`) for ``reason``."""
+        return cls(name=member.name, path=member.path, reason=str(reason), header=member.without_pixels())
+
     def __str__(self):
-        return f"{self.name}: {self.reason}"
+        return f"{self.name or 'an exposure without a name'}: {self.reason}"
 
 
-# What exposures are selected and grouped by: how a wanted value is understood, how values are ordered.
+@frozen
+class _Key:
+    """A fact to select and group by: where it is, what a wanted value is turned into, how values are ordered."""
+
+    get: object
+    convert: object
+    order: object
+
+
+def _fact(name, convert=str, order=str):
+    return _Key(lambda member: getattr(member, name), convert, order)
+
+
+def _detector_fact(name):
+    return _Key(lambda member: getattr(member.detector, name), lambda value: str(value).upper(), str)
+
+
+def _number(n_digits):
+    return lambda value: str(value).zfill(n_digits)
+
+
+def _wavelength(filter):
+    return (filter.channel == "LW", filter.pivot.to_value(u.um))
+
+
 _KEYS = {
-    "detector": (Detector.get, lambda value: value.sca_id),
-    "filter": (Filter.get, lambda value: (value.channel == "LW", value.pivot.to_value(u.um))),
-    "channel": (lambda value: str(value).upper(), str),
-    "module": (lambda value: str(value).upper(), str),
+    "detector": _fact("detector", Detector.get, lambda detector: detector.sca_id),
+    "filter": _fact("filter", Filter.get, _wavelength),
+    "channel": _detector_fact("channel"),
+    "module": _detector_fact("module"),
+    "program": _fact("program", _number(5)),
+    "observation": _fact("observation", _number(3)),
+    "visit": _fact("visit", _number(3)),
+    "subarray": _fact("subarray"),
+    "flat_name": _fact("flat_name"),
+    "name": _fact("name"),
 }
-_KEYS |= {
-    name: (str, lambda value: value or "")
-    for name in ("name", "program", "observation", "visit", "subarray", "flat_name")
-}
 
 
-def _value(member, key):
-    return getattr(member.detector, key) if key in ("channel", "module") else getattr(member, key)
-
-
-def _check_keys(keys, where):
-    for key in keys:
-        if key not in _KEYS:
-            raise InvalidInputError(
-                f"ExposureSet.{where}: a key must be among {', '.join(_KEYS)}; got {key!r}"
-            )
+def _keys(names, where):
+    unknown = [str(name) for name in names if name not in _KEYS]
+    if unknown or not names:
+        came = ", ".join(unknown) or "none"
+        raise InvalidInputError(f"ExposureSet.{where}: needed one or more of {', '.join(_KEYS)}; got {came}")
+    return [_KEYS[name] for name in names]
 
 
 def _expand(paths):
-    """Return the paths that a pattern, a path, or many of them stand for."""
+    """Return the files that a pattern, a path, or any number of them stand for."""
     if not isinstance(paths, str | os.PathLike):
         return [path for item in paths for path in _expand(item)]
     text = os.path.expanduser(paths)
     if os.path.isdir(text):
-        raise InvalidInputError(
-            f"ExposureSet.read: needed files; got the folder {text}; say {os.path.join(text, '*_cal.fits')}"
-        )
+        remedy = os.path.join(text, "*_cal.fits")
+        raise InvalidInputError(f"ExposureSet.read: needed files; got the folder {text}; say {remedy!r}")
     if os.path.exists(text) or not glob.has_magic(text):
         return [Path(text)]
     return [Path(found) for found in sorted(glob.glob(text, recursive=True))]
 
 
-def _read_or_reason(path):
+def _read_or_exclude(path):
     try:
         return ExposureHeader.read(path)
     except InvalidInputError as error:
-        reason = str(error).removeprefix(f"{path}: ")
-        return Exclusion(name=path.name, path=path, reason=reason)
+        return Exclusion(name=path.name, path=path, reason=str(error).removeprefix(f"{path}: "))
 
 
 def _to_members(members):
+    if isinstance(members, ExposureFacts):
+        members = (members,)
     members = tuple(members)
     for member in members:
         if not isinstance(member, ExposureFacts):
-            raise InvalidInputError(
-                f"ExposureSet.members must be Exposure or ExposureHeader; got {type(member).__name__}"
-            )
+            came = type(member).__name__
+            raise InvalidInputError(f"ExposureSet.members must be Exposure or ExposureHeader; got {came}")
     return members
 
 
@@ -122,10 +146,12 @@ class ExposureSet:
     >>> import numpy as np
     >>> from nircam_flats import Exposure, ExposureSet
     >>> exposures = ExposureSet.from_exposures(
-    ...     Exposure(data=np.ones((8, 8)), detector=name, filter="F200W") for name in ("B4", "B4", "A1")
+    ...     Exposure(data=np.ones((8, 8)), detector=name, filter="F200W") for name in ("B4", "A1", "B4")
     ... )
     >>> exposures.where(detector=489)
-    <ExposureSet: 2 exposures, NRCB4, F200W>
+    <ExposureSet: 2 exposures of NRCB4 in F200W>
+    >>> [(detector.label, len(group)) for detector, group in exposures.group_by("detector")]
+    [('A1', 1), ('B4', 2)]
     """
 
     members: tuple = field(converter=_to_members)
@@ -133,33 +159,33 @@ class ExposureSet:
 
     @classmethod
     def read(cls, paths, *, executor=None):
-        """Read the headers of many ``_cal`` files; pixels are left on disk.
+        """Read the headers of many ``_cal`` files; the pixels stay on disk.
 
-        A file that cannot be used is left out, named in `excluded` with the reason, and one `FlatsWarning` says
-        how many there are.
+        A file that cannot be used is left out and named in `excluded` with the reason; one `FlatsWarning` says
+        how many these are.
 
         Parameters
         ----------
         paths
-            A pattern such as ``"cal/*_cal.fits"`` (``**`` matches folders), a path, or any number of them.
+            A pattern such as ``"cal/*_cal.fits"`` (``**`` stands for folders), a path, or any number of them.
         executor
             As in `nircam_flats.parallel.map_ordered`.
 
         Raises
         ------
         InvalidInputError
-            If no file is found, or none can be used.
+            If there is no file, or none that can be used.
         """
         expanded = _expand(paths)
         if not expanded:
             raise InvalidInputError(f"ExposureSet.read: needed at least one file; nothing matches {paths!r}")
-        found = list(map_ordered(_read_or_reason, expanded, executor=executor, stage="reading headers"))
+        found = list(map_ordered(_read_or_exclude, expanded, executor=executor, stage="reading headers"))
         members = [item for item in found if isinstance(item, ExposureHeader)]
         excluded = [item for item in found if isinstance(item, Exclusion)]
         if not members:
             raise InvalidInputError(
-                f"ExposureSet.read: needed at least one usable _cal file; all {len(excluded)} were refused; "
-                f"the first is {excluded[0]}"
+                f"ExposureSet.read: needed at least one _cal file that can be used; got {len(excluded)} that "
+                f"cannot; the first is {excluded[0]}"
             )
         if excluded:
             warnings.warn(
@@ -171,7 +197,7 @@ class ExposureSet:
 
     @classmethod
     def from_exposures(cls, exposures):
-        """Return the set of these exposures: an iterable of `Exposure` or `ExposureHeader`."""
+        """Return the set of these: one or an iterable of `Exposure` or `ExposureHeader`."""
         return cls(members=exposures)
 
     def __len__(self):
@@ -191,14 +217,12 @@ class ExposureSet:
         return ExposureSet(members=self.members + other.members, excluded=self.excluded + other.excluded)
 
     def __repr__(self):
-        detectors, filters = (
-            ", ".join(str(value) for value in self._values(key)) or "none" for key in ("detector", "filter")
-        )
-        left_out = f", {len(self.excluded)} left out" if self.excluded else ""
-        return f"<ExposureSet: {len(self)} exposures, {detectors}, {filters}{left_out}>"
-
-    def _values(self, key):
-        return sorted({_value(member, key) for member in self}, key=_KEYS[key][1])
+        text = f"{len(self)} exposure{'' if len(self) == 1 else 's'}"
+        if self.members:
+            detectors = sorted({member.detector for member in self}, key=_KEYS["detector"].order)
+            filters = sorted({member.filter for member in self}, key=_KEYS["filter"].order)
+            text += f" of {', '.join(map(str, detectors))} in {', '.join(map(str, filters))}"
+        return f"<ExposureSet: {text}{f'; {len(self.excluded)} left out' if self.excluded else ''}>"
 
     def where(self, **wanted):
         """Return the set of the members with these facts.
@@ -206,58 +230,72 @@ class ExposureSet:
         Parameters
         ----------
         **wanted
-            ``detector``, ``filter``, ``channel``, ``module``, ``name``, ``program``, ``observation``, ``visit``,
-            ``subarray`` or ``flat_name``: a value (any synonym), or a list of values any of which will do.
-
-        Notes
-        -----
-        Of those left out before, the new set keeps the ones with these facts; a file that could not be read has
-        none, and stays with the set that read it.
+            Any of ``detector``, ``filter``, ``channel``, ``module``, ``program``, ``observation``, ``visit``,
+            ``subarray``, ``flat_name`` and ``name``, each a value (any synonym; None where it is not known),
+            or a list of values any of which will do.
 
         Raises
         ------
         InvalidInputError
-            If there is no such key, detector or filter.
-        """
-        _check_keys(wanted, "where")
-        choices = {}
-        for key, values in wanted.items():
-            several = values if isinstance(values, list | tuple | set | frozenset) else [values]
-            choices[key] = {_KEYS[key][0](value) for value in several}
+            If there is no such fact, detector or filter.
 
-        def fits(facts):
-            return facts is not None and all(_value(facts, key) in values for key, values in choices.items())
+        Notes
+        -----
+        Of the exposures left out before, the new set keeps those with these facts. A file that could not be
+        read has none, and stays with the set that read it.
+        """
+        keys = _keys(wanted, "where")
+        choices = []
+        for key, values in zip(keys, wanted.values(), strict=True):
+            several = values if isinstance(values, list | tuple | set | frozenset) else (values,)
+            choices.append({None if value is None else key.convert(value) for value in several})
+
+        def matches(facts):
+            found = [None if facts is None else key.get(facts) for key in keys]
+            found = [None if value is None else key.convert(value) for key, value in zip(keys, found, strict=True)]
+            return facts is not None and all(value in choice for value, choice in zip(found, choices, strict=True))
 
         return ExposureSet(
-            members=[member for member in self if fits(member)],
-            excluded=[item for item in self.excluded if fits(item.header)] if wanted else self.excluded,
+            members=[member for member in self if matches(member)],
+            excluded=[item for item in self.excluded if matches(item.header)],
         )
 
-    def group_by(self, *keys):
+    def group_by(self, *names):
         """Yield pairs of a value and the `ExposureSet` of the members that have it, in a fixed order.
 
-        Detectors are ordered by chip number, filters by wavelength, anything else as text. Keys are those of
-        `where`; with several, the first of the pair is a tuple.
+        Parameters
+        ----------
+        *names
+            One or more of the facts of `where`. With several, the first of each pair is a tuple.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such fact.
+
+        Notes
+        -----
+        Detectors come in the order of their chip numbers, filters by wavelength, anything else as text does,
+        and what is not known first. Exposures left out before are shared out as in `where`.
         """
-        _check_keys(keys, "group_by")
-        if not keys:
-            raise InvalidInputError(
-                f"ExposureSet.group_by: needed one key or more of {', '.join(_KEYS)}; got none"
-            )
-        groups = defaultdict(list)
+        keys = _keys(names, "group_by")
+        members, excluded = defaultdict(list), defaultdict(list)
         for member in self:
-            groups[tuple(_value(member, key) for key in keys)].append(member)
-        left_out = defaultdict(list)
+            members[tuple(key.get(member) for key in keys)].append(member)
         for item in self.excluded:
             if item.header is not None:
-                left_out[tuple(_value(item.header, key) for key in keys)].append(item)
+                excluded[tuple(key.get(item.header) for key in keys)].append(item)
 
         def order(values):
-            return tuple(_KEYS[key][1](value) for key, value in zip(keys, values, strict=True))
+            return [(value is not None, value and key.order(value)) for key, value in zip(keys, values, strict=True)]
 
-        for values in sorted(groups, key=order):
-            group = ExposureSet(members=groups[values], excluded=left_out[values])
-            yield (values[0] if len(keys) == 1 else values), group
+        return (
+            (
+                values[0] if len(values) == 1 else values,
+                ExposureSet(members=members[values], excluded=excluded.get(values, ())),
+            )
+            for values in sorted(members, key=order)
+        )
 
     def exclude(self, flags, reason):
         """Return the set without the flagged members, which are kept in `excluded` with the reason.
@@ -265,109 +303,64 @@ class ExposureSet:
         Parameters
         ----------
         flags
-            A boolean per member, True to leave it out.
+            A boolean for each member, True to leave it out.
         reason
-            Why, as a sentence.
+            Why: a text, or one for each member.
 
         Raises
         ------
         InvalidInputError
-            If there is not one boolean for each member.
+            If there is not one boolean (and one reason) for each member.
         """
         flags = np.asarray(flags)
-        if flags.shape != (len(self),) or (flags.dtype != bool and flags.size):
-            raise InvalidInputError(
-                f"ExposureSet.exclude: flags must be {len(self)} booleans, one for each member; "
-                f"got {flags.dtype} of shape {flags.shape}"
-            )
-        left_out = [_exclusion(member, reason) for member, flag in zip(self, flags, strict=True) if flag]
+        if flags.shape != (len(self),) or (flags.size and flags.dtype != bool):
+            came = f"{flags.dtype} of shape {flags.shape}"
+            raise InvalidInputError(f"ExposureSet.exclude: flags must be {len(self)} booleans; got {came}")
+        reasons = [reason] * len(self) if isinstance(reason, str) else list(reason)
+        if len(reasons) != len(self):
+            came = len(reasons)
+            raise InvalidInputError(f"ExposureSet.exclude: reason must be one text or {len(self)}; got {came}")
+        rows = list(zip(self, flags, reasons, strict=True))
+        left_out = [Exclusion.of(member, text) for member, flag, text in rows if flag]
         return ExposureSet(
-            members=[member for member, flag in zip(self, flags, strict=True) if not flag],
+            members=[member for member, flag, _ in rows if not flag],
             excluded=(*self.excluded, *left_out),
         )
 
     def check(self):
         """Return an `Exclusion` for each member that cannot be combined with the others, saying why.
 
-        Reasons are: not imaging, not flat-fielded (S_FLAT), background subtracted already (S_BKDSUB), a visit that
-        was not successful, the same exposure as an earlier member, and, among the members of one detector, a
-        subarray beside full frames or another shape than most have. No member is left out by this.
+        That is: not imaging, not flat-fielded (S_FLAT), sky subtracted already (S_BKDSUB), a visit that was not
+        successful, the same exposure as an earlier member, and, among the members of one detector, a subarray
+        beside full frames or another shape than most have. The set itself stays as it is.
         """
-        problems = member_problems(self.members)
-        return tuple(
-            _exclusion(member, "; ".join(found))
-            for member, found in zip(self, problems, strict=True)
-            if found
-        )
+        return self._without_problems().excluded[len(self.excluded) :]
 
     def for_one_detector(self):
-        """Return the set of the members that can be combined; the others (see `check`) are in its `excluded`.
+        """Return the set of the members that can be combined, with those that `check` names in `excluded`.
 
         Raises
         ------
         InvalidInputError
-            If the set as a whole cannot be combined: exposures of several detectors, exposures of one filter that
-            were divided by different flats, fewer than two exposures left.
+            If the set as a whole cannot be combined: several detectors, exposures of one filter divided by
+            different flats, fewer than two exposures that can be used.
         """
-        detectors = self._values("detector")
-        if len(detectors) > 1:
-            raise InvalidInputError(
-                f"ExposureSet: needed exposures of one detector; got {', '.join(map(str, detectors))}; select one "
-                "with .where(detector=...), or go through them with .group_by('detector')"
-            )
-        problems = member_problems(self.members)
-        usable = ExposureSet(
-            members=[member for member, found in zip(self, problems, strict=True) if not found],
-            excluded=(*self.excluded, *self.check()),
-        )
+        demand_one_detector(self)
+        usable = self._without_problems()
         if len(usable) < 2:
-            reasons = "; ".join(map(str, usable.excluded[:5])) or "none was left out"
+            reasons = "; ".join(map(str, usable.excluded[:5]))
             raise InvalidInputError(
-                f"ExposureSet: needed at least two usable exposures; got {len(usable)} of "
-                f"{len(usable) + len(usable.excluded)}: {reasons}"
+                f"ExposureSet: needed at least two exposures that can be used; got {len(usable)} of "
+                f"{len(usable) + len(usable.excluded)}{reasons and '; left out: '}{reasons}"
             )
         demand_one_flat(usable)
         return usable
 
+    def _without_problems(self):
+        problems = problems_of(self.members)
+        return self.exclude([bool(problem) for problem in problems], problems)
+
     @property
     def table(self):
         """A `~astropy.table.QTable` with a row for each member; what is not known is masked, NaN or empty."""
-        return _table(self.members)
-
-
-def _exclusion(member, reason):
-    return Exclusion(name=member.name, path=member.path, reason=str(reason), header=member.without_pixels())
-
-
-def _angles(members, name, unit):
-    values = [None if item.pointing is None else getattr(item.pointing, name) for item in members]
-    return u.Quantity([np.nan if value is None else value.to_value(unit) for value in values], unit)
-
-
-def _times(members, name):
-    times = [getattr(member, name) for member in members]
-    known = np.array([time is not None for time in times], dtype=bool)
-    mjd = np.array([time.mjd if time is not None else 0.0 for time in times])
-    return Time(mjd if known.all() else Masked(mjd, ~known), format="mjd", scale="utc")
-
-
-def _table(members):
-    seconds = [np.nan if item.exposure_time is None else item.exposure_time.to_value(u.s) for item in members]
-    columns = {"name": [item.name for item in members]}
-    columns["detector"] = [item.detector.name for item in members]
-    columns["filter"] = [item.filter.name for item in members]
-    columns["start"] = _times(members, "start")
-    columns["end"] = _times(members, "end")
-    columns["exposure_time"] = u.Quantity(seconds, u.s)
-    for name in ("program", "observation", "visit", "visit_status", "exposure_type", "subarray"):
-        columns[name] = [getattr(item, name) or "" for item in members]
-    columns["shape"] = np.array([item.shape for item in members], dtype=int).reshape(-1, 2)
-    columns["flat_name"] = [item.flat_name or "" for item in members]
-    for name in ("ra_ref", "dec_ref", "roll_ref", "pa_v3"):
-        columns[name] = _angles(members, name, u.deg)
-    columns["path"] = ["" if item.path is None else str(item.path) for item in members]
-    columns = {
-        name: np.array(values, dtype=str) if isinstance(values, list) else values
-        for name, values in columns.items()
-    }
-    return QTable(columns)
+        return exposure_table(self.members)

@@ -1,6 +1,7 @@
 """What is known of an exposure besides its pixels."""
 
 import warnings
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -40,16 +41,13 @@ def _to_time(value):
 
 
 def _to_text(header):
-    """Keep a header as its cards' text: a tenth of the memory of a `~astropy.io.fits.Header`, and unchangeable."""
-    if header is None:
-        return ""
+    """Keep a header as the text of its cards: a sixth of the memory of a `fits.Header`, and unchangeable."""
     if isinstance(header, str):
         return header
-    if not isinstance(header, fits.Header):
-        raise InvalidInputError(
-            f"Exposure.header must be an astropy.io.fits.Header; got {type(header).__name__}"
-        )
-    return header.tostring(endcard=False, padding=False)
+    if not isinstance(header, fits.Header | None):
+        needed = "an astropy.io.fits.Header"
+        raise InvalidInputError(f"Exposure.header and .sci_header must be {needed}; got {type(header).__name__}")
+    return "" if header is None else header.tostring(endcard=False, padding=False)
 
 
 def _to_steps(value):
@@ -57,10 +55,10 @@ def _to_steps(value):
 
 
 def _check_filter(instance, attribute, value):
-    if value.channel != instance.detector.channel:
+    detector = instance.detector
+    if value.channel != detector.channel:
         raise InvalidInputError(
-            f"Exposure.filter must be of the detector's channel: {instance.detector} sees {instance.detector.channel}; "
-            f"got {value} ({value.channel})"
+            f"Exposure.filter must be a {detector.channel} filter, as {detector} has; got {value} ({value.channel})"
         )
 
 
@@ -69,14 +67,19 @@ def _check_corner(instance, attribute, value):
         raise InvalidInputError(f"Exposure.corner must be (x, y), whole numbers from 1; got {value!r}")
 
 
-def _check_photmjsr(instance, attribute, value):
+def _check_finite(instance, attribute, value):
     if value is not None and not np.isfinite(value):
-        raise InvalidInputError(f"Exposure.photmjsr must be finite, or None where not known; got {value!r}")
+        raise InvalidInputError(f"Exposure.{attribute.name} must be finite, or None where not known; got {value!r}")
+
+
+def _check_pointing(instance, attribute, value):
+    if not isinstance(value, Pointing | None):
+        raise InvalidInputError(f"Exposure.pointing must be a Pointing, or None where not known; got {value!r}")
 
 
 @frozen(kw_only=True, eq=False)
 class ExposureFacts:
-    """What is known of one exposure of one detector besides its pixels; base of `Exposure` and `ExposureHeader`.
+    """What is known of an exposure besides its pixels; the base of `Exposure` and `ExposureHeader`.
 
     Only `detector` and `filter` have no default; what is None is not known.
 
@@ -95,8 +98,8 @@ class ExposureFacts:
     unit
         Unit of the image and its error, MJy / sr in a ``_cal`` file.
     subarray, corner
-        Name of the subarray ('FULL' for the whole detector), and the 1-based detector position (x, y), science
-        orientation, of its first pixel.
+        Name of the subarray ('FULL' for the whole detector), and the detector position (x, y) of its first
+        pixel, from 1, science orientation.
     exposure_type
         NRC_IMAGE: imaging is the only type that makes flats.
     program, observation, visit
@@ -106,14 +109,17 @@ class ExposureFacts:
     flat_name
         Bare file name of the flat that the image was divided by.
     steps
-        Calibration steps and their status, such as ``{'S_FLAT': 'COMPLETE'}``. An exposure made from arrays is
-        taken for what a ``_cal`` image is, flat-fielded and calibrated, unless said otherwise.
+        Calibration steps and their status, such as ``{'S_FLAT': 'COMPLETE'}``. An exposure made from arrays
+        is taken for what a ``_cal`` image is, flat-fielded and in physical units, unless said otherwise.
     pointing
         Of the aperture that took the image.
     photmjsr
         Surface brightness of 1 DN/s, MJy / sr.
     header, sci_header
-        The primary header and that of the extension SCI, with all that was read; each access gives a fresh copy.
+        The primary header and that of the extension SCI, with all that was read; a fresh copy at each access.
+    wcs
+        The `~astropy.wcs.WCS` of the SCI header, whose SIP polynomials agree with the pipeline's full distortion
+        model to 1e-6 px; None if the header has no WCS.
     """
 
     name: str = field(default="", converter=str)
@@ -138,10 +144,8 @@ class ExposureFacts:
         repr=False,
         alias="steps",
     )
-    pointing: Pointing | None = field(default=None, repr=False)
-    photmjsr: float | None = field(
-        default=None, converter=_optional(float), validator=_check_photmjsr, repr=False
-    )
+    pointing: Pointing | None = field(default=None, validator=_check_pointing, repr=False)
+    photmjsr: float | None = field(default=None, converter=_optional(float), validator=_check_finite, repr=False)
     _header: str = field(default="", converter=_to_text, repr=False, alias="header")
     _sci_header: str = field(default="", converter=_to_text, repr=False, alias="sci_header")
 
@@ -160,12 +164,9 @@ class ExposureFacts:
         """The header of the extension SCI, a fresh copy."""
         return fits.Header.fromstring(self._sci_header)
 
-    @property
+    @cached_property
     def wcs(self):
-        """The `~astropy.wcs.WCS` of the SCI header, a fresh copy; None if the header has none.
-
-        The SIP polynomials in it agree with the pipeline's full distortion model to 1e-6 px.
-        """
+        """The `~astropy.wcs.WCS` of the SCI header; None if it has none."""
         header = self.sci_header
         if "CTYPE1" not in header:
             return None

@@ -10,8 +10,8 @@ from nircam_flats.exceptions import InvalidInputError
 
 __all__ = ["Pointing"]
 
-# One table maps the fields to the keywords of the SCI header and their units.  (The primary header has keywords
-# of the same names, which belong to the guider's aperture.)
+# One table maps the fields to the keywords of the SCI header and their units.  (Keywords of the same names in the
+# primary header belong to the guider's aperture.)
 _KEYWORDS = {
     "ra_ref": ("RA_REF", u.deg),
     "dec_ref": ("DEC_REF", u.deg),
@@ -46,8 +46,8 @@ class Pointing:
     ra_v1, dec_v1
         Sky position of the telescope's V1 axis, deg; None if not known.
     pa_v3
-        Position angle of the V3 axis at V1, deg; None if not known. It is not `roll_ref`: the two differ by some
-        hundredths of a degree at the equator, and by more towards the poles.
+        Position angle of the V3 axis at V1, deg; None if not known. It differs from `roll_ref`, by some
+        hundredths of a degree at low declinations and by more towards the poles.
     """
 
     ra_ref: u.Quantity = quantity(u.deg)
@@ -71,13 +71,13 @@ class Pointing:
 
     @classmethod
     def from_header(cls, sci_header, path="SCI header"):
-        """Return the pointing that the SCI header of a ``_cal`` file gives, or None if it gives no pointing at all.
+        """Return the pointing that the SCI header of a ``_cal`` file gives; None if it gives none at all.
 
         Parameters
         ----------
         sci_header
-            The header of the extension SCI. The primary header's V2_REF, V3_REF, ROLL_REF and V3I_YANG are those
-            of the guider.
+            The header of the extension SCI. The primary header will not do: its V2_REF, V3_REF, ROLL_REF and
+            V3I_YANG are those of the guider.
         path
             Named in errors.
 
@@ -94,12 +94,16 @@ class Pointing:
             default = None if name in _OPTIONAL else ...
             value = read_keyword(sci_header, keyword, kind, path, where="SCI header", default=default)
             facts[name] = value if unit is None or value is None else u.Quantity(value, unit)
-        return cls(**facts)
+        try:
+            return cls(**facts)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{path}: {error}") from None
 
     def to_cards(self):
-        """Return the keywords of the SCI header and their values as a dictionary; None where not known."""
+        """Return the SCI header's keywords and their values as a dictionary, without those not known."""
+        values = {keyword: (getattr(self, name), unit) for name, (keyword, unit) in _KEYWORDS.items()}
         return {
-            keyword: (value if unit is None or value is None else value.to_value(unit).item())
-            for name, (keyword, unit) in _KEYWORDS.items()
-            for value in [getattr(self, name)]
+            keyword: value if unit is None else value.to_value(unit).item()
+            for keyword, (value, unit) in values.items()
+            if value is not None
         }

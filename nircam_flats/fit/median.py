@@ -38,7 +38,9 @@ class MedianFilter(FitStrategy):
     def smooth(self, data, err, good):
         medians, _, _ = box_medians(data, self.box_size)
         if np.isnan(medians).all():
-            raise FitError(f"MedianFilter needs a box of {self.box_size} px with at least 10 % good pixels; there is none")
+            raise FitError(
+                f"MedianFilter needs a box of {self.box_size} px with at least 10 % good pixels; there is none"
+            )
         return expand_mesh(fill_mesh(_filter(medians, self.filter_size)), self.box_size, data.shape)
 
 

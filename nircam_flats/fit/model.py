@@ -18,8 +18,6 @@ from nircam_flats.provenance import History
 
 __all__ = ["FlatModelFit"]
 
-MAX_REPLICATES = 16
-
 
 @frozen(kw_only=True, eq=False)
 class FlatModelFit(HoldsArrays):
@@ -57,7 +55,7 @@ class FlatModelFit(HoldsArrays):
     history: History = field(factory=History, repr=False)
 
     @classmethod
-    def from_delta(cls, delta, *, strategy=None, executor=None):
+    def from_delta(cls, delta, *, strategy=None, n_replicates=16, executor=None):
         """Fit a delta skyflat.
 
         Parameters
@@ -68,6 +66,9 @@ class FlatModelFit(HoldsArrays):
             A `~nircam_flats.FitStrategy`; by default `~nircam_flats.Polynomial2D` of degree 3 for short-wavelength
             detectors and `~nircam_flats.MedianFilter` (boxes of 32 px, window of 8 boxes) for long-wavelength ones, the
             report's choices.
+        n_replicates
+            Number of groups of exposures for the jackknife, at most; 0 makes no jackknife: then ``err`` is the misfit
+            alone (for a fit that is only a step to something else).
         executor
             Any `concurrent.futures.Executor`; by default threads for all cores. The result is the same.
 
@@ -79,7 +80,7 @@ class FlatModelFit(HoldsArrays):
         Notes
         -----
         The error comes from the jackknife: the strategy is run again with the pull of each group of exposures taken
-        out (at most 16 groups), on top of which `misfit` is added in quadrature. The white noise of the pixels alone
+        out, on top of which `misfit` is added in quadrature. The white noise of the pixels alone
         would give several times less.
         """
         strategy = default_strategy(delta.detector) if strategy is None else strategy
@@ -93,7 +94,7 @@ class FlatModelFit(HoldsArrays):
         surface = surface / scale
         with np.errstate(invalid="ignore"):
             residual = delta.data / surface - 1
-        modes = _jackknife_modes(delta, strategy, surface, executor)
+        modes = _jackknife_modes(delta, strategy, surface, n_replicates, executor)
         return cls(
             detector=delta.detector,
             filters=delta.filters,
@@ -149,7 +150,9 @@ class FlatModelFit(HoldsArrays):
 
 def default_strategy(detector):
     """The report's strategy for the channel of ``detector``."""
-    return Polynomial2D(degree=3) if Detector.get(detector).channel == "SW" else MedianFilter(box_size=32, filter_size=8)
+    return (
+        Polynomial2D(degree=3) if Detector.get(detector).channel == "SW" else MedianFilter(box_size=32, filter_size=8)
+    )
 
 
 def _replicate(influence, *, delta, strategy, surface, box_size):
@@ -158,9 +161,11 @@ def _replicate(influence, *, delta, strategy, surface, box_size):
     return box_medians(without - surface, box_size, max_iterations=0)[0]
 
 
-def _jackknife_modes(delta, strategy, surface, executor):
+def _jackknife_modes(delta, strategy, surface, n_replicates, executor):
+    if n_replicates == 0:
+        return np.zeros((0, *delta.influences.shape[1:]), np.float32)
     n = len(delta.influences)
-    groups = np.array_split(np.arange(n), min(n, MAX_REPLICATES))
+    groups = np.array_split(np.arange(n), min(n, n_replicates))
     # Leaving a group out takes its pull away and leaves the rest to share its weight: n / (n - size of the group).
     pulls = [delta.influences[group].sum(axis=0) * (n / (n - len(group))) for group in groups]
     box_size = -(-delta.data.shape[0] // delta.influences.shape[1])

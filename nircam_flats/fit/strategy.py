@@ -75,8 +75,12 @@ class FitStrategy(Strategy):
         if not usable.any():
             raise InvalidInputError(f"{name} needs at least one good pixel; all {data.size} are bad")
         clean = np.where(usable, data, np.float32(np.nan)).astype(np.float32, copy=False)
-        surface = checked_image(self.smooth(clean, err, usable), data.shape, np.float32, f"{name}.smooth(data, err, good)")
+        surface = checked_image(
+            self.smooth(clean, err, usable), data.shape, np.float32, f"{name}.smooth(data, err, good)"
+        )
         if not np.isfinite(surface).all():
             bad = np.size(surface) - np.isfinite(surface).sum()
-            raise FitError(f"{name}.smooth(data, err, good) must be finite everywhere; {bad} of {surface.size} pixels are not")
+            raise FitError(
+                f"{name}.smooth(data, err, good) must be finite everywhere; {bad} of {surface.size} pixels are not"
+            )
         return surface

@@ -76,6 +76,4 @@ class DQ(IntFlag):
         try:
             return cls[str(name).strip().upper()]
         except KeyError:
-            raise InvalidInputError(
-                f"DQ bit must have a name defined by the JWST pipeline; got {name!r}"
-            ) from None
+            raise InvalidInputError(f"DQ bit must have a name defined by the JWST pipeline; got {name!r}") from None

@@ -123,6 +123,15 @@ def combine_clipped(stack, noise, *, n_sigma=3.0, max_iterations=5, centre="medi
     network = sorting_network(n) if n <= NETWORK_LIMIT else sorting_network(0)
     inverse_noise = 1.0 / np.asarray(noise, dtype=np.float64)
     _combine(
-        flat, inverse_noise, network, float(n_sigma), int(max_iterations), centre == "mean", float(prior), data, err, n_used
+        flat,
+        inverse_noise,
+        network,
+        float(n_sigma),
+        int(max_iterations),
+        centre == "mean",
+        float(prior),
+        data,
+        err,
+        n_used,
     )
     return data.reshape(shape), err.reshape(shape), n_used.reshape(shape)

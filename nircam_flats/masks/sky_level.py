@@ -58,7 +58,9 @@ class SkyLevel:
         used = good & ~masked
         median, _, scatter, n = clipped_statistics(data[used])
         if n == 0:
-            raise InvalidInputError(f"SkyLevel needs at least one pixel that is good and not masked; all {data.size} are out")
+            raise InvalidInputError(
+                f"SkyLevel needs at least one pixel that is good and not masked; all {data.size} are out"
+            )
         return cls(
             value=float(median),
             err=float(MEDIAN_ERROR * scatter / np.sqrt(n)),

@@ -67,7 +67,12 @@ def detector_figure(delta, fit):
     axes = figure.subplots(1, 3)
     spread = np.abs(fit.surface - 1)
     half_range = float(np.percentile(spread, 99.9)) * 1.1
-    draw_flat(delta.data, ax=axes[0], half_range=half_range, title=f"delta skyflat, {len(delta.influences)} exposures")
+    draw_flat(
+        delta.data,
+        ax=axes[0],
+        half_range=half_range,
+        title=f"delta skyflat, {len(delta.influences)} exposures",
+    )
     draw_flat(fit.surface, ax=axes[1], half_range=half_range, title=f"surface: {fit.strategy}")
     draw_flat(fit.residual, ax=axes[2], centre=0.0, title="residual", label="delta skyflat / surface − 1")
     names = ", ".join(item.name for item in delta.filters)

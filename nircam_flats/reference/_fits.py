@@ -60,9 +60,7 @@ def _refuse_other_file(header, path):
     kind = read_keyword(header, "REFTYPE", str, path, default=None)
     model = read_keyword(header, "DATAMODL", str, path, default="FlatModel")
     if (kind or "FLAT").upper() != "FLAT" or (kind is None and model != "FlatModel"):
-        raise InvalidInputError(
-            f"{path}: needed a FLAT reference file (REFTYPE); got REFTYPE {kind}, DATAMODL {model}"
-        )
+        raise InvalidInputError(f"{path}: needed a FLAT reference file (REFTYPE); got REFTYPE {kind}, DATAMODL {model}")
 
 
 def _read_mode(header, path):
@@ -99,9 +97,7 @@ def _read_flags(hdus, path, shape, faults, told):
         raise InvalidInputError(f"{path}: extension DQ must hold integers; got {hdus['DQ'].data.dtype.name}")
     stored = read_image(hdus, "DQ", np.uint32, path)
     if stored.shape != shape:
-        raise InvalidInputError(
-            f"{path}: extension DQ must have the shape of SCI, {shape}; got {stored.shape}"
-        )
+        raise InvalidInputError(f"{path}: extension DQ must have the shape of SCI, {shape}; got {stored.shape}")
     table = hdus["DQ_DEF"].data if "DQ_DEF" in hdus else None
     columns = getattr(getattr(table, "dtype", None), "names", None) or ()
     if "NAME" not in columns or not {"VALUE", "BIT"} & set(columns) or len(table) == 0:

@@ -4,16 +4,11 @@ import warnings
 
 import numpy as np
 
+from nircam_flats._files import bare_file_name
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
-from nircam_flats.exposure._fits import bare_flat_name
 from nircam_flats.reference._arithmetic import NO_ANSWER
 
-__all__ = ["bare_name", "refuse_other_fit", "refuse_unsuited_exposure"]
-
-
-def bare_name(name):
-    """Return the bare file name of a flat, however R_FLAT or a path tells it; None where it is not known."""
-    return None if name is None else bare_flat_name(str(name))
+__all__ = ["refuse_other_fit", "refuse_unsuited_exposure"]
 
 
 def _called(thing, kind):
@@ -36,7 +31,7 @@ def refuse_other_fit(ground, fit):
             f"{here} needs a fit with exposures in {filter}, the filter of {_called(ground, 'flat')}; "
             f"got one of {', '.join(fit.flat_names) or 'no filter'}"
         )
-    used = bare_name(fit.flat_names[filter])
+    used = bare_file_name(fit.flat_names[filter])
     if used is None or ground.name is None:
         warnings.warn(
             f"{_called(ground, 'flat')} is taken for the one that the exposures in {filter} were divided by, "
@@ -46,8 +41,7 @@ def refuse_other_fit(ground, fit):
         )
     elif used != ground.name:
         raise InvalidInputError(
-            f"{here} needs the flat that the exposures in {filter} were divided by, {used} (R_FLAT); "
-            f"got {ground.name}"
+            f"{here} needs the flat that the exposures in {filter} were divided by, {used} (R_FLAT); got {ground.name}"
         )
 
 
@@ -63,15 +57,14 @@ def refuse_unsuited_exposure(exposure, new, old):
         ):
             if needed != came:
                 raise InvalidInputError(
-                    f"{here} needs a {role} with the {what} of {name}, {needed}; "
-                    f"got {came} in {_called(flat, 'flat')}"
+                    f"{here} needs a {role} with the {what} of {name}, {needed}; got {came} in {_called(flat, 'flat')}"
                 )
     step = exposure.steps.get("S_FLAT")
     if step != "COMPLETE":
         raise InvalidInputError(
             f"{here} needs an exposure that a flat divided (S_FLAT COMPLETE); got {name} with S_FLAT {step}"
         )
-    used = bare_name(exposure.flat_name)
+    used = bare_file_name(exposure.flat_name)
     if used is None or used != old.name:
         remedy = "" if used and old.name else "; give the name with attrs.evolve if you know it"
         raise InvalidInputError(

@@ -12,11 +12,12 @@ from astropy.time import Time
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats._files import bare_file_name
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import DQ, Detector, Filter
 from nircam_flats.reference._arithmetic import NO_ANSWER, multiplied, replaced, settled, value_known
 from nircam_flats.reference._fits import read_flat, write_flat
-from nircam_flats.reference._matching import bare_name, refuse_other_fit, refuse_unsuited_exposure
+from nircam_flats.reference._matching import refuse_other_fit, refuse_unsuited_exposure
 from nircam_flats.reference.rules import violations
 
 __all__ = ["FlatReference"]
@@ -94,7 +95,7 @@ class FlatReference(HoldsArrays):
     data: np.ndarray = image(sets_shape=True)
     err: np.ndarray | None = image(optional=True)
     dq: np.ndarray = image(np.uint32)
-    name: str | None = field(default=None, converter=bare_name)
+    name: str | None = field(default=None, converter=bare_file_name)
     path: Path | None = field(default=None, converter=attrs.converters.optional(Path))
     author: str | None = field(default=None, converter=_text)
     description: str | None = field(default=None, converter=_text)
@@ -108,7 +109,7 @@ class FlatReference(HoldsArrays):
 
     @dq.default
     def _no_flags(self):
-        return np.zeros(self.data.shape, np.uint32)
+        return np.zeros(np.shape(self.data), np.uint32)
 
     def __attrs_post_init__(self):
         if self.filter.channel != self.detector.channel:

@@ -39,7 +39,7 @@ def photmjsr(detector, filter):
     """Return PHOTMJSR, the surface brightness in MJy/sr that gives 1 DN/s in a pixel.
 
     It is gain h / (A Omega int T dl / l), with the collecting area A and the pixel's solid angle Omega; the integral
-    is peak throughput x bandwidth / pivot. Within 10 % of the flight values.
+    is peak throughput x bandwidth / pivot. The values in flight are 10 to 15 % higher.
     """
     mode = _modes()[detector, filter]
     band = _peak_throughput()[detector.name, filter.name] * (mode.bandwidth / mode.pivot).to_value(u.one)

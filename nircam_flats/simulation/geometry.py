@@ -14,7 +14,7 @@ from nircam_flats._fields import readonly
 from nircam_flats.exposure import Pointing
 from nircam_flats.instrument import Detector
 
-__all__ = ["FrameGeometry"]
+__all__ = ["FULL_SIZE", "FrameGeometry", "displaced"]
 
 FULL_SIZE = 2048
 ORDER = 5
@@ -53,6 +53,11 @@ def _sky_of(matrix, v2, v3):
     east = up @ [-np.sin(ra), np.cos(ra), 0]
     north = up @ [-np.cos(ra) * np.sin(dec), -np.sin(ra) * np.sin(dec), np.cos(dec)]
     return ra, dec, np.arctan2(east, north) % (2 * np.pi)
+
+
+def displaced(ra, dec, pa_v3, v2, v3):
+    """Return the telescope pointing (deg) whose V1 lies where (v2, v3), arcsec, was before."""
+    return tuple(np.degrees(_sky_of(attitude(*np.radians([ra, dec, pa_v3])), v2 * ARCSEC, v3 * ARCSEC)).tolist())
 
 
 def _polynomial(coefficients, u_, v_):
@@ -201,13 +206,13 @@ class FrameGeometry:
         outline = " ".join(f"{value:.9f}" for pair in zip(*self.to_sky(pointing, x, y), strict=True) for value in pair)
         cards = fits.Header()
         x0, y0 = self.reference
-        cards["PA_APER"] = ((pointing.roll_ref + pointing.v3_idl_y_angle).to_value(u.deg), "[deg] Position angle of aperture used")
+        cards["PA_APER"] = (
+            (pointing.roll_ref + pointing.v3_idl_y_angle).to_value(u.deg),
+            "[deg] Position angle of aperture used",
+        )
         cards["PIXAR_SR"] = (self.pixel_area.to_value(u.sr), "Nominal pixel area in steradians")
         cards["PIXAR_A2"] = (self.pixel_area.to_value(u.arcsec**2), "Nominal pixel area in arcsec^2")
         cards["RADESYS"] = ("ICRS", "Name of the coordinate reference frame")
-        cards["RA_V1"] = (pointing.ra_v1.to_value(u.deg), "[deg] RA of telescope V1 axis")
-        cards["DEC_V1"] = (pointing.dec_v1.to_value(u.deg), "[deg] Dec of telescope V1 axis")
-        cards["PA_V3"] = (pointing.pa_v3.to_value(u.deg), "[deg] Position angle of telescope V3 axis")
         cards["WCSAXES"] = (2, "Number of World Coordinate System axes")
         cards["CRPIX1"] = (x0 + 1, "Axis 1 pixel coordinate of ref point, 1-indexed")
         cards["CRPIX2"] = (y0 + 1, "Axis 2 pixel coordinate of ref point, 1-indexed")
@@ -218,13 +223,7 @@ class FrameGeometry:
         for (i, j), value in np.ndenumerate(self.cd_matrix(pointing)):
             cards[f"CD{i + 1}_{j + 1}"] = (value, "Linear transformation matrix element")
         cards["S_REGION"] = (f"POLYGON ICRS  {outline}", "Spatial footprint of the observation")
-        cards["V2_REF"] = (pointing.v2_ref.to_value(u.arcsec), "[arcsec] Telescope V2 coord of reference point")
-        cards["V3_REF"] = (pointing.v3_ref.to_value(u.arcsec), "[arcsec] Telescope V3 coord of reference point")
-        cards["VPARITY"] = (pointing.v_idl_parity, "Relative sense of rotation between Ideal xy and")
-        cards["V3I_YANG"] = (pointing.v3_idl_y_angle.to_value(u.deg), "[deg] Angle from V3 axis to Ideal y axis")
-        cards["RA_REF"] = (pointing.ra_ref.to_value(u.deg), "[deg] Right Ascension of the reference point")
-        cards["DEC_REF"] = (pointing.dec_ref.to_value(u.deg), "[deg] Declination of the reference point")
-        cards["ROLL_REF"] = (pointing.roll_ref.to_value(u.deg), "[deg] V3 roll angle at the ref point (N over E)")
+        cards.update(pointing.to_cards())
         for letter in ("A", "B", "AP", "BP"):
             sense = "inverse" if letter.endswith("P") else "forward"
             cards[f"{letter}_ORDER"] = (ORDER, f"Degree of {sense} SIP polynomial")

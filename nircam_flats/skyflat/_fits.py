@@ -63,6 +63,7 @@ def write_delta(delta, path, *, overwrite):
 def read_delta(path):
     with open_product(path, "DeltaSkyflat") as hdus:
         fields = {
-            name: read_image(hdus, extension, dtype, path, ndim=ndim) for extension, (name, dtype, ndim) in IMAGES.items()
+            name: read_image(hdus, extension, dtype, path, ndim=ndim)
+            for extension, (name, dtype, ndim) in IMAGES.items()
         }
         return fields | read_origin(hdus, path) | {"exposures": read_table(hdus, "EXPOSURES", path)}

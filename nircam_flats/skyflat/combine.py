@@ -55,7 +55,9 @@ class CombineStrategy(Strategy):
         place = f"{type(self).__name__}.combine(stack)"
         result = self.combine(stack)
         if not isinstance(result, tuple) or len(result) != 3:
-            raise InvalidInputError(f"{place} must return the three images data, err, n_used; got {type(result).__name__}")
+            raise InvalidInputError(
+                f"{place} must return the three images data, err, n_used; got {type(result).__name__}"
+            )
         shape = stack.values.shape[1:]
         data, err, n_used = (
             checked_image(item, shape, dtype, place)
@@ -83,7 +85,11 @@ class _SigmaClipped(CombineStrategy):
 
     def combine(self, stack):
         data, err, n_used = combine_clipped(
-            stack.values, stack.noise, n_sigma=self.n_sigma, max_iterations=self.max_iterations, centre=self.centre
+            stack.values,
+            stack.noise,
+            n_sigma=self.n_sigma,
+            max_iterations=self.max_iterations,
+            centre=self.centre,
         )
         return data, err * self._error_factors(len(stack.noise))[n_used], n_used
 

@@ -109,7 +109,10 @@ class DeltaSkyflat(HoldsArrays):
         names = "+".join(item.name for item in frames.filters)
         work = partial(_combine_band, frames=frames, strategy=strategy)
         bands = map_ordered(
-            work, range(0, frames.shape[0], BAND), executor=executor, stage=f"combine {frames.detector} {names}"
+            work,
+            range(0, frames.shape[0], BAND),
+            executor=executor,
+            stage=f"combine {frames.detector} {names}",
         )
         data, err, n_used, influences = zip(*bands, strict=True)
         dates = [frame for frame in frames.frames if frame.start is not None]

@@ -99,7 +99,9 @@ def _mask_of(exposure, masks, correction):
     elif exposure.name in masks:
         mask = masks[exposure.name]
     else:
-        raise InvalidInputError(f"{exposure.name}: masks must have an entry for each exposure; it has none for this one")
+        raise InvalidInputError(
+            f"{exposure.name}: masks must have an entry for each exposure; it has none for this one"
+        )
     if not isinstance(mask, SourceMask):
         mask = SourceMask.from_array(mask)
     return mask | SourceMask.from_array(~exposure.good)
@@ -176,7 +178,9 @@ class NormalizedFrames(HoldsArrays):
         excluded = (*usable.excluded, *(item for item in results if isinstance(item, Exclusion)))
         if not frames:
             reasons = "; ".join(str(item) for item in excluded)
-            raise InvalidInputError(f"NormalizedFrames of {detector} need at least one usable exposure; none is left: {reasons}")
+            raise InvalidInputError(
+                f"NormalizedFrames of {detector} need at least one usable exposure; none is left: {reasons}"
+            )
         _check_shapes(detector, frames)
         history = History().then(
             "mask and normalise",

@@ -49,14 +49,10 @@ def assert_same(actual, expected, *, name=None):
     if attrs.has(type(expected)):
         _same_type(actual, expected, name)
         for field in attrs.fields(type(expected)):
-            assert_same(
-                getattr(actual, field.name), getattr(expected, field.name), name=f"{name}.{field.name}"
-            )
+            assert_same(getattr(actual, field.name), getattr(expected, field.name), name=f"{name}.{field.name}")
     elif isinstance(expected, fits.Header):
         _same_type(actual, expected, name)
-        assert_same(
-            [tuple(card) for card in actual.cards], [tuple(card) for card in expected.cards], name=name
-        )
+        assert_same([tuple(card) for card in actual.cards], [tuple(card) for card in expected.cards], name=name)
     elif isinstance(expected, Table):
         _same_type(actual, expected, name)
         assert_same(actual.colnames, expected.colnames, name=f"{name}.colnames")
@@ -91,9 +87,7 @@ def assert_same(actual, expected, *, name=None):
 
 def _is_nothing(value):
     """Whether ``value`` is NaN or a header value left blank, neither of which is equal to itself."""
-    return isinstance(value, fits.card.Undefined) or (
-        isinstance(value, float | np.floating) and np.isnan(value)
-    )
+    return isinstance(value, fits.card.Undefined) or (isinstance(value, float | np.floating) and np.isnan(value))
 
 
 def _same_type(actual, expected, name):
@@ -147,9 +141,7 @@ def check_value(value):
         raise AssertionError(f"{cls.__name__} must be an attrs class")
     _check_frozen(value, "as made")
     if len(repr(value)) > LONGEST_REPR:
-        raise AssertionError(
-            f"{cls.__name__}: repr has {len(repr(value))} characters, more than {LONGEST_REPR}"
-        )
+        raise AssertionError(f"{cls.__name__}: repr has {len(repr(value))} characters, more than {LONGEST_REPR}")
     twins = {
         "after pickling": pickle.loads(pickle.dumps(value)),
         "after copy.copy": copy.copy(value),

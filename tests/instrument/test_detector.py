@@ -42,9 +42,7 @@ def test_every_synonym_finds_its_detector(name, sca_id):
 
 @pytest.mark.parametrize("wrong", ["NRCC1", "A6", 480, 491, "", "NIS", None])
 def test_other_names_are_refused_with_the_known_ones(wrong):
-    with pytest.raises(
-        InvalidInputError, match=r"Detector must be one of NRCA1, .*NRCBLONG .*; got"
-    ) as raised:
+    with pytest.raises(InvalidInputError, match=r"Detector must be one of NRCA1, .*NRCBLONG .*; got") as raised:
         Detector.get(wrong)
     assert repr(wrong) in str(raised.value)
 

@@ -1,0 +1,127 @@
+"""The whole procedure, from exposures to flight flats, readable in one screen."""
+
+from contextlib import contextmanager
+
+from nircam_flats.exceptions import FlatsError
+from nircam_flats.exposure import ExposureSet
+from nircam_flats.fit import FlatModelFit, MedianFilter
+from nircam_flats.masks import Segmentation
+from nircam_flats.reference import GroundFlats
+from nircam_flats.report import DetectorProducts, Problem, SkyFlatProgram, prepared_folder
+from nircam_flats.skyflat import DeltaSkyflat, NormalizedFrames
+
+__all__ = ["sky_flat_detector", "sky_flat_program"]
+
+
+def sky_flat_detector(exposures, ground_flats, *, strategy=None, masks=None, combine=None, executor=None):
+    """Make the flats of one detector: the procedure of Sunnquist et al. 2022 (JWST-STScI-008304, section 3).
+
+    Parameters
+    ----------
+    exposures
+        An `~nircam_flats.ExposureSet` of one detector, of any number of filters.
+    ground_flats
+        The flats that calibrated them; what `~nircam_flats.GroundFlats.collect` takes.
+    strategy, masks, combine
+        Fit, mask and combination strategies; by default those that measure best (see "Method" in the documentation).
+    executor
+        Any `concurrent.futures.Executor`; by default threads for all cores.
+
+    Returns
+    -------
+    DetectorProducts
+
+    Raises
+    ------
+    InvalidInputError, FitError
+        If no grey delta skyflat can be made of the exposures as a set.
+    """
+    ground_flats, problems = GroundFlats.collect(ground_flats), []
+    frames = two_pass_frames(exposures, masks=masks, executor=executor)
+    grey = DeltaSkyflat.from_frames(frames, strategy=combine, executor=executor)
+    fit = FlatModelFit.from_delta(grey, strategy=strategy, executor=executor)
+    by_filter, flats = {}, {}
+    for item in frames.filters:
+        with collecting(problems, f"{grey.detector} {item} delta skyflat"):
+            by_filter[item.name] = DeltaSkyflat.from_frames(
+                frames.where(filter=item), strategy=combine, executor=executor
+            )
+        with collecting(problems, f"{grey.detector} {item} flight flat"):
+            ground = ground_flats.find(grey.flat_names[item.name], grey.detector, item)
+            flats[item.name] = ground.repaired().corrected_by(fit)
+    return DetectorProducts(
+        detector=grey.detector, grey=grey, by_filter=by_filter, fit=fit, flats=flats, problems=problems
+    )
+
+
+def two_pass_frames(exposures, *, masks=None, executor=None):
+    """Return the `~nircam_flats.NormalizedFrames` of one detector, masked in two passes.
+
+    In the first pass the flat is still wrong by several per cent: sources are sought above a local background, which
+    follows that error. In the second, on data divided by a smooth fit of the first, one level is right for the whole
+    frame, and large sources cannot hide in the background. Parameters as in `sky_flat_detector`.
+    """
+    first = NormalizedFrames.from_exposures(exposures, masks=Segmentation.for_first_pass(), executor=executor)
+    rough = FlatModelFit.from_delta(
+        DeltaSkyflat.from_frames(first, executor=executor),
+        strategy=MedianFilter(box_size=32, filter_size=5),
+        n_replicates=0,
+        executor=executor,
+    )
+    return NormalizedFrames.from_exposures(exposures, masks=masks, correction=rough, executor=executor)
+
+
+def sky_flat_program(exposures, ground_flats, *, out=None, overwrite=False, **settings):
+    """Make the flats of every detector that the exposures show.
+
+    Parameters
+    ----------
+    exposures
+        An `~nircam_flats.ExposureSet`, or what `~nircam_flats.ExposureSet.read` takes.
+    ground_flats
+        The flats that calibrated the exposures: a folder, or paths or `~nircam_flats.FlatReference` objects. Each
+        filter's flat is found by the name in the exposures' R_FLAT.
+    out
+        Folder to write to: each detector's products are written as soon as they are made, so that nothing is lost.
+        None writes nothing; `SkyFlatProgram.write` can do it later.
+    overwrite
+        Whether files of an earlier run may be replaced.
+    **settings
+        Those of `sky_flat_detector`.
+
+    Returns
+    -------
+    SkyFlatProgram
+        What was made, and what could not be made and why: a bad exposure, filter or detector costs only itself.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no usable exposure or no ground flat at all, or ``out`` holds an earlier run and ``overwrite`` is
+        false.
+    """
+    exposures = exposures if isinstance(exposures, ExposureSet) else ExposureSet.read(exposures)
+    ground_flats = GroundFlats.collect(ground_flats)
+    folder = None if out is None else prepared_folder(out, overwrite=overwrite)
+    made, problems = [], []
+    for detector, group in exposures.group_by("detector"):
+        with collecting(problems, str(detector)):
+            products = sky_flat_detector(group, ground_flats, **settings)
+            made.append(products)
+            problems.extend(products.problems)
+            if folder is not None:
+                products.write(folder, overwrite=overwrite)
+    unread = [item for item in exposures.excluded if item.header is None]
+    program = SkyFlatProgram(products=made, problems=problems, unread=unread)
+    if folder is not None:
+        program.write_tables(folder, overwrite=overwrite)
+    return program
+
+
+@contextmanager
+def collecting(problems, what):
+    """Turn an error of the library inside the block into a `Problem` with ``what``, so that the rest goes on."""
+    try:
+        yield
+    except FlatsError as error:
+        problems.append(Problem(what=what, reason=error))

@@ -1,0 +1,115 @@
+"""The headers of simulated `_cal` files."""
+
+from astropy.io import fits
+from astropy.time import Time
+
+from nircam_flats.simulation._levels import EXPOSURE_TIME, GROUP_TIME
+
+__all__ = ["PROGRAM", "cal_headers", "exposure_name", "exposure_times"]
+
+PROGRAM = "09999"
+START = Time("2022-04-29T06:00:00", scale="utc")
+OVERHEAD = 120.0
+STEPS = ("DARK", "DQINIT", "FLAT", "JUMP", "LINEAR", "PHOTOM", "RAMP", "REFPIX", "SATURA", "SUPERB", "WCS")
+SKIPPED_STEPS = ("GANSCL", "GRPSCL")
+
+
+def exposure_name(detector, pointing, setup, dither):
+    """Return the root of the file name: program, observation, visit, activity, exposure, detector."""
+    return f"jw{PROGRAM}{pointing + 1:03d}001_021{setup + 1:02d}_{dither + 1:05d}_{detector.name.lower()}"
+
+
+def exposure_times(sequence):
+    """Return start and end of the exposure with the given place in the program's sequence."""
+    start = (START.mjd + sequence * (EXPOSURE_TIME + OVERHEAD) / 86400, EXPOSURE_TIME / 86400)
+    return Time(start[0], format="mjd", scale="utc"), Time(sum(start), format="mjd", scale="utc")
+
+
+def cal_headers(*, detector, filter, geometry, pointing, flat_name, photmjsr, times, position, n_dithers):
+    """Return the primary and the SCI header of an exposure.
+
+    ``position`` is the number of the pointing, of the filter and of the dither, from 0.
+    """
+    start, end = times
+    middle = Time((start.mjd + end.mjd) / 2, format="mjd", scale="utc")
+    observation, setup, dither = position
+    filter_keyword, pupil_keyword = filter.keywords
+    rows, columns = geometry.shape
+    date, clock = start.isot.split("T")
+    primary = fits.Header()
+    primary["ORIGIN"] = ("SIMULATED", "Organization responsible for creating file")
+    primary["TIMESYS"] = ("UTC", "principal time system for time-related keywords")
+    primary["TIMEUNIT"] = ("s", "Default unit applicable to all time values")
+    primary["DATAMODL"] = ("ImageModel", "Type of data model")
+    primary["TELESCOP"] = ("JWST", "Telescope used to acquire the data")
+    primary["TITLE"] = ("Simulated sky flat campaign", "Proposal title")
+    primary["CATEGORY"] = ("CAL", "Program category")
+    primary["DATE-OBS"] = (date, "[yyyy-mm-dd] UTC date at start of exposure")
+    primary["TIME-OBS"] = (clock, "[hh:mm:ss.sss] UTC time at start of exposure")
+    primary["DATE-BEG"] = (start.isot, "Date-time start of exposure")
+    primary["DATE-END"] = (end.isot, "Date-time end of exposure")
+    visit_id = f"{PROGRAM}{observation + 1:03d}001"
+    primary["OBS_ID"] = (f"V{visit_id}P00000000021{setup + 1:02d}", "Programmatic observation identifier")
+    primary["VISIT_ID"] = (visit_id, "Visit identifier")
+    primary["PROGRAM"] = (PROGRAM, "Program number")
+    primary["OBSERVTN"] = (f"{observation + 1:03d}", "Observation number")
+    primary["VISIT"] = ("001", "Visit number")
+    primary["VISITGRP"] = ("02", "Visit group identifier")
+    primary["SEQ_ID"] = ("1", "Parallel sequence identifier")
+    primary["ACT_ID"] = (f"{setup + 1:02d}", "Activity identifier")
+    primary["EXPOSURE"] = (str(dither + 1), "Exposure request number")
+    primary["BKGDTARG"] = (False, "Background target")
+    primary["TEMPLATE"] = ("NIRCam Imaging", "Observation template used")
+    primary["VISITYPE"] = ("PRIME_TARGETED_FIXED", "Visit type")
+    primary["VISITSTA"] = ("SUCCESSFUL", "Status of a visit")
+    primary["TSOVISIT"] = (False, "Time Series Observation visit indicator")
+    primary["TARGPROP"] = (f"FIELD-{observation + 1}", "Proposer's name for the target")
+    primary["TARGTYPE"] = ("FIXED", "Type of target (fixed, moving, generic)")
+    primary["INSTRUME"] = ("NIRCAM", "Instrument used to acquire the data")
+    primary["DETECTOR"] = (detector.name, "Name of detector used to acquire the data")
+    primary["MODULE"] = (detector.module, "NIRCam module: A, B or MULTIPLE")
+    primary["CHANNEL"] = ({"SW": "SHORT", "LW": "LONG"}[detector.channel], "Instrument channel")
+    primary["FILTER"] = (filter_keyword, "Name of the filter element used")
+    primary["PUPIL"] = (pupil_keyword, "Name of the pupil element used")
+    primary["EXP_TYPE"] = ("NRC_IMAGE", "Type of data in the exposure")
+    primary["EXPSTART"] = (start.mjd, "[d] exposure start time in MJD")
+    primary["EXPMID"] = (middle.mjd, "[d] exposure mid time in MJD")
+    primary["EXPEND"] = (end.mjd, "[d] exposure end time in MJD")
+    primary["READPATT"] = ("MEDIUM8", "Readout pattern")
+    primary["NOUTPUTS"] = (4, "Number of detector outputs used")
+    primary["NINTS"] = (1, "Number of integrations in exposure")
+    primary["NGROUPS"] = (8, "Number of groups in integration")
+    primary["NFRAMES"] = (8, "Number of frames per group")
+    primary["GROUPGAP"] = (2, "Number of frames dropped between groups")
+    primary["TGROUP"] = (GROUP_TIME, "[s] Time between groups")
+    primary["EFFINTTM"] = (EXPOSURE_TIME, "[s] Effective integration time")
+    primary["EFFEXPTM"] = (EXPOSURE_TIME, "[s] Effective exposure time")
+    primary["DURATION"] = (EXPOSURE_TIME, "[s] Total duration of exposure")
+    primary["SCA_NUM"] = (detector.sca_id, "Sensor Chip Assembly number")
+    primary["SUBARRAY"] = ("FULL", "Subarray used")
+    primary["SUBSTRT1"] = (1, "Starting pixel in axis 1 direction")
+    primary["SUBSTRT2"] = (1, "Starting pixel in axis 2 direction")
+    primary["SUBSIZE1"] = (columns, "Number of pixels in axis 1 direction")
+    primary["SUBSIZE2"] = (rows, "Number of pixels in axis 2 direction")
+    primary["FASTAXIS"] = (detector.fast_axis, "Fast readout axis direction")
+    primary["SLOWAXIS"] = (detector.slow_axis, "Slow readout axis direction")
+    primary["PATTTYPE"] = ("NONE" if n_dithers == 1 else "INTRAMODULEX", "Primary dither pattern type")
+    primary["PATT_NUM"] = (dither + 1, "Position number within dither pattern")
+    primary["NUMDTHPT"] = (n_dithers, "Total number of points in dither pattern")
+    primary["APERNAME"] = (detector.aperture, "S&OC PRD science aperture used")
+    primary["PPS_APER"] = ("NRCALL_FULL", "original AperName supplied by PPS")
+    primary["R_FLAT"] = (f"crds://{flat_name}", "Flat reference file name")
+    for step in sorted((*STEPS, *SKIPPED_STEPS)):
+        primary[f"S_{step}"] = "SKIPPED" if step in SKIPPED_STEPS else "COMPLETE"
+
+    sci = fits.Header()
+    sci["MJD-BEG"] = (start.mjd, "[d] exposure start time in MJD")
+    sci["MJD-AVG"] = (middle.mjd, "[d] exposure mid-point in MJD")
+    sci["MJD-END"] = (end.mjd, "[d] exposure end time in MJD")
+    sci["XPOSURE"] = (EXPOSURE_TIME, "[s] Effective exposure time")
+    sci["VA_SCALE"] = (1.0, "Velocity aberration scale factor")
+    sci["BUNIT"] = ("MJy/sr", "physical units of the array values")
+    sci["PHOTMJSR"] = (photmjsr, "Flux density (MJy/steradian) producing 1 cps")
+    sci["PHOTUJA2"] = (photmjsr * 23.5044305, "Flux density (uJy/arcsec2) producing 1 cps")
+    sci.extend(geometry.header(pointing).cards)
+    return primary, sci

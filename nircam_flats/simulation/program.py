@@ -1,0 +1,355 @@
+"""A simulated campaign: exposures, ground flats, and the truth they were made from."""
+
+from functools import cached_property, partial
+
+import numpy as np
+from astropy import units as u
+from attrs import field, frozen
+
+from nircam_flats._fields import HoldsArrays, readonly
+from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exposure import Exposure
+from nircam_flats.instrument import DQ, Detector, Filter, imaging_modes
+from nircam_flats.reference import FlatReference
+from nircam_flats.simulation import _headers, sky
+from nircam_flats.simulation._compiled import expose
+from nircam_flats.simulation._levels import EXPOSURE_TIME, GAIN, GROUP_TIME, READ_NOISE, WELL_DEPTH, photmjsr
+from nircam_flats.simulation._memory import Memory
+from nircam_flats.simulation._random import Stream, generator
+from nircam_flats.simulation.effects import Effects
+from nircam_flats.simulation.files import SimulatedFiles
+from nircam_flats.simulation.geometry import FrameGeometry
+from nircam_flats.simulation.noise import row_stripes
+from nircam_flats.simulation.response import DetectorChange, Response
+from nircam_flats.simulation.truth import SimulatedTruth
+
+__all__ = ["SimulatedProgram"]
+
+DEFAULT_FILTERS = ("F115W", "F200W", "F277W", "F444W")
+SMALLEST = 32
+JUMPS = 0.013
+"""Part of the pixels that a cosmic ray hits in one exposure."""
+
+
+def _number(smallest):
+    def check(instance, attribute, value):
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if not whole or value < smallest:
+            raise InvalidInputError(
+                f"SimulatedProgram.{attribute.name} must be a whole number from {smallest} on; got {value!r}"
+            )
+
+    return check
+
+
+def _unique(kind):
+    def convert(values):
+        values = [values] if isinstance(values, (str, kind)) else values
+        return tuple(dict.fromkeys(kind.get(value) for value in values))
+
+    return convert
+
+
+def _check_detectors(instance, attribute, value):
+    if not value:
+        raise InvalidInputError("SimulatedProgram.detectors must name at least one detector; got none")
+
+
+def _check_filters(instance, attribute, value):
+    for detector in instance.detectors:
+        if not any(filter.channel == detector.channel for filter in value):
+            names = ", ".join(filter.name for filter in value) or "none"
+            raise InvalidInputError(
+                f"SimulatedProgram.filters must hold one of the {detector.channel} channel for {detector}; got {names}"
+            )
+
+
+def _check_shape(instance, attribute, value):
+    if len(value) != 2 or any(not isinstance(n, (int, np.integer)) or n < SMALLEST for n in value):
+        raise InvalidInputError(
+            f"SimulatedProgram.shape must be (rows, columns), whole numbers from {SMALLEST} on; got {value}"
+        )
+
+
+@frozen(kw_only=True)
+class SimulatedProgram(HoldsArrays):
+    """A seeded campaign of sky exposures, like the commissioning program that made the first flight flats.
+
+    Each detector takes `n_pointings` x `n_dithers` exposures in each filter of its channel. An exposure depends on
+    the seed, the detector, the filter and its place in the program only: it is the same made alone or with others,
+    in any order, in any thread.
+
+    The light on a pixel is the sky, plus stars and galaxies divided by the pixel's area, plus wisps and persistence;
+    the true response in flight multiplies it; stripes, photon noise and read noise are added; the ground flat divides
+    the sum. Variances follow the rules of the JWST pipeline. Small frames are small detectors: everything that
+    varies smoothly over the field varies as much from edge to edge as in a full frame.
+
+    Attributes
+    ----------
+    detectors
+        Detectors, by any of their names.
+    filters
+        Filters; a detector uses those of its channel. By default F115W, F200W, F277W, F444W.
+    n_pointings, n_dithers
+        Different fields, and exposures of each field, shifted by 6 to 13 % of a SW frame from its middle.
+    shape
+        Rows and columns of a frame.
+    seed
+        Of all chance.
+    effects
+        What is switched on: an `Effects`.
+
+    Examples
+    --------
+    >>> from nircam_flats.simulation import SimulatedProgram
+    >>> program = SimulatedProgram(detectors="B4", shape=(64, 64))
+    >>> program.exposure("B4", "F200W", 0).name
+    'jw09999001001_02102_00001_nrcb4'
+    >>> program.truth("B4").delta("F200W").shape
+    (64, 64)
+    """
+
+    detectors: tuple = field(default=("NRCB4", "NRCALONG"), converter=_unique(Detector), validator=_check_detectors)
+    filters: tuple = field(default=DEFAULT_FILTERS, converter=_unique(Filter), validator=_check_filters)
+    n_pointings: int = field(default=2, validator=_number(1))
+    n_dithers: int = field(default=3, validator=_number(1))
+    shape: tuple[int, int] = field(default=(2048, 2048), converter=tuple, validator=_check_shape)
+    seed: int = field(default=1, validator=_number(0))
+    effects: Effects = field(factory=Effects)
+
+    # ------------------------------------------------------------------ what there is
+
+    @property
+    def n_exposures(self):
+        """Exposures of each detector in each of its filters."""
+        return self.n_pointings * self.n_dithers
+
+    def filters_of(self, detector):
+        """Return the filters that a detector uses, a tuple."""
+        detector = self._detector(detector)
+        return tuple(filter for filter in self.filters if filter.channel == detector.channel)
+
+    def modes(self, detector=None):
+        """Return the pairs (detector, filter) of the program, or of one detector, a tuple."""
+        detectors = self.detectors if detector is None else (self._detector(detector),)
+        return tuple((one, filter) for one in detectors for filter in self.filters_of(one))
+
+    # ------------------------------------------------------------------ what it makes
+
+    def exposure(self, detector, filter, index):
+        """Return one `~nircam_flats.Exposure`.
+
+        Parameters
+        ----------
+        detector, filter
+            Of the program.
+        index
+            From 0 to `n_exposures` - 1: all dithers of the first pointing, then those of the second...
+
+        Raises
+        ------
+        InvalidInputError
+            If the program has no such detector, filter or exposure.
+        """
+        detector, filter = self._mode(detector, filter)
+        place = pointing_number, dither = self._place(index)
+        geometry, response = self._geometry(detector), self._response(detector, filter)
+        pointing = geometry.pointing(*sky.telescope_pointing(self.seed, self.shape, *place))
+        level = sky.sky_level(self.seed, filter, *place)
+        area = geometry.area if self.effects.area else readonly(np.ones(self.shape, np.float32))
+
+        sources = self._memory["sources"].get(
+            (detector, pointing_number), partial(sky.Sources.draw, geometry, self.seed, pointing_number, self.effects)
+        )
+        light = sources.light(geometry, pointing, filter)
+        if self.effects.persistence and self.effects.saturated_star:
+            patches = sky.persistence_patches(geometry, self.seed, *place, level)
+            sky.add_patches(light, patches, area)
+        wisp = self._wisp(detector)
+        if wisp is None:
+            wisp = np.zeros((0, 0), np.float32)
+
+        key = (detector.sca_id, Filter.all().index(filter), index)
+        calibration = photmjsr(detector, filter)
+        electrons = EXPOSURE_TIME * GAIN[detector.channel] / calibration
+        stripes = np.zeros((self.shape[0], 1))
+        if self.effects.one_over_f:
+            stripes = calibration * row_stripes(generator(self.seed, Stream.STRIPES, *key), self.shape[0])
+        deviates = np.zeros((2, 1, 1), np.float32)
+        if self.effects.noise:
+            deviates = generator(self.seed, Stream.NOISE, *key).standard_normal((2, *self.shape), np.float32)
+        dq = self._change(detector).dq.copy()
+        if self.effects.bad_pixels:
+            rng = generator(self.seed, Stream.JUMPS, *key)
+            hit = rng.integers(0, dq.size, rng.poisson(JUMPS * dq.size))
+            inside = hit[~DQ.REFERENCE_PIXEL.is_set(dq.flat[hit])]
+            dq.flat[inside] |= np.uint32(DQ.JUMP_DET)
+        planes = {
+            name: np.empty(self.shape, np.float32) for name in ("data", "err", "var_poisson", "var_rnoise", "var_flat")
+        }
+        expose(
+            light, wisp, area, response.flight, response.ground, response.ground_err, dq, stripes, *deviates,
+            level, level * self.wisp_level(detector, filter, index), electrons, READ_NOISE * calibration,
+            WELL_DEPTH / electrons, WELL_DEPTH / electrons * EXPOSURE_TIME / GROUP_TIME, self.effects.noise,
+            *planes.values(), np.uint32(DQ.SATURATED), np.uint32(DQ.DO_NOT_USE),
+        )  # fmt: skip
+        return Exposure(
+            **{name: readonly(plane) for name, plane in planes.items()},
+            dq=readonly(dq),
+            area=area,
+            **self._facts(detector, filter, place, geometry, pointing, calibration),
+        )
+
+    def exposures(self, detector=None):
+        """Iterate over all exposures, or those of one detector: by detector, filter, pointing, dither."""
+        for one, filter in self.modes(detector):
+            for index in range(self.n_exposures):
+                yield self.exposure(one, filter, index)
+
+    def ground_flat(self, detector, filter):
+        """Return the `~nircam_flats.FlatReference` that calibrated the exposures of a mode."""
+        detector, filter = self._mode(detector, filter)
+        response = self._response(detector, filter)
+        return FlatReference(
+            data=response.ground,
+            err=response.ground_err,
+            dq=response.ground_dq,
+            detector=detector,
+            filter=filter,
+            name=_flat_name(detector, filter),
+            author="nircam_flats",
+            description=f"Simulated ground flat {detector} {filter}",
+            pedigree="SIMULATION",
+            useafter="2014-10-01T00:00:00",
+            history=(f"Simulated ground flat, seed {self.seed}",),
+        )
+
+    def exposure_name(self, detector, filter, index):
+        """Return the root of an exposure's file name."""
+        detector, filter = self._mode(detector, filter)
+        pointing, dither = self._place(index)
+        return _headers.exposure_name(detector, pointing, self.filters_of(detector).index(filter), dither)
+
+    def truth(self, detector):
+        """Return the `SimulatedTruth` of a detector."""
+        return SimulatedTruth(program=self, detector=self._detector(detector))
+
+    def write(self, folder, *, executor=None, overwrite=False):
+        """Write everything: ``cal/*_cal.fits``, ``ground_flats/*.fits``, ``truth/*``.
+
+        Parameters
+        ----------
+        folder
+            Made if it does not exist.
+        executor
+            Any `concurrent.futures.Executor`; by default threads.
+        overwrite
+            Whether files that exist are replaced.
+
+        Returns
+        -------
+        SimulatedFiles
+            The paths.
+        """
+        return SimulatedFiles.write(self, folder, executor=executor, overwrite=overwrite)
+
+    # ------------------------------------------------------------------ levels
+
+    def sky_level(self, detector, filter, index):
+        """Return the injected brightness of the sky in one exposure, MJy/sr."""
+        _, filter = self._mode(detector, filter)
+        return sky.sky_level(self.seed, filter, *self._place(index)) * u.MJy / u.sr
+
+    def wisp_level(self, detector, filter, index):
+        """Return the brightness of the wisp in one exposure at its brightest, divided by that of the sky."""
+        detector, filter = self._mode(detector, filter)
+        if self._wisp(detector) is None:
+            return 0.0
+        return sky.wisp_level(self.seed, detector, filter, *self._place(index))
+
+    # ------------------------------------------------------------------ parts, kept for the next exposure
+
+    @cached_property
+    def _memory(self):
+        # Two of each: while exposures are made in order, two threads can be busy with two modes.
+        return {name: Memory(2) for name in ("geometry", "change", "response", "wisp", "sources")}
+
+    def _geometry(self, detector):
+        return self._memory["geometry"].get(detector, partial(FrameGeometry, detector=detector, shape=self.shape))
+
+    def _change(self, detector):
+        make = partial(DetectorChange.draw, detector, self.shape, self.seed, self.effects)
+        return self._memory["change"].get(detector, make)
+
+    def _response(self, detector, filter):
+        def make():
+            return Response.draw(detector, filter, self._change(detector), self.seed, self.effects)
+
+        return self._memory["response"].get((detector, filter), make)
+
+    def _wisp(self, detector):
+        if not self.effects.wisps:
+            return None
+        return self._memory["wisp"].get(detector, partial(sky.wisp_shape, self.seed, detector, self.shape))
+
+    def _detector(self, detector):
+        detector = Detector.get(detector)
+        if detector not in self.detectors:
+            names = ", ".join(one.name for one in self.detectors)
+            raise InvalidInputError(f"SimulatedProgram has the detectors {names}; got {detector}")
+        return detector
+
+    def _mode(self, detector, filter):
+        detector, filter = self._detector(detector), Filter.get(filter)
+        if filter not in self.filters_of(detector):
+            names = ", ".join(one.name for one in self.filters_of(detector))
+            raise InvalidInputError(f"SimulatedProgram has the filters {names} for {detector}; got {filter}")
+        return detector, filter
+
+    def _place(self, index):
+        if not 0 <= index < self.n_exposures:
+            raise InvalidInputError(
+                f"SimulatedProgram: the index of an exposure must be from 0 to {self.n_exposures - 1}; got {index}"
+            )
+        return divmod(int(index), self.n_dithers)
+
+    def _facts(self, detector, filter, place, geometry, pointing, calibration):
+        pointing_number, dither = place
+        setup = self.filters_of(detector).index(filter)
+        n_setups = max(len(self.filters_of(one)) for one in self.detectors)
+        times = _headers.exposure_times((pointing_number * n_setups + setup) * self.n_dithers + dither)
+        flat_name = _flat_name(detector, filter)
+        primary, sci = _headers.cal_headers(
+            detector=detector,
+            filter=filter,
+            geometry=geometry,
+            pointing=pointing,
+            flat_name=flat_name,
+            photmjsr=calibration,
+            times=times,
+            position=(pointing_number, setup, dither),
+            n_dithers=self.n_dithers,
+        )
+        return {
+            "name": _headers.exposure_name(detector, pointing_number, setup, dither),
+            "detector": detector,
+            "filter": filter,
+            "start": times[0],
+            "end": times[1],
+            "exposure_time": EXPOSURE_TIME * u.s,
+            "program": primary["PROGRAM"],
+            "observation": primary["OBSERVTN"],
+            "visit": primary["VISIT"],
+            "visit_status": primary["VISITSTA"],
+            "flat_name": flat_name,
+            "steps": {keyword: primary[keyword] for keyword in primary if keyword.startswith("S_")},
+            "pointing": pointing,
+            "photmjsr": calibration,
+            "header": primary,
+            "sci_header": sci,
+        }
+
+
+def _flat_name(detector, filter):
+    modes = [(mode.detector, mode.filter) for mode in imaging_modes()]
+    return f"jwst_nircam_flat_{9000 + modes.index((detector, filter)):04d}.fits"

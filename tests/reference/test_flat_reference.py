@@ -1,0 +1,412 @@
+import attrs
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.time import Time
+
+from nircam_flats import DQ, Detector, Filter, FlatModelFit, FlatReference, FlatsWarning, InvalidInputError
+from nircam_flats.provenance import History
+from nircam_flats.testing import assert_same, check_value
+
+NO_ANSWER = DQ.NO_FLAT_FIELD | DQ.DO_NOT_USE
+PLANES = ("data", "err", "var_poisson", "var_rnoise", "var_flat")
+
+
+class TestFields:
+    def test_keeps_the_promises_of_a_value(self, ground, flight):
+        check_value(ground)
+        check_value(flight)
+
+    def test_read_flat_keeps_them_too(self, flat_file):
+        check_value(FlatReference.read(flat_file()))
+
+    def test_names_of_a_mode(self, ground):
+        flat = attrs.evolve(ground, detector=489, filter="f200w")
+        assert flat.detector is Detector.get("NRCB4")
+        assert flat.filter is Filter.get("F200W")
+
+    def test_needs_little(self):
+        flat = FlatReference(data=np.ones((8, 8)), detector="ALONG", filter="F405N")
+        assert flat.data.dtype == np.float32
+        assert flat.dq.dtype == np.uint32
+        assert not flat.dq.any()
+        assert flat.err is None
+
+    def test_filter_of_the_other_channel(self, ground):
+        with pytest.raises(InvalidInputError, match="of the SW channel, as NRCB4; got F444W"):
+            attrs.evolve(ground, filter="F444W")
+
+    @pytest.mark.parametrize("plane", ["err", "dq"])
+    def test_planes_of_another_shape(self, ground, plane):
+        with pytest.raises(
+            InvalidInputError, match=rf"FlatReference.{plane} must have the shape.*\(64, 80\); got \(64, 64\)"
+        ):
+            attrs.evolve(ground, **{plane: getattr(ground, plane)[:, :64]})
+
+    @pytest.mark.parametrize("data", [None, np.ones(5), np.ones((2, 8, 8))])
+    def test_data_that_are_no_image(self, data):
+        with pytest.raises(InvalidInputError, match="FlatReference.data must be an array with 2 dimensions"):
+            FlatReference(data=data, detector="B4", filter="F200W")
+
+    @pytest.mark.parametrize(
+        ("given", "kept"),
+        [
+            ("crds://jwst_nircam_flat_0123.fits", "jwst_nircam_flat_0123.fits"),
+            ("/some/folder/my_flat.fits", "my_flat.fits"),
+            ("override://a_flat", None),
+            (None, None),
+        ],
+    )
+    def test_name_is_a_bare_file_name(self, ground, given, kept):
+        assert attrs.evolve(ground, name=given).name == kept
+
+    def test_useafter_as_time_loses_its_fraction(self, ground):
+        assert attrs.evolve(ground, useafter=Time("2022-04-01T01:02:03.9")).useafter == "2022-04-01T01:02:03"
+
+    def test_history_fits_cards(self, ground):
+        words = "settings of a step that are longer than any card of a FITS header can hold; " * 3
+        flat = attrs.evolve(ground, history=(words, "two\nlines", "µm and\ttab"))
+        assert max(map(len, flat.history)) <= 72
+        assert " ".join(flat.history).split() == [*words.split(), "two", "lines", "?m", "and", "tab"]
+        assert attrs.evolve(flat).history == flat.history
+
+    def test_header_is_a_copy(self, flat_file):
+        flat = FlatReference.read(flat_file())
+        flat.header["AUTHOR"] = "somebody else"
+        assert flat.header["AUTHOR"] == "A. Tester"
+
+    def test_good(self, ground):
+        data = ground.data.copy()
+        data[30, 30:35] = [np.nan, np.inf, 0, -1, 2]
+        flat = attrs.evolve(ground, data=data)
+        assert flat.good[30, 30:35].tolist() == [False, False, False, False, True]
+        assert not flat.good[:4].any()
+        assert not flat.good[10:12, 20:24].any()
+        assert flat.good[12:14, 20:24].all()  # unreliable, but corrected
+
+
+class TestCorrectedBy:
+    def test_ground_times_change(self, ground, fit, change):
+        flight = ground.corrected_by(fit)
+        known = ~DQ.NO_FLAT_FIELD.is_set(ground.dq)
+        np.testing.assert_allclose(flight.data[known], (ground.data * change)[known], rtol=1e-6)
+        assert_same(flight.dq, ground.dq)
+
+    def test_relative_errors_in_quadrature(self, ground, fit, change):
+        flight = ground.corrected_by(fit)
+        relative = np.hypot(ground.err / ground.data, fit.err / change)
+        known = ground.good
+        np.testing.assert_allclose((flight.err / flight.data)[known], relative[known], rtol=1e-5)
+
+    def test_error_is_that_of_repeated_trials(self, ground, fit, rng):
+        trials = np.array(
+            [
+                (ground.data + ground.err * rng.normal(size=fit.err.shape))
+                * (fit.surface + fit.err * rng.normal(size=fit.err.shape))
+                for _ in range(400)
+            ]
+        )
+        ratio = trials.std(axis=0)[ground.good] / ground.corrected_by(fit).err[ground.good]
+        assert np.mean(ratio) == pytest.approx(1, abs=0.01)
+
+    def test_border_stays_one_whatever_the_surface_says_there(self, ground, fit):
+        missing = DQ.NO_FLAT_FIELD.is_set(ground.dq)
+        flight = ground.corrected_by(fit)
+        assert (flight.data[missing] == 1).all()
+        assert_same(flight.err[missing], ground.err[missing])
+
+    def test_no_answer_of_the_fit(self, ground, fit, tmp_path):
+        surface = fit.surface.copy()
+        surface[40, 40:43] = [np.nan, 0, -1]
+        fit.surface = surface
+        flight = ground.corrected_by(fit)
+        assert (flight.data[40, 40:43] == 1).all()
+        assert np.isfinite(flight.err).all()
+        assert (flight.dq[40, 40:43] == NO_ANSWER).all()
+        assert np.count_nonzero(flight.dq != ground.dq) == 3
+        assert flight.check() == ()
+
+    def test_faulty_ground_becomes_a_valid_flat(self, ground, fit):
+        data, err = ground.data.copy(), ground.err.copy()
+        data[40, 40:44] = [np.nan, 0, -0.5, np.inf]
+        err[40, 44:47] = [np.nan, -1, np.inf]
+        flight = attrs.evolve(ground, data=data, err=err).corrected_by(fit)
+        assert (flight.data[40, 40:47] == 1).all()
+        assert (flight.dq[40, 40:47] == NO_ANSWER).all()
+        assert flight.dq[40, 47] == 0
+        assert flight.check() == ()
+
+    def test_pedigree_and_history(self, ground, fit):
+        flight = ground.corrected_by(fit)
+        assert flight.pedigree == "INFLIGHT 2022-04-28 2022-05-02"
+        assert flight.history[0] == "Made by a test"
+        assert "jwst_nircam_flat_9002.fits" in flight.history[1]
+        assert "fit: strategy=Polynomial2D(3)" in flight.history
+        assert "numpy " in flight.history[-1]
+        assert flight.useafter == ground.useafter
+        assert flight.name is None
+        assert flight.path is None
+
+    def test_without_dates_it_cannot_be_written_as_inflight(self, ground, fit, tmp_path):
+        fit.first_date = fit.last_date = None
+        with pytest.raises(InvalidInputError, match=r"PEDIGREE\) must be .*; got 'INFLIGHT'"):
+            ground.corrected_by(fit).write(tmp_path / "flat.fits")
+
+    def test_corrects_with_a_real_fit(self, ground, change):
+        fit = FlatModelFit(
+            detector="B4",
+            filters=("F200W", "F150W"),
+            surface=change,
+            residual=np.zeros_like(change),
+            covariance_modes=np.full((1, 2, 3), 0.003, np.float32),
+            misfit=0.004,
+            strategy="made up",
+            flat_names={"F200W": ground.name, "F150W": None},
+            first_date=Time("2022-04-28"),
+            last_date=Time("2022-05-02"),
+            history=History().then("invented"),
+        )
+        flight = ground.corrected_by(fit)
+        assert flight.check() == ()
+        relative = np.hypot(ground.err / ground.data, 0.005 / change)[ground.good]
+        np.testing.assert_allclose((flight.err / flight.data)[ground.good], relative, rtol=1e-4)
+
+    def test_fit_of_another_detector(self, ground, fit):
+        fit.detector = Detector.get("B3")
+        with pytest.raises(InvalidInputError, match="detector of jwst_nircam_flat_9002.fits, NRCB4; got NRCB3"):
+            ground.corrected_by(fit)
+
+    def test_fit_of_another_shape(self, ground, fit):
+        fit.surface = fit.surface[:-1]
+        with pytest.raises(InvalidInputError, match=r"shape of jwst.*, \(64, 80\); got \(63, 80\)"):
+            ground.corrected_by(fit)
+
+    def test_exposures_divided_by_another_flat(self, ground, fit):
+        fit.flat_names = {"F200W": "jwst_nircam_flat_0001.fits"}
+        with pytest.raises(
+            InvalidInputError,
+            match=r"F200W were divided by, jwst_nircam_flat_0001.fits.*got jwst_nircam_flat_9002.fits",
+        ):
+            ground.corrected_by(fit)
+
+    def test_name_of_the_same_flat_in_crds(self, ground, fit):
+        fit.flat_names = {"F200W": f"crds://{ground.name}"}
+        assert ground.corrected_by(fit).check() == ()
+
+    def test_no_exposures_in_the_filter(self, ground, fit):
+        fit.flat_names = {"F150W": "jwst_nircam_flat_9001.fits", "F090W": None}
+        with pytest.raises(InvalidInputError, match="exposures in F200W, .*; got one of F150W, F090W"):
+            ground.corrected_by(fit)
+
+    @pytest.mark.parametrize("side", ["ground", "fit"])
+    def test_name_not_known(self, ground, fit, side):
+        if side == "ground":
+            ground = attrs.evolve(ground, name=None)
+        else:
+            fit.flat_names = {"F200W": None}
+        with pytest.warns(FlatsWarning, match="it cannot be checked"):
+            ground.corrected_by(fit)
+
+    def test_ground_without_errors(self, ground, fit):
+        with pytest.raises(InvalidInputError, match="corrected_by needs the errors of jwst_nircam_flat_9002.fits"):
+            attrs.evolve(ground, err=None).corrected_by(fit)
+
+
+class TestApplyTo:
+    def assert_exposure(self, found, expected, *, where=...):
+        for name in PLANES:
+            np.testing.assert_allclose(
+                getattr(found, name)[where], getattr(expected, name)[where], rtol=1e-6, err_msg=name
+            )
+        assert_same(found.dq[where], expected.dq[where])
+
+    def test_as_if_calibrated_with_it(self, ground, flight, calibrate):
+        better = flight.apply_to(calibrate(ground), replacing=ground)
+        self.assert_exposure(better, calibrate(flight))
+        assert better.flat_name == "flight.fits"
+        assert better.path is None
+
+    def test_there_and_back(self, ground, flight, calibrate):
+        exposure = calibrate(ground)
+        better = flight.apply_to(exposure, replacing=ground)
+        self.assert_exposure(ground.apply_to(better, replacing=flight), exposure)
+        assert not np.allclose(better.data, exposure.data, rtol=0.01, equal_nan=True)
+
+    def test_the_sky_is_recovered(self, ground, flight, raw, calibrate):
+        sky = attrs.evolve(
+            calibrate(ground),
+            data=0.3 * flight.data / ground.data,
+            dq=np.zeros_like(ground.dq),
+            err=None,
+            var_flat=None,
+        )
+        better = flight.apply_to(sky, replacing=ground)
+        np.testing.assert_allclose(better.data[flight.good], 0.3, rtol=1e-6)
+
+    @pytest.mark.parametrize("value", [np.nan, 0])
+    def test_pixel_without_answer_in_the_new_flat(self, ground, flight, calibrate, value):
+        data = flight.data.copy()
+        data[40, 40:45] = value
+        flat = attrs.evolve(flight, data=data)
+        better = flat.apply_to(calibrate(ground), replacing=ground)
+        self.assert_exposure(better, calibrate(flat))
+        assert (better.dq[40, 40:45] == NO_ANSWER).all()
+        assert np.isnan(better.err[40, 40:45]).all()
+
+    def test_no_flat_field_implies_do_not_use(self, ground, flight, calibrate):
+        dq = flight.dq.copy()
+        dq[40, 40:45] = DQ.NO_FLAT_FIELD
+        flat = attrs.evolve(flight, dq=dq)
+        better = flat.apply_to(calibrate(ground), replacing=ground)
+        self.assert_exposure(better, calibrate(flat))
+        assert (better.dq[40, 40:45] == NO_ANSWER).all()
+
+    @pytest.mark.parametrize("with_planes", [True, False])
+    def test_unknown_error_loses_the_pixel(self, ground, flight, calibrate, with_planes):
+        err = flight.err.copy()
+        err[40, 40:45] = np.nan
+        flat = attrs.evolve(flight, err=err)
+        exposure = calibrate(ground)
+        if not with_planes:
+            exposure = attrs.evolve(exposure, **dict.fromkeys(PLANES[1:]))
+        better = flat.apply_to(exposure, replacing=ground)
+        assert np.isnan(better.data[40, 40:45]).all()
+        assert (better.dq[40, 40:45] == DQ.DO_NOT_USE).all()
+        if with_planes:
+            self.assert_exposure(better, calibrate(flat))
+
+    def test_what_the_old_flat_lost_stays_lost(self, ground, flight, calibrate):
+        data = ground.data.copy()
+        data[40, 40:42] = [np.nan, 0]
+        old = attrs.evolve(ground, data=data)
+        better = flight.apply_to(calibrate(old), replacing=old)
+        assert np.isnan(better.data[40, 40:42]).all()
+        assert (better.dq[40, 40:42] == NO_ANSWER).all()
+        elsewhere = np.ones(data.shape, bool)
+        elsewhere[40, 40:42] = False
+        self.assert_exposure(better, calibrate(flight), where=elsewhere)
+
+    def test_negative_value_of_the_old_flat_is_undone(self, ground, flight, calibrate):
+        data = ground.data.copy()
+        data[40, 40] *= -1
+        old = attrs.evolve(ground, data=data)
+        self.assert_exposure(flight.apply_to(calibrate(old), replacing=old), calibrate(flight))
+
+    def test_unreliable_flat_follows_the_flat(self, ground, flight, calibrate):
+        dq = flight.dq.copy()
+        dq[12, 20:24] = 0
+        dq[40, 40] = DQ.UNRELIABLE_FLAT
+        flat = attrs.evolve(flight, dq=dq)
+        exposure = calibrate(ground)
+        assert (exposure.dq[12, 20:24] == DQ.UNRELIABLE_FLAT).all()
+        self.assert_exposure(flat.apply_to(exposure, replacing=ground), calibrate(flat))
+
+    def test_other_flags_of_the_old_flat_stay(self, ground, flight, calibrate):
+        flat = attrs.evolve(flight, dq=np.where(ground.dq == DQ.LOW_QE, np.uint32(0), flight.dq))
+        better = flat.apply_to(calibrate(ground), replacing=ground)
+        assert (better.dq[13, 20:24] == DQ.LOW_QE).all()
+
+    def test_makes_no_planes(self, ground, flight, calibrate):
+        exposure = attrs.evolve(calibrate(ground), **dict.fromkeys(PLANES[1:]))
+        better = flight.apply_to(exposure, replacing=ground)
+        assert [getattr(better, name) for name in PLANES[1:]] == [None] * 4
+        np.testing.assert_allclose(better.data, calibrate(flight).data, rtol=1e-6)
+
+    def test_exposure_without_dq_gets_the_flags_of_the_flat(self, ground, flight, calibrate):
+        better = flight.apply_to(attrs.evolve(calibrate(ground), dq=None), replacing=ground)
+        assert_same(better.dq & np.uint32(NO_ANSWER), calibrate(flight).dq & np.uint32(NO_ANSWER))
+
+    @pytest.mark.parametrize("role", ["flat", "flat to replace"])
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"detector": "B3"}, "detector of jw_nrcb4, NRCB4; got NRCB3"),
+            ({"filter": "F150W"}, "filter of jw_nrcb4, F200W; got F150W"),
+            ({"corner": (5, 1)}, r"corner of jw_nrcb4, \(1, 1\); got \(5, 1\)"),
+            (
+                {"data": np.ones((8, 8)), "err": np.ones((8, 8)), "dq": np.zeros((8, 8), np.uint32)},
+                r"shape of jw_nrcb4, \(64, 80\); got \(8, 8\)",
+            ),
+        ],
+    )
+    def test_another_mode(self, ground, flight, calibrate, role, change, message):
+        exposure = calibrate(ground)
+        new, old = flight, ground
+        if role == "flat":
+            new = attrs.evolve(new, **change)
+        else:
+            old = attrs.evolve(old, **change)
+        with pytest.raises(InvalidInputError, match=f"apply_to needs a {role} with the {message}"):
+            new.apply_to(exposure, replacing=old)
+
+    def test_another_flat_to_replace(self, ground, flight, calibrate):
+        other = attrs.evolve(ground, name="jwst_nircam_flat_0001.fits")
+        with pytest.raises(
+            InvalidInputError, match=r"jwst_nircam_flat_9002.fits \(R_FLAT\); got jwst_nircam_flat_0001.fits$"
+        ):
+            flight.apply_to(calibrate(ground), replacing=other)
+
+    def test_flat_to_replace_not_known(self, ground, flight, calibrate):
+        with pytest.raises(InvalidInputError, match="which it does not name .*evolve"):
+            flight.apply_to(attrs.evolve(calibrate(ground), flat_name=None), replacing=ground)
+
+    def test_exposure_without_flat(self, ground, flight, calibrate):
+        exposure = attrs.evolve(calibrate(ground), steps={"S_FLAT": "SKIPPED"})
+        with pytest.raises(InvalidInputError, match=r"S_FLAT COMPLETE.*S_FLAT SKIPPED"):
+            flight.apply_to(exposure, replacing=ground)
+
+    @pytest.mark.parametrize("value", [np.inf, -np.inf, -0.5])
+    def test_senseless_values_are_not_applied_without_a_flag(self, ground, flight, calibrate, value):
+        data = flight.data.copy()
+        data[40, 40:42] = value
+        flat = attrs.evolve(flight, data=data)
+        with pytest.raises(InvalidInputError, match=r"flight.fits has 2 that are not; repaired\(\) flags them"):
+            flat.apply_to(calibrate(ground), replacing=ground)
+        better = flat.repaired().apply_to(calibrate(ground), replacing=ground)
+        assert (better.dq[40, 40:42] == NO_ANSWER).all()
+
+    def test_error_without_its_parts(self, ground, flight, calibrate):
+        exposure = attrs.evolve(calibrate(ground), var_rnoise=None)
+        with pytest.raises(InvalidInputError, match="needs var_poisson and var_rnoise .* jw_nrcb4 lacks them"):
+            flight.apply_to(exposure, replacing=ground)
+
+    def test_flat_without_errors(self, ground, flight, calibrate):
+        with pytest.raises(InvalidInputError, match="apply_to needs the errors of flight.fits"):
+            attrs.evolve(flight, err=None).apply_to(calibrate(ground), replacing=ground)
+
+
+class TestRepaired:
+    def test_nothing_to_mend(self, ground):
+        assert ground.repaired() is ground
+
+    def test_flags_and_sets_one(self, ground):
+        data, err, dq = ground.data.copy(), ground.err.copy(), ground.dq.copy()
+        data[40, 40:45] = [np.nan, 0, -0.5, np.inf, -np.inf]
+        err[40, 45:48] = [np.nan, -1, np.inf]
+        dq[40, 48] = DQ.NO_FLAT_FIELD
+        mended = attrs.evolve(ground, data=data, err=err, dq=dq).repaired()
+        assert (mended.data[40, 40:49] == 1).all()
+        assert (mended.dq[40, 40:49] == NO_ANSWER).all()
+        assert (mended.err[40, 45:48] == 1).all()
+        elsewhere = np.ones(data.shape, bool)
+        elsewhere[40, 40:49] = False
+        assert_same(mended.data[elsewhere], ground.data[elsewhere])
+        assert_same(mended.err[elsewhere], ground.err[elsewhere])
+        assert mended.check() == ()
+        assert "9 pixels" in mended.history[-1]
+
+    def test_invents_no_errors(self, ground):
+        with pytest.raises(InvalidInputError, match="repaired needs the errors"):
+            attrs.evolve(ground, err=None).repaired()
+
+
+def test_example_of_the_design(ground, fit, calibrate, tmp_path):
+    """Read, correct, write, read again, apply."""
+    ground.write(tmp_path / ground.name)
+    ground = FlatReference.read(tmp_path / ground.name)
+    ground.corrected_by(fit).write(tmp_path / "nrcb4_f200w_flat.fits")
+    flight = FlatReference.read(tmp_path / "nrcb4_f200w_flat.fits")
+    better = flight.apply_to(calibrate(ground), replacing=ground)
+    np.testing.assert_allclose(better.data, calibrate(flight).data, rtol=1e-6)
+    better.write(tmp_path / "better_cal.fits")
+    assert fits.getval(tmp_path / "better_cal.fits", "R_FLAT") == "nrcb4_f200w_flat.fits"

@@ -1,0 +1,83 @@
+import attrs
+import numpy as np
+import pytest
+
+from nircam_flats import DQ
+from nircam_flats.reference.rules import RULES, violations
+
+
+def with_pixel(flat, **values):
+    planes = {}
+    for name, value in values.items():
+        plane = getattr(flat, name).copy()
+        plane[30, 40] = value
+        planes[name] = plane
+    return attrs.evolve(flat, **planes)
+
+
+BREAK = {
+    "texts_are_given": [
+        (lambda flat: attrs.evolve(flat, author=None), "author (AUTHOR) must be given"),
+        (lambda flat: attrs.evolve(flat, author="  "), "author (AUTHOR) must be given"),
+        (lambda flat: attrs.evolve(flat, description="Größe"), "got 'Größe'"),
+    ],
+    "history_is_told": [(lambda flat: attrs.evolve(flat, history=()), "it is empty")],
+    "pedigree_is_known": [
+        (lambda flat, text=text: attrs.evolve(flat, pedigree=text), f"got {text!r}")
+        for text in (
+            None,
+            "LAMP",
+            "INFLIGHT",
+            "INFLIGHT 2022-05-02 2022-04-28",
+            "INFLIGHT 2022-05-02",
+            "INFLIGHT 02/05/2022 03/05/2022",
+            "INFLIGHT 2022-05-02 2022-05-32",
+            "GROUND 2022-05-02 2022-05-03",
+        )
+    ],
+    "useafter_has_no_fraction": [
+        (lambda flat, text=text: attrs.evolve(flat, useafter=text), f"got {text!r}")
+        for text in (None, "2022-05-02T00:00:00.0", "2022-05-02 00:00:00", "2022-05-02", "2022-5-2T0:0:0")
+    ],
+    "values_are_positive": [
+        (lambda flat, value=value: with_pixel(flat, data=value), "[y, x] = [30, 40]")
+        for value in (np.nan, np.inf, -np.inf, 0, -0.1)
+    ],
+    "errors_are_known": [
+        (lambda flat: attrs.evolve(flat, err=None), "err must be given"),
+        *(
+            (lambda flat, value=value: with_pixel(flat, err=value), "[y, x] = [30, 40]")
+            for value in (np.nan, np.inf, -0.1)
+        ),
+    ],
+    "no_answer_is_one_and_flagged": [
+        (lambda flat: with_pixel(flat, dq=DQ.NO_FLAT_FIELD, data=1), "[y, x] = [30, 40]"),
+        (lambda flat: with_pixel(flat, dq=DQ.NO_FLAT_FIELD | DQ.DO_NOT_USE, data=0.9), "[y, x] = [30, 40]"),
+    ],
+    "something_is_usable": [(lambda flat: attrs.evolve(flat, dq=np.full_like(flat.dq, DQ.DO_NOT_USE)), "none is")],
+}
+
+
+def test_every_rule_is_tested():
+    assert list(BREAK) == [rule.__name__ for rule in RULES]
+
+
+def test_valid_flats_break_none(ground, flight):
+    assert violations(ground) == ()
+    assert violations(flight) == ()
+
+
+@pytest.mark.parametrize(
+    ("rule", "change", "words"), [(rule, *case) for rule, cases in BREAK.items() for case in cases]
+)
+def test_each_rule_alone_is_broken(ground, rule, change, words):
+    broken = change(ground)
+    by_rule = {function.__name__: tuple(function(broken)) for function in RULES}
+    assert [name for name, found in by_rule.items() if found] == [rule]
+    assert words in by_rule[rule][0]
+    assert broken.check() == violations(broken) == by_rule[rule]
+
+
+@pytest.mark.parametrize("pedigree", ["GROUND", "DUMMY", "SIMULATION", "INFLIGHT 2022-05-02 2022-05-02"])
+def test_pedigrees_that_crds_knows(ground, pedigree):
+    assert violations(attrs.evolve(ground, pedigree=pedigree)) == ()

@@ -1,0 +1,289 @@
+"""The conformance checks pass what works and find each way in which a strategy can be broken."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import nircam_flats as nf
+from nircam_flats import testing
+
+
+def name_of(item):
+    return getattr(item, "__name__", "")
+
+
+class RowMedian(nf.FitStrategy):
+    """Median of each detector row."""
+
+    def smooth(self, data, err, good):
+        rows = np.nanmedian(data, axis=1, keepdims=True)
+        return np.broadcast_to(rows, data.shape)
+
+
+class Mean(nf.CombineStrategy):
+    """Plain mean of the values."""
+
+    def combine(self, stack):
+        n_used = np.isfinite(stack.values).sum(axis=0)
+        total = np.nansum(stack.values, axis=0)
+        n = np.maximum(n_used, 1)
+        return total / n, stack.noise.max() / np.sqrt(n), n_used
+
+
+class Bright(nf.MaskStrategy):
+    """Every pixel above a fixed value."""
+
+    def __init__(self, limit=2.0):
+        self.limit = limit
+
+    def find(self, data, good):
+        return data > self.limit
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        RowMedian(),
+        nf.Polynomial2D(),
+        nf.Polynomial2D(degree=0),
+        nf.MedianFilter(),
+        nf.MedianFilter(filter_size=3),
+    ],
+    ids=repr,
+)
+def test_fit_strategies_conform(strategy):
+    testing.check_fit_strategy(strategy)
+
+
+@pytest.mark.parametrize("strategy", [Mean(), nf.SigmaClippedMedian(), nf.SigmaClippedMean()], ids=repr)
+def test_combine_strategies_conform(strategy):
+    testing.check_combine_strategy(strategy)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [Bright(), nf.Segmentation(), nf.Segmentation.of_report(), nf.Segmentation.for_first_pass()],
+    ids=repr,
+)
+def test_mask_strategies_conform(strategy):
+    testing.check_mask_strategy(strategy)
+
+
+def test_a_class_defined_on_the_spot_conforms_too():
+    class Median(nf.FitStrategy):
+        def smooth(self, data, err, good):
+            return np.full(data.shape, np.nanmedian(data))
+
+    testing.check_fit_strategy(Median())
+
+
+class SmoothsNothing(nf.FitStrategy):
+    def smooth(self, data, err, good):
+        return np.where(good, data, 1)
+
+
+class ShiftsTheLevel(nf.FitStrategy):
+    def smooth(self, data, err, good):
+        return np.full(data.shape, 1.01 * np.nanmedian(data))
+
+
+class NeedsErrors(nf.FitStrategy):
+    def smooth(self, data, err, good):
+        return np.full(data.shape, np.nansum(data / err) / np.nansum(good / err))
+
+
+class CannotFillAPatch(nf.FitStrategy):
+    def smooth(self, data, err, good):
+        return data
+
+
+class MixesUpTheAxes(nf.FitStrategy):
+    def smooth(self, data, err, good):
+        return np.ones(data.shape[::-1])
+
+
+class Remembers(nf.FitStrategy):
+    def __init__(self):
+        self.calls = 0
+
+    def smooth(self, data, err, good):
+        self.calls += 1
+        return np.full(data.shape, np.nanmedian(data))
+
+
+class AnswersAtRandom(nf.FitStrategy):
+    rng = np.random.default_rng(1)
+
+    def smooth(self, data, err, good):
+        return self.rng.normal(1, 1e-5, data.shape)
+
+
+class ChangesItsInput(nf.FitStrategy):
+    def smooth(self, data, err, good):
+        if err is not None:
+            err *= 2
+        return np.full(data.shape, np.nanmedian(data))
+
+
+class LongRepr(RowMedian):
+    def __init__(self):
+        self.table = tuple(range(2000))
+
+
+class LosesItsSettingInPickles(RowMedian):
+    def __init__(self, scale=1.0):
+        self.scale = scale
+
+    def __reduce__(self):
+        return LosesItsSettingInPickles, ()
+
+
+BROKEN_FITS = {
+    SmoothsNothing: (AssertionError, "must smooth"),
+    ShiftsTheLevel: (AssertionError, "must leave a constant image"),
+    NeedsErrors: (TypeError, "NoneType"),
+    CannotFillAPatch: (nf.FitError, "must be finite everywhere"),
+    MixesUpTheAxes: (nf.InvalidInputError, r"shape \(96, 64\)"),
+    Remembers: (AssertionError, "must keep its settings"),
+    AnswersAtRandom: (AssertionError, "when called again"),
+    ChangesItsInput: (AssertionError, "must not change"),
+    LongRepr: (AssertionError, "repr of at most"),
+}
+
+
+@pytest.mark.parametrize(("broken", "fault"), BROKEN_FITS.items(), ids=name_of)
+def test_broken_fit_strategies_are_found(broken, fault):
+    error, text = fault
+    with pytest.raises(error, match=text):
+        testing.check_fit_strategy(broken())
+
+
+def test_lost_settings_are_found():
+    with pytest.raises(AssertionError, match=r"when copied must keep its settings .*scale=2.0"):
+        testing.check_fit_strategy(LosesItsSettingInPickles(2.0))
+
+
+class FirstFrame(nf.CombineStrategy):
+    def combine(self, stack):
+        return stack.values[0], np.ones(stack.values.shape[1:]), np.isfinite(stack.values[0]).astype(int)
+
+
+class CountsAllFrames(Mean):
+    def combine(self, stack):
+        data, err, n_used = super().combine(stack)
+        return data, err, np.where(n_used > 0, len(stack.values), 0)
+
+
+class StopsAtMasked(Mean):
+    def combine(self, stack):
+        data, err, n_used = super().combine(stack)
+        whole = n_used == len(stack.values)
+        return np.where(whole, data, np.nan), err, np.where(whole, n_used, 0)
+
+
+class AnswersFromNothing(Mean):
+    def combine(self, stack):
+        data, err, n_used = super().combine(stack)
+        return data, err, np.maximum(n_used, 1)
+
+
+class WeighsTheFirstMost(nf.CombineStrategy):
+    def combine(self, stack):
+        weights = 0.5 ** np.arange(len(stack.values))[:, None, None] * np.isfinite(stack.values)
+        n_used = np.isfinite(stack.values).sum(axis=0)
+        total = np.nansum(weights * stack.values, axis=0)
+        return total / np.maximum(weights.sum(axis=0), 1e-9), np.ones_like(total), n_used
+
+
+class NormalisesItsBand(Mean):
+    def combine(self, stack):
+        data, err, n_used = super().combine(stack)
+        return data / data[n_used > 0].mean(), err, n_used
+
+
+class ErrorNotFinite(Mean):
+    def combine(self, stack):
+        data, err, n_used = super().combine(stack)
+        return data, np.where(n_used > 3, err, np.nan), n_used
+
+
+class Sums(Mean):
+    def combine(self, stack):
+        data, err, n_used = super().combine(stack)
+        return data * n_used, err * n_used, n_used
+
+
+class TwoImages(nf.CombineStrategy):
+    def combine(self, stack):
+        return stack.values[0], stack.values[0]
+
+
+BROKEN_COMBINES = {
+    FirstFrame: (AssertionError, "must skip masked values only"),
+    CountsAllFrames: (AssertionError, "more frames than are unmasked"),
+    StopsAtMasked: (AssertionError, "must skip masked values only"),
+    AnswersFromNothing: (AssertionError, "n_used = 0 where all is masked"),
+    WeighsTheFirstMost: (AssertionError, "order of the frames"),
+    NormalisesItsBand: (AssertionError, "each pixel by itself"),
+    ErrorNotFinite: (AssertionError, "finite err"),
+    Sums: (AssertionError, "on which all frames agree"),
+    TwoImages: (nf.InvalidInputError, "must return the three images"),
+}
+
+
+@pytest.mark.parametrize(("broken", "fault"), BROKEN_COMBINES.items(), ids=name_of)
+def test_broken_combine_strategies_are_found(broken, fault):
+    error, text = fault
+    with pytest.raises(error, match=text):
+        testing.check_combine_strategy(broken())
+
+
+class MasksNothing(nf.MaskStrategy):
+    def find(self, data, good):
+        return np.zeros(data.shape, bool)
+
+
+class MasksEverything(nf.MaskStrategy):
+    def find(self, data, good):
+        return good
+
+
+class NotBoolean(nf.MaskStrategy):
+    def find(self, data, good):
+        return (data > 2).astype(int)
+
+
+class TakesTurns(nf.MaskStrategy):
+    turns = itertools.cycle([2.0, 1.0])
+
+    def find(self, data, good):
+        return data > next(self.turns)
+
+
+BROKEN_MASKS = {
+    MasksNothing: (AssertionError, "must mask a source"),
+    MasksEverything: (AssertionError, "most of an empty sky"),
+    NotBoolean: (nf.InvalidInputError, "must be a boolean array"),
+    TakesTurns: (AssertionError, "when called again"),
+}
+
+
+@pytest.mark.parametrize(("broken", "fault"), BROKEN_MASKS.items(), ids=name_of)
+def test_broken_mask_strategies_are_found(broken, fault):
+    error, text = fault
+    with pytest.raises(error, match=text):
+        testing.check_mask_strategy(broken())
+
+
+@pytest.mark.parametrize(
+    ("check", "strategy"),
+    [
+        (testing.check_fit_strategy, nf.SigmaClippedMedian()),
+        (testing.check_combine_strategy, nf.Segmentation()),
+        (testing.check_mask_strategy, nf.Polynomial2D()),
+    ],
+)
+def test_each_check_wants_its_own_kind(check, strategy):
+    with pytest.raises(AssertionError, match=r"a \w+Strategy is needed; got"):
+        check(strategy)
