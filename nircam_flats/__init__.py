@@ -1,6 +1,6 @@
 """Sky flats for JWST/NIRCam: from calibrated exposures to new flight flat fields."""
 
-from nircam_flats import recipes
+from nircam_flats import recipes, testing
 from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError
 from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, Pointing
 from nircam_flats.fit import FitStrategy, FlatModelFit, MedianFilter, Polynomial2D
@@ -51,4 +51,5 @@ __all__ = [
     "SourceMask",
     "imaging_modes",
     "recipes",
+    "testing",
 ]

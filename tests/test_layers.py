@@ -111,6 +111,20 @@ def test_the_modules_were_found():
     assert {"exceptions", "instrument", "testing"} <= found
 
 
+def test_the_documented_table_is_this_one():
+    page = Path(__file__).parents[1] / "docs" / "explanation" / "architecture.md"
+    row, documented = None, {}
+    for line in page.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and len(cells) == 3:
+            row = int(cells[0]) if cells[0].isdigit() else row
+            units = re.findall(r"`(\w+)(?:/|\.py)`", cells[1])
+            documented |= {UNIT_OF_FILE.get(unit, unit): row for unit in units}
+    built = {UNIT_OF_FILE.get(unit, unit) for _, unit in modules()}
+    assert {unit: documented.get(unit) for unit in built} == {unit: ROW_OF.get(unit) for unit in built}
+    assert {unit: ROW_OF.get(unit) for unit in documented} == documented
+
+
 def test_third_party_imports_are_declared_dependencies():
     declared = {re.match(r"[\w.-]+", text)[0].lower() for text in requires("nircam_flats")}
     known = declared | EXTRAS | set(sys.stdlib_module_names) | {"nircam_flats"}

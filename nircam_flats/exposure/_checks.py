@@ -63,7 +63,7 @@ def problems_of(members):
         layout, needed = _layout(member), usual.get(member.detector)
         if needed is not None and layout != needed:
             found.append(f"must be like the others, {_describe(needed)}; got {_describe(layout)}")
-    return ["; ".join(found) for found in own]
+    return [", and ".join(found) for found in own]
 
 
 def demand_one_detector(members):

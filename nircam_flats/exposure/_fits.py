@@ -10,10 +10,10 @@ from astropy.io.fits.verify import VerifyError
 from astropy.time import Time
 from attrs import field, frozen
 
-from nircam_flats._files import atomic_path, bare_file_name, open_fits, read_image, read_keyword
+from nircam_flats._fields import readonly
+from nircam_flats._files import atomic_path, bare_file_name, open_fits, read_image, read_keyword, read_sections
 from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.exposure._headers import read_sections
-from nircam_flats.exposure.pointing import Pointing
+from nircam_flats.exposure.pointing import POINTING_KEYWORDS, Pointing
 from nircam_flats.instrument import Detector, Filter
 
 __all__ = ["PLANES", "read_facts", "read_pixels", "write_exposure"]
@@ -237,7 +237,7 @@ def read_pixels(path, planes):
         for plane, (name, dtype) in PLANES.items():
             if plane in planes or plane == "dq":
                 pixels[plane] = read_image(hdus, name, dtype, path, required=plane == "dq")
-    return pixels
+    return {plane: image if image is None else readonly(image) for plane, image in pixels.items()}
 
 
 # --- writing --------------------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def _changed_cards(exposure, headers):
     changed |= {
         keyword: steps.get(keyword) for keyword in as_read | steps if as_read.get(keyword) != steps.get(keyword)
     }
-    cards = {} if exposure.pointing is None else exposure.pointing.to_cards()
+    cards = dict.fromkeys(POINTING_KEYWORDS) | ({} if exposure.pointing is None else exposure.pointing.to_cards())
     return changed | {f"SCI {key}": value for key, value in cards.items() if headers["SCI"].get(key) != value}
 
 
@@ -310,7 +310,7 @@ def write_exposure(exposure, path, *, overwrite=False):
     for name, pixels in images.items():
         if pixels is not None:
             hdus.append(fits.ImageHDU(pixels, headers["SCI"] if name == "SCI" else None, name=name))
-            hdus[-1].header.setdefault("EXTVER", 1)
+            hdus[-1].header["EXTVER"] = (1, "extension value")
     if "ERR" in hdus:
         sci = headers["SCI"]
         hdus["ERR"].header["BUNIT"] = (sci["BUNIT"], sci.comments["BUNIT"])

@@ -25,15 +25,17 @@ def _quantities(values, unit):
 
 def exposure_table(members):
     """Return a `~astropy.table.QTable` with a row for each `Exposure` or `ExposureHeader`."""
-    facts = {
-        name: [getattr(member, name) for member in members]
-        for name in ("name", "detector", "filter", "start", "end", "exposure_time", "program", "observation")
-        + ("visit", "visit_status", "exposure_type", "subarray", "shape", "flat_name", "path")
-    }
-    columns = {name: _texts(values) for name, values in facts.items()}
-    columns |= {name: _times(facts[name]) for name in ("start", "end")}
-    columns["exposure_time"] = _quantities(facts["exposure_time"], u.s)
-    columns["shape"] = np.array(facts["shape"], dtype=int).reshape(-1, 2)
+
+    def texts(*names):
+        return {name: _texts(getattr(member, name) for member in members) for name in names}
+
+    columns = texts("name", "detector", "filter")
+    for name in ("start", "end"):
+        columns[name] = _times([getattr(member, name) for member in members])
+    columns["exposure_time"] = _quantities([member.exposure_time for member in members], u.s)
+    columns |= texts("program", "observation", "visit", "visit_status", "exposure_type", "subarray")
+    columns["shape"] = np.array([member.shape for member in members], dtype=int).reshape(-1, 2)
+    columns |= texts("flat_name", "path")
     for name in ("ra_ref", "dec_ref", "roll_ref", "pa_v3"):
         angles = [None if member.pointing is None else getattr(member.pointing, name) for member in members]
         columns[name] = _quantities(angles, u.deg)

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 from attrs import field, frozen
 
-from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats._fields import image, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure._fits import PLANES, read_facts, read_pixels, write_exposure
 from nircam_flats.exposure.facts import ExposureFacts
@@ -18,8 +18,16 @@ from nircam_flats.instrument import DQ
 __all__ = ["Exposure", "ExposureHeader"]
 
 
+def _made(cls, path, arguments):
+    """Return ``cls`` made of what ``path`` holds; an error names the file."""
+    try:
+        return cls(**arguments)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error}") from None
+
+
 @frozen(kw_only=True, eq=False)
-class Exposure(HoldsArrays, ExposureFacts):
+class Exposure(ExposureFacts):
     """One calibrated image, whole in memory.
 
     Its facts are those of `ExposureFacts`; one made from arrays needs but two of them, the detector and the
@@ -87,7 +95,7 @@ class Exposure(HoldsArrays, ExposureFacts):
         """
         facts = read_facts(path)
         del facts["shape"]
-        return cls(**facts, **read_pixels(path, planes))
+        return _made(cls, path, facts | read_pixels(path, planes))
 
     @classmethod
     def from_datamodel(cls, model):
@@ -171,7 +179,7 @@ class ExposureHeader(ExposureFacts):
         InvalidInputError
             As `Exposure.read` does.
         """
-        return cls(**read_facts(path))
+        return _made(cls, path, read_facts(path))
 
     def load(self, planes=tuple(PLANES)):
         """Return the `Exposure`, read from `path`; ``planes`` as in `Exposure.read`."""

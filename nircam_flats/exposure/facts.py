@@ -1,6 +1,5 @@
 """What is known of an exposure besides its pixels."""
 
-import warnings
 from functools import cached_property
 from pathlib import Path
 
@@ -8,10 +7,11 @@ import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.time import Time
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs import WCS
 from attrs import field, frozen
 
-from nircam_flats._fields import quantity
+from nircam_flats._fields import HoldsArrays, quantity
+from nircam_flats._files import bare_file_name
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure.pointing import Pointing
 from nircam_flats.instrument import Detector, Filter
@@ -37,7 +37,7 @@ def _to_unit(value):
 def _to_time(value):
     if not isinstance(value, Time) or not value.isscalar:
         raise InvalidInputError(f"Exposure.start and .end must be one astropy Time each; got {value!r}")
-    return value.utc
+    return Time(value.utc.mjd, format="mjd", scale="utc")  # as exact as a header keeps it, to a microsecond
 
 
 def _to_text(header):
@@ -78,7 +78,7 @@ def _check_pointing(instance, attribute, value):
 
 
 @frozen(kw_only=True, eq=False)
-class ExposureFacts:
+class ExposureFacts(HoldsArrays):
     """What is known of an exposure besides its pixels; the base of `Exposure` and `ExposureHeader`.
 
     Only `detector` and `filter` have no default; what is None is not known.
@@ -107,7 +107,7 @@ class ExposureFacts:
     visit_status
         'SUCCESSFUL', or what else the observatory said of the visit.
     flat_name
-        Bare file name of the flat that the image was divided by.
+        Bare file name of the flat that the image was divided by; a path or ``crds://name`` is shortened to it.
     steps
         Calibration steps and their status, such as ``{'S_FLAT': 'COMPLETE'}``. An exposure made from arrays
         is taken for what a ``_cal`` image is, flat-fielded and in physical units, unless said otherwise.
@@ -137,7 +137,7 @@ class ExposureFacts:
     observation: str | None = field(default=None, converter=_optional(str), repr=False)
     visit: str | None = field(default=None, converter=_optional(str), repr=False)
     visit_status: str | None = field(default=None, converter=_optional(str), repr=False)
-    flat_name: str | None = field(default=None, converter=_optional(str))
+    flat_name: str | None = field(default=None, converter=bare_file_name)
     _steps: tuple = field(
         default=(("S_FLAT", "COMPLETE"), ("S_PHOTOM", "COMPLETE")),
         converter=_to_steps,
@@ -170,6 +170,4 @@ class ExposureFacts:
         header = self.sci_header
         if "CTYPE1" not in header:
             return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FITSFixedWarning)
-            return WCS(header)
+        return WCS(header, fix=False)  # nothing in it needs the fixes, which would warn of the dates they add

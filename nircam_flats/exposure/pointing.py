@@ -4,11 +4,11 @@ import numpy as np
 from astropy import units as u
 from attrs import field, frozen
 
-from nircam_flats._fields import quantity
+from nircam_flats._fields import HoldsArrays, quantity
 from nircam_flats._files import read_keyword
 from nircam_flats.exceptions import InvalidInputError
 
-__all__ = ["Pointing"]
+__all__ = ["POINTING_KEYWORDS", "Pointing"]
 
 # One table maps the fields to the keywords of the SCI header and their units.  (Keywords of the same names in the
 # primary header belong to the guider's aperture.)
@@ -25,10 +25,11 @@ _KEYWORDS = {
     "pa_v3": ("PA_V3", u.deg),
 }
 _OPTIONAL = ("ra_v1", "dec_v1", "pa_v3")
+POINTING_KEYWORDS = tuple(keyword for keyword, _ in _KEYWORDS.values())
 
 
 @frozen(kw_only=True)
-class Pointing:
+class Pointing(HoldsArrays):
     """Pointing of one exposure, for the aperture that took it.
 
     Attributes
@@ -66,8 +67,8 @@ class Pointing:
             raise InvalidInputError(f"Pointing.v_idl_parity must be -1 or 1; got {self.v_idl_parity!r}")
         for name, (_, unit) in _KEYWORDS.items():
             value = getattr(self, name)
-            if unit is not None and value is not None and not (value.isscalar and np.isfinite(value)):
-                raise InvalidInputError(f"Pointing.{name} must be one finite angle; got {value}")
+            if unit is not None and value is not None and not np.isfinite(value):
+                raise InvalidInputError(f"Pointing.{name} must be finite; got {value}")
 
     @classmethod
     def from_header(cls, sci_header, path="SCI header"):
@@ -86,7 +87,7 @@ class Pointing:
         InvalidInputError
             If only some of the keywords are there, or one is not a finite number.
         """
-        if not any(keyword in sci_header for keyword, _ in _KEYWORDS.values()):
+        if not any(keyword in sci_header for keyword in POINTING_KEYWORDS):
             return None
         facts = {}
         for name, (keyword, unit) in _KEYWORDS.items():

@@ -6,6 +6,7 @@ import numpy as np
 
 from nircam_flats._strategy import Strategy, checked_image
 from nircam_flats.exceptions import FitError, InvalidInputError
+from nircam_flats.kernels import fill_mesh
 
 __all__ = ["FitStrategy"]
 
@@ -31,7 +32,9 @@ class FitStrategy(Strategy):
 
     @abstractmethod
     def smooth(self, data, err, good):
-        """Return the surface, an image of the shape of ``data``, finite everywhere.
+        """Return the surface, an image of the shape of ``data``, finite at all good pixels.
+
+        Elsewhere (the border of reference pixels, say) it may be NaN, which means: as the nearest answer.
 
         Parameters
         ----------
@@ -60,7 +63,7 @@ class FitStrategy(Strategy):
         InvalidInputError
             If shapes disagree, no pixel is good, or `smooth` returns no image of the right shape.
         FitError
-            If `smooth` returns values that are not finite.
+            If `smooth` has no finite answer for a good pixel.
         """
         name = type(self).__name__
         data = np.asarray(data)
@@ -78,9 +81,10 @@ class FitStrategy(Strategy):
         surface = checked_image(
             self.smooth(clean, err, usable), data.shape, np.float32, f"{name}.smooth(data, err, good)"
         )
-        if not np.isfinite(surface).all():
-            bad = np.size(surface) - np.isfinite(surface).sum()
+        finite = np.isfinite(surface)
+        if not finite[usable].all():
+            bad = np.count_nonzero(usable & ~finite)
             raise FitError(
-                f"{name}.smooth(data, err, good) must be finite everywhere; {bad} of {surface.size} pixels are not"
+                f"{name}.smooth(data, err, good) must be finite at all good pixels; {bad} of {usable.sum()} are not"
             )
-        return surface
+        return surface if finite.all() else fill_mesh(np.where(finite, surface, np.float32(np.nan)))

@@ -24,6 +24,7 @@ class MaskReason(IntFlag):
     DATA_QUALITY = 2
     REGION = 4
     GROWN = 8
+    EXTENDED = 16
 
 
 @frozen(kw_only=True, eq=False)

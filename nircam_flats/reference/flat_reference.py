@@ -200,10 +200,11 @@ class FlatReference(HoldsArrays):
         """
         self._need_err("corrected_by")
         refuse_other_fit(self, fit)
-        data, err = multiplied(self.data, self.err, fit.surface, fit.err)
-        no_flat = DQ.NO_FLAT_FIELD.is_set(self.dq)
-        data, err = np.where(no_flat, self.data, data), np.where(no_flat, self.err, err)
-        data, err, dq = settled(data, err, self.dq)
+        old_data, old_err, old_dq = settled(self.data, self.err, self.dq)
+        data, err = multiplied(old_data, old_err, fit.surface, fit.err)
+        no_flat = DQ.NO_FLAT_FIELD.is_set(old_dq)
+        data, err = np.where(no_flat, old_data, data), np.where(no_flat, old_err, err)
+        data, err, dq = settled(data, err, old_dq)
         dates = (fit.first_date, fit.last_date)
         days = [date.utc.strftime("%Y-%m-%d") for date in dates if date is not None]
         ground = self.name or "a ground flat"

@@ -35,7 +35,7 @@ def paint(image, kind, x, y, total, radius, axis_ratio, angle, softening, reach)
         largest = max(largest, 2 * reach[i] + 1)
     stamp = np.empty(largest * largest, np.float32)
     for i in range(x.size):
-        row, column = int(math.floor(y[i] + 0.5)), int(math.floor(x[i] + 0.5))
+        row, column = math.floor(y[i] + 0.5), math.floor(x[i] + 0.5)
         n = reach[i]
         if row + n < 0 or column + n < 0 or row - n >= n_y or column - n >= n_x:
             continue

@@ -1,11 +1,12 @@
 """The headers of simulated `_cal` files."""
 
+from astropy import units as u
 from astropy.io import fits
 from astropy.time import Time
 
 from nircam_flats.simulation._levels import EXPOSURE_TIME, GROUP_TIME
 
-__all__ = ["PROGRAM", "cal_headers", "exposure_name", "exposure_times"]
+__all__ = ["exposure_facts", "exposure_name"]
 
 PROGRAM = "09999"
 START = Time("2022-04-29T06:00:00", scale="utc")
@@ -21,20 +22,55 @@ def exposure_name(detector, pointing, setup, dither):
 
 def exposure_times(sequence):
     """Return start and end of the exposure with the given place in the program's sequence."""
-    start = (START.mjd + sequence * (EXPOSURE_TIME + OVERHEAD) / 86400, EXPOSURE_TIME / 86400)
-    return Time(start[0], format="mjd", scale="utc"), Time(sum(start), format="mjd", scale="utc")
+    start = START.mjd + sequence * (EXPOSURE_TIME + OVERHEAD) / 86400
+    return tuple(Time(mjd, format="mjd", scale="utc") for mjd in (start, start + EXPOSURE_TIME / 86400))
 
 
-def cal_headers(*, detector, filter, geometry, pointing, flat_name, photmjsr, times, position, n_dithers):
-    """Return the primary and the SCI header of an exposure.
+def exposure_facts(*, detector, filter, geometry, pointing, flat_name, photmjsr, position, sequence, n_dithers):
+    """Return what an `~nircam_flats.Exposure` holds besides its pixels, by name.
 
-    ``position`` is the number of the pointing, of the filter and of the dither, from 0.
+    Parameters
+    ----------
+    detector, filter, geometry, pointing, flat_name, photmjsr
+        Of the exposure.
+    position
+        Number of the pointing, of the filter and of the dither, from 0.
+    sequence
+        Its place in time among those of its detector.
+    n_dithers
+        Dithers in a pointing.
     """
+    times = exposure_times(sequence)
+    primary = _primary_header(detector, filter, geometry.shape, flat_name, times, position, n_dithers)
+    return {
+        "name": exposure_name(detector, *position),
+        "detector": detector,
+        "filter": filter,
+        "start": times[0],
+        "end": times[1],
+        "exposure_time": EXPOSURE_TIME * u.s,
+        "program": primary["PROGRAM"],
+        "observation": primary["OBSERVTN"],
+        "visit": primary["VISIT"],
+        "visit_status": primary["VISITSTA"],
+        "flat_name": flat_name,
+        "steps": {keyword: primary[keyword] for keyword in primary if keyword.startswith("S_")},
+        "pointing": pointing,
+        "photmjsr": photmjsr,
+        "header": primary,
+        "sci_header": _sci_header(geometry, pointing, photmjsr, times),
+    }
+
+
+def _middle(times):
+    return sum(time.mjd for time in times) / 2
+
+
+def _primary_header(detector, filter, shape, flat_name, times, position, n_dithers):
     start, end = times
-    middle = Time((start.mjd + end.mjd) / 2, format="mjd", scale="utc")
     observation, setup, dither = position
     filter_keyword, pupil_keyword = filter.keywords
-    rows, columns = geometry.shape
+    rows, columns = shape
     date, clock = start.isot.split("T")
     primary = fits.Header()
     primary["ORIGIN"] = ("SIMULATED", "Organization responsible for creating file")
@@ -73,7 +109,7 @@ def cal_headers(*, detector, filter, geometry, pointing, flat_name, photmjsr, ti
     primary["PUPIL"] = (pupil_keyword, "Name of the pupil element used")
     primary["EXP_TYPE"] = ("NRC_IMAGE", "Type of data in the exposure")
     primary["EXPSTART"] = (start.mjd, "[d] exposure start time in MJD")
-    primary["EXPMID"] = (middle.mjd, "[d] exposure mid time in MJD")
+    primary["EXPMID"] = (_middle(times), "[d] exposure mid time in MJD")
     primary["EXPEND"] = (end.mjd, "[d] exposure end time in MJD")
     primary["READPATT"] = ("MEDIUM8", "Readout pattern")
     primary["NOUTPUTS"] = (4, "Number of detector outputs used")
@@ -101,10 +137,14 @@ def cal_headers(*, detector, filter, geometry, pointing, flat_name, photmjsr, ti
     primary["R_FLAT"] = (f"crds://{flat_name}", "Flat reference file name")
     for step in sorted((*STEPS, *SKIPPED_STEPS)):
         primary[f"S_{step}"] = "SKIPPED" if step in SKIPPED_STEPS else "COMPLETE"
+    return primary
 
+
+def _sci_header(geometry, pointing, photmjsr, times):
+    start, end = times
     sci = fits.Header()
     sci["MJD-BEG"] = (start.mjd, "[d] exposure start time in MJD")
-    sci["MJD-AVG"] = (middle.mjd, "[d] exposure mid-point in MJD")
+    sci["MJD-AVG"] = (_middle(times), "[d] exposure mid-point in MJD")
     sci["MJD-END"] = (end.mjd, "[d] exposure end time in MJD")
     sci["XPOSURE"] = (EXPOSURE_TIME, "[s] Effective exposure time")
     sci["VA_SCALE"] = (1.0, "Velocity aberration scale factor")
@@ -112,4 +152,4 @@ def cal_headers(*, detector, filter, geometry, pointing, flat_name, photmjsr, ti
     sci["PHOTMJSR"] = (photmjsr, "Flux density (MJy/steradian) producing 1 cps")
     sci["PHOTUJA2"] = (photmjsr * 23.5044305, "Flux density (uJy/arcsec2) producing 1 cps")
     sci.extend(geometry.header(pointing).cards)
-    return primary, sci
+    return sci

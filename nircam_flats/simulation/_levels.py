@@ -9,7 +9,15 @@ from astropy import units as u
 from nircam_flats.instrument import imaging_modes
 from nircam_flats.instrument._tables import packaged_table
 
-__all__ = ["EXPOSURE_TIME", "GAIN", "GROUP_TIME", "READ_NOISE", "WELL_DEPTH", "photmjsr", "sky_brightness"]
+__all__ = [
+    "EXPOSURE_TIME",
+    "GROUP_TIME",
+    "READ_NOISE",
+    "WELL_DEPTH",
+    "electrons_per_mjsr",
+    "photmjsr",
+    "sky_brightness",
+]
 
 GAIN = {"SW": 2.05, "LW": 1.82}
 """Electrons per DN (JWST user documentation, "NIRCam Detector Performance")."""
@@ -43,9 +51,14 @@ def photmjsr(detector, filter):
     """
     mode = _modes()[detector, filter]
     band = _peak_throughput()[detector.name, filter.name] * (mode.bandwidth / mode.pivot).to_value(u.one)
-    solid_angle = (detector.x_scale * detector.y_scale).to(u.sr) / u.sr
+    solid_angle = (detector.x_scale * detector.y_scale).to_value(u.sr)
     brightness = GAIN[detector.channel] / u.s * constants.h / (COLLECTING_AREA * solid_angle * band)
     return float(brightness.to_value(u.MJy))
+
+
+def electrons_per_mjsr(detector, filter):
+    """Return the electrons that 1 MJy/sr brings to a pixel in one exposure."""
+    return EXPOSURE_TIME * GAIN[detector.channel] / photmjsr(detector, filter)
 
 
 def sky_brightness(filter):

@@ -23,8 +23,9 @@ class SimulatedFiles:
     folder
         The folder that holds all.
     exposures, ground_flats, truth
-        Paths: ``_cal.fits`` files; FLAT files; per mode a file with the planes DELTA and FLIGHT, per detector one with
-        GREY, CROSSHATCH, DEAD, KNOWN_DEAD, WISP, and the table ``levels.ecsv`` of the injected brightness.
+        Paths: ``_cal.fits`` files; FLAT files; per mode a file with the planes DELTA and FLIGHT (and WISP), per
+        detector one with GREY, CROSSHATCH, DEAD and KNOWN_DEAD, and the table ``levels.ecsv`` of the injected
+        brightness of sky and wisp.
     """
 
     folder: Path = field(converter=Path)
@@ -38,12 +39,12 @@ class SimulatedFiles:
         folder = Path(folder)
         for name in ("cal", "ground_flats", "truth"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        modes = program.modes()
-        tasks = [
-            *((_write_exposure, *mode, index) for mode in modes for index in range(program.n_exposures)),
-            *((_write_mode, *mode) for mode in modes),
-            *((_write_detector, detector) for detector in program.detectors),
-        ]
+        tasks = []  # in an order in which what a mode's files share is made once
+        for detector in program.detectors:
+            for mode in program.modes(detector):
+                tasks += [(_write_exposure, *mode, index) for index in range(program.n_exposures)]
+                tasks.append((_write_mode, *mode))
+            tasks.append((_write_detector, detector))
         work = partial(_carry_out, program, folder, overwrite)
         paths = [path for made in map_ordered(work, tasks, executor=executor, stage="simulate") for path in made]
         levels = folder / "truth" / "levels.ecsv"
@@ -78,6 +79,8 @@ def _write_mode(program, folder, overwrite, detector, filter):
     flat.write(path, overwrite=overwrite)
     truth = program.truth(detector)
     planes = {"DELTA": truth.delta(filter), "FLIGHT": truth.flight_flat(filter)}
+    if truth.wisp(filter).any():
+        planes["WISP"] = truth.wisp(filter)
     name = f"{detector.name.lower()}_{filter.name.lower()}_truth.fits"
     return [path, _write_planes(folder / "truth" / name, planes, overwrite)]
 
@@ -89,7 +92,6 @@ def _write_detector(program, folder, overwrite, detector):
         "CROSSHATCH": truth.crosshatch,
         "DEAD": truth.dead.astype(np.uint8),
         "KNOWN_DEAD": truth.known_dead.astype(np.uint8),
-        "WISP": truth.wisp,
     }
     return [_write_planes(folder / "truth" / f"{detector.name.lower()}_truth.fits", planes, overwrite)]
 

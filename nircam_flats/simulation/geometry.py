@@ -193,7 +193,7 @@ class FrameGeometry:
         du, dv = (part.ravel() for part in np.meshgrid(grid * half[0], grid * half[1]))
         a, b = self.sip
         goal_u, goal_v = du + _polynomial(a, du, dv), dv + _polynomial(b, du, dv)
-        terms = [(p, q) for p in range(ORDER + 1) for q in range(ORDER + 1 - p) if p + q >= 1]
+        terms = [(p, q) for p in range(ORDER + 1) for q in range(ORDER + 1 - p) if p + q >= 2]
         s = max(half)
         design = np.stack([(goal_u / s) ** p * (goal_v / s) ** q for p, q in terms], axis=1)
         found = np.linalg.lstsq(design, np.stack([du - goal_u, dv - goal_v], axis=1), rcond=None)[0]
@@ -201,8 +201,8 @@ class FrameGeometry:
 
     def header(self, pointing):
         """Return the keywords of the WCS (TAN-SIP), the pointing and the pixel area, as SCI headers hold them."""
-        corners = np.array([(-0.5, -0.5), (1, -0.5), (1, 1), (-0.5, 1)])
-        x, y = (np.where(part == 1, n - 0.5, -0.5) for part, n in zip(corners.T, reversed(self.shape), strict=True))
+        n_y, n_x = self.shape
+        x, y = np.array([-0.5, -0.5, n_x - 0.5, n_x - 0.5]), np.array([-0.5, n_y - 0.5, n_y - 0.5, -0.5])
         outline = " ".join(f"{value:.9f}" for pair in zip(*self.to_sky(pointing, x, y), strict=True) for value in pair)
         cards = fits.Header()
         x0, y0 = self.reference

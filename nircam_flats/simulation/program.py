@@ -9,17 +9,16 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure import Exposure
-from nircam_flats.instrument import DQ, Detector, Filter, imaging_modes
+from nircam_flats.instrument import Detector, Filter, imaging_modes
 from nircam_flats.reference import FlatReference
-from nircam_flats.simulation import _headers, sky
-from nircam_flats.simulation._compiled import expose
-from nircam_flats.simulation._levels import EXPOSURE_TIME, GAIN, GROUP_TIME, READ_NOISE, WELL_DEPTH, photmjsr
+from nircam_flats.simulation import sky
+from nircam_flats.simulation._headers import exposure_facts, exposure_name
+from nircam_flats.simulation._levels import photmjsr
 from nircam_flats.simulation._memory import Memory
-from nircam_flats.simulation._random import Stream, generator
+from nircam_flats.simulation.camera import calibrated_planes
 from nircam_flats.simulation.effects import Effects
 from nircam_flats.simulation.files import SimulatedFiles
 from nircam_flats.simulation.geometry import FrameGeometry
-from nircam_flats.simulation.noise import row_stripes
 from nircam_flats.simulation.response import DetectorChange, Response
 from nircam_flats.simulation.truth import SimulatedTruth
 
@@ -27,13 +26,11 @@ __all__ = ["SimulatedProgram"]
 
 DEFAULT_FILTERS = ("F115W", "F200W", "F277W", "F444W")
 SMALLEST = 32
-JUMPS = 0.013
-"""Part of the pixels that a cosmic ray hits in one exposure."""
 
 
 def _number(smallest):
     def check(instance, attribute, value):
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if not whole or value < smallest:
             raise InvalidInputError(
                 f"SimulatedProgram.{attribute.name} must be a whole number from {smallest} on; got {value!r}"
@@ -42,9 +39,10 @@ def _number(smallest):
     return check
 
 
-def _unique(kind):
+def _unique(kind, default=()):
     def convert(values):
-        values = [values] if isinstance(values, (str, kind)) else values
+        values = default if values is None else values
+        values = [values] if isinstance(values, str | kind) else values
         return tuple(dict.fromkeys(kind.get(value) for value in values))
 
     return convert
@@ -65,10 +63,15 @@ def _check_filters(instance, attribute, value):
 
 
 def _check_shape(instance, attribute, value):
-    if len(value) != 2 or any(not isinstance(n, (int, np.integer)) or n < SMALLEST for n in value):
+    if len(value) != 2 or any(not isinstance(n, int | np.integer) or n < SMALLEST for n in value):
         raise InvalidInputError(
             f"SimulatedProgram.shape must be (rows, columns), whole numbers from {SMALLEST} on; got {value}"
         )
+
+
+def _check_effects(instance, attribute, value):
+    if not isinstance(value, Effects):
+        raise InvalidInputError(f"SimulatedProgram.effects must be an Effects; got {value!r}")
 
 
 @frozen(kw_only=True)
@@ -89,7 +92,7 @@ class SimulatedProgram(HoldsArrays):
     detectors
         Detectors, by any of their names.
     filters
-        Filters; a detector uses those of its channel. By default F115W, F200W, F277W, F444W.
+        Filters; a detector uses those of its channel. By default (None) F115W, F200W, F277W, F444W.
     n_pointings, n_dithers
         Different fields, and exposures of each field, shifted by 6 to 13 % of a SW frame from its middle.
     shape
@@ -110,12 +113,12 @@ class SimulatedProgram(HoldsArrays):
     """
 
     detectors: tuple = field(default=("NRCB4", "NRCALONG"), converter=_unique(Detector), validator=_check_detectors)
-    filters: tuple = field(default=DEFAULT_FILTERS, converter=_unique(Filter), validator=_check_filters)
+    filters: tuple = field(default=None, converter=_unique(Filter, DEFAULT_FILTERS), validator=_check_filters)
     n_pointings: int = field(default=2, validator=_number(1))
     n_dithers: int = field(default=3, validator=_number(1))
     shape: tuple[int, int] = field(default=(2048, 2048), converter=tuple, validator=_check_shape)
     seed: int = field(default=1, validator=_number(0))
-    effects: Effects = field(factory=Effects)
+    effects: Effects = field(factory=Effects, validator=_check_effects)
 
     # ------------------------------------------------------------------ what there is
 
@@ -153,52 +156,41 @@ class SimulatedProgram(HoldsArrays):
         """
         detector, filter = self._mode(detector, filter)
         place = pointing_number, dither = self._place(index)
-        geometry, response = self._geometry(detector), self._response(detector, filter)
+        geometry = self._geometry(detector)
         pointing = geometry.pointing(*sky.telescope_pointing(self.seed, self.shape, *place))
         level = sky.sky_level(self.seed, filter, *place)
-        area = geometry.area if self.effects.area else readonly(np.ones(self.shape, np.float32))
-
-        sources = self._memory["sources"].get(
-            (detector, pointing_number), partial(sky.Sources.draw, geometry, self.seed, pointing_number, self.effects)
-        )
-        light = sources.light(geometry, pointing, filter)
-        if self.effects.persistence and self.effects.saturated_star:
-            patches = sky.persistence_patches(geometry, self.seed, *place, level)
-            sky.add_patches(light, patches, area)
-        wisp = self._wisp(detector)
-        if wisp is None:
-            wisp = np.zeros((0, 0), np.float32)
-
-        key = (detector.sca_id, Filter.all().index(filter), index)
         calibration = photmjsr(detector, filter)
-        electrons = EXPOSURE_TIME * GAIN[detector.channel] / calibration
-        stripes = np.zeros((self.shape[0], 1))
-        if self.effects.one_over_f:
-            stripes = calibration * row_stripes(generator(self.seed, Stream.STRIPES, *key), self.shape[0])
-        deviates = np.zeros((2, 1, 1), np.float32)
-        if self.effects.noise:
-            deviates = generator(self.seed, Stream.NOISE, *key).standard_normal((2, *self.shape), np.float32)
-        dq = self._change(detector).dq.copy()
-        if self.effects.bad_pixels:
-            rng = generator(self.seed, Stream.JUMPS, *key)
-            hit = rng.integers(0, dq.size, rng.poisson(JUMPS * dq.size))
-            inside = hit[~DQ.REFERENCE_PIXEL.is_set(dq.flat[hit])]
-            dq.flat[inside] |= np.uint32(DQ.JUMP_DET)
-        planes = {
-            name: np.empty(self.shape, np.float32) for name in ("data", "err", "var_poisson", "var_rnoise", "var_flat")
-        }
-        expose(
-            light, wisp, area, response.flight, response.ground, response.ground_err, dq, stripes, *deviates,
-            level, level * self.wisp_level(detector, filter, index), electrons, READ_NOISE * calibration,
-            WELL_DEPTH / electrons, WELL_DEPTH / electrons * EXPOSURE_TIME / GROUP_TIME, self.effects.noise,
-            *planes.values(), np.uint32(DQ.SATURATED), np.uint32(DQ.DO_NOT_USE),
-        )  # fmt: skip
-        return Exposure(
-            **{name: readonly(plane) for name, plane in planes.items()},
-            dq=readonly(dq),
-            area=area,
-            **self._facts(detector, filter, place, geometry, pointing, calibration),
+        area = geometry.area if self.effects.area else readonly(np.ones(self.shape, np.float32))
+        light = self._sources(detector, pointing_number).light(geometry, pointing, filter)
+        if self.effects.persistence and self.effects.saturated_star:
+            sky.add_patches(light, sky.persistence_patches(geometry, self.seed, *place, level), area)
+        setup = self.filters_of(detector).index(filter)
+        n_setups = max(len(self.filters_of(one)) for one in self.detectors)
+        facts = exposure_facts(
+            detector=detector,
+            filter=filter,
+            geometry=geometry,
+            pointing=pointing,
+            flat_name=_flat_name(detector, filter),
+            photmjsr=calibration,
+            position=(pointing_number, setup, dither),
+            sequence=(pointing_number * n_setups + setup) * self.n_dithers + dither,
+            n_dithers=self.n_dithers,
         )
+        planes = calibrated_planes(
+            light,
+            sky=level,
+            wisp=self._wisp(detector),
+            wisp_level=level * self.wisp_level(detector, filter, index),
+            area=area,
+            response=self._response(detector, filter),
+            dq=self._change(detector).dq,
+            calibration=calibration,
+            seed=self.seed,
+            index=index,
+            effects=self.effects,
+        )
+        return Exposure(**facts, **planes)
 
     def exposures(self, detector=None):
         """Iterate over all exposures, or those of one detector: by detector, filter, pointing, dither."""
@@ -228,7 +220,7 @@ class SimulatedProgram(HoldsArrays):
         """Return the root of an exposure's file name."""
         detector, filter = self._mode(detector, filter)
         pointing, dither = self._place(index)
-        return _headers.exposure_name(detector, pointing, self.filters_of(detector).index(filter), dither)
+        return exposure_name(detector, pointing, self.filters_of(detector).index(filter), dither)
 
     def truth(self, detector):
         """Return the `SimulatedTruth` of a detector."""
@@ -271,8 +263,8 @@ class SimulatedProgram(HoldsArrays):
 
     @cached_property
     def _memory(self):
-        # Two of each: while exposures are made in order, two threads can be busy with two modes.
-        return {name: Memory(2) for name in ("geometry", "change", "response", "wisp", "sources")}
+        # Three of each: while exposures are made in order, threads are busy with two modes and the truth of both.
+        return {name: Memory(3) for name in ("geometry", "change", "response", "wisp", "sources")}
 
     def _geometry(self, detector):
         return self._memory["geometry"].get(detector, partial(FrameGeometry, detector=detector, shape=self.shape))
@@ -286,6 +278,10 @@ class SimulatedProgram(HoldsArrays):
             return Response.draw(detector, filter, self._change(detector), self.seed, self.effects)
 
         return self._memory["response"].get((detector, filter), make)
+
+    def _sources(self, detector, pointing):
+        make = partial(sky.Sources.draw, self._geometry(detector), self.seed, pointing, self.effects)
+        return self._memory["sources"].get((detector, pointing), make)
 
     def _wisp(self, detector):
         if not self.effects.wisps:
@@ -307,47 +303,11 @@ class SimulatedProgram(HoldsArrays):
         return detector, filter
 
     def _place(self, index):
-        if not 0 <= index < self.n_exposures:
+        if not isinstance(index, int | np.integer) or not 0 <= index < self.n_exposures:
             raise InvalidInputError(
-                f"SimulatedProgram: the index of an exposure must be from 0 to {self.n_exposures - 1}; got {index}"
+                f"SimulatedProgram: the index of an exposure must be from 0 to {self.n_exposures - 1}; got {index!r}"
             )
-        return divmod(int(index), self.n_dithers)
-
-    def _facts(self, detector, filter, place, geometry, pointing, calibration):
-        pointing_number, dither = place
-        setup = self.filters_of(detector).index(filter)
-        n_setups = max(len(self.filters_of(one)) for one in self.detectors)
-        times = _headers.exposure_times((pointing_number * n_setups + setup) * self.n_dithers + dither)
-        flat_name = _flat_name(detector, filter)
-        primary, sci = _headers.cal_headers(
-            detector=detector,
-            filter=filter,
-            geometry=geometry,
-            pointing=pointing,
-            flat_name=flat_name,
-            photmjsr=calibration,
-            times=times,
-            position=(pointing_number, setup, dither),
-            n_dithers=self.n_dithers,
-        )
-        return {
-            "name": _headers.exposure_name(detector, pointing_number, setup, dither),
-            "detector": detector,
-            "filter": filter,
-            "start": times[0],
-            "end": times[1],
-            "exposure_time": EXPOSURE_TIME * u.s,
-            "program": primary["PROGRAM"],
-            "observation": primary["OBSERVTN"],
-            "visit": primary["VISIT"],
-            "visit_status": primary["VISITSTA"],
-            "flat_name": flat_name,
-            "steps": {keyword: primary[keyword] for keyword in primary if keyword.startswith("S_")},
-            "pointing": pointing,
-            "photmjsr": calibration,
-            "header": primary,
-            "sci_header": sci,
-        }
+        return divmod(index, self.n_dithers)
 
 
 def _flat_name(detector, filter):

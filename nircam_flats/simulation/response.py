@@ -48,11 +48,11 @@ def _crosshatch(rng, shape):
 def _corners(rng, shape):
     """Patches, up to 6 % dark or bright, in two of the corners."""
     size = max(CORNER_SIZE * max(shape), 2)
-    y, x = (np.arange(n) for n in shape)
+    y, x = (np.maximum(np.arange(n) - BORDER, 0) for n in shape)
+    flip_y, flip_x = (np.maximum(np.arange(n)[::-1] - BORDER, 0) for n in shape)
     corners = np.ones(shape, np.float32)
     for which in rng.choice(4, 2, replace=False):
-        from_y = y if which < 2 else y[::-1]
-        from_x = x if which % 2 else x[::-1]
+        from_y, from_x = (y if which < 2 else flip_y), (x if which % 2 else flip_x)
         depth = -CORNER_DEPTH if rng.random() < 0.7 else CORNER_DEPTH / 2
         patch = np.outer(np.exp(-((from_y / size) ** 2)), np.exp(-((from_x / size) ** 2)))
         corners += (depth * patch).astype(np.float32)
@@ -66,7 +66,7 @@ class DetectorChange(HoldsArrays):
     Attributes
     ----------
     common
-        Smooth change, 5.6-7.2 % peak to peak in 64-pixel boxes of a full frame, times the corner features.
+        Smooth change, 6.0-6.8 % peak to peak in 64-pixel boxes of a full frame, times the corner features.
     crosshatch
         1 plus the crossed lines.
     new_response
@@ -95,7 +95,7 @@ class DetectorChange(HoldsArrays):
 
         rng = stream(Stream.CHANGE)
         common = 1 + smooth_field(
-            rng, shape, peak_to_peak=rng.uniform(0.056, 0.072), non_cubic=rng.uniform(0.0025, 0.0045)
+            rng, shape, peak_to_peak=rng.uniform(0.060, 0.068), non_cubic=rng.uniform(0.0025, 0.0045)
         )
         if effects.corner_features and detector.name in CORNER_DETECTORS:
             common *= _corners(stream(Stream.CORNERS), shape)

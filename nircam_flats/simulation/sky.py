@@ -15,11 +15,11 @@ __all__ = ["Sources", "sky_level", "telescope_pointing", "wisp_level", "wisp_sha
 FRAME = 63.5
 """Side of a SW frame, arcsec; dithers are parts of it."""
 DITHER = (0.06, 0.13)
-PER_ARCMIN2 = 150
+PER_ARCMIN2 = 250
 """Galaxies brighter than magnitude 28 (AB); their number grows as 10^(0.3 m)."""
 SLOPE, REFERENCE_MAGNITUDE = 0.3, 28.0
-GALAXY_RANGE = (20.0, 31.0)
-STARS_PER_ARCMIN2, STAR_SLOPE, STAR_RANGE = 8, 0.12, (19.5, 27.0)
+GALAXY_RANGE = (19.0, 31.0)
+STARS_PER_ARCMIN2, STAR_SLOPE, STAR_RANGE = 20, 0.12, (19.5, 27.0)
 N_BRIGHT_STARS, BRIGHT_RANGE = 2, (15.0, 16.0)
 LARGE_GALAXY_MAGNITUDE, LARGE_GALAXY_RADIUS, LARGE_GALAXY_POINTING = 17.0, 7.7, 1
 FAINTEST = 1e-4
@@ -153,7 +153,7 @@ def _field_sources(geometry, rng):
     magnitude = np.concatenate(
         [_power_law(rng, n_galaxies, SLOPE, GALAXY_RANGE), _power_law(rng, n_stars, STAR_SLOPE, STAR_RANGE)]
     )
-    radius = 0.14 * 10 ** (-0.07 * (magnitude - REFERENCE_MAGNITUDE)) * np.exp(0.4 * rng.standard_normal(n))
+    radius = 0.17 * 10 ** (-0.09 * (magnitude - REFERENCE_MAGNITUDE)) * np.exp(0.4 * rng.standard_normal(n))
     return {
         "kind": np.where(star, STAR, np.where(rng.random(n) < 0.8, EXPONENTIAL, DE_VAUCOULEURS)),
         "x": rng.uniform(-margin, n_x + margin, n),

@@ -3,12 +3,17 @@
 from typing import Any
 
 import numpy as np
+from astropy import units as u
 from attrs import field, frozen
 
-from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector
+from nircam_flats.simulation._levels import electrons_per_mjsr
+from nircam_flats.skyflat import FrameStack
 
 __all__ = ["SimulatedTruth"]
+
+ROWS = 256
+"""Rows that are combined at once."""
 
 
 @frozen(kw_only=True)
@@ -49,8 +54,7 @@ class SimulatedTruth:
         Parameters
         ----------
         strategy
-            Combines a stack of frames ``[frame, y, x]`` to an image: a function, or a
-            `~nircam_flats.CombineStrategy`. By default the median. Each filter has as many frames as exposures.
+            A `~nircam_flats.CombineStrategy`; by default the median. Each filter has as many frames as exposures.
 
         Returns
         -------
@@ -64,7 +68,18 @@ class SimulatedTruth:
         deltas = np.stack(deltas)
         if strategy is None:  # every filter has as many frames: the median of all is that of one of each
             return np.median(deltas, axis=0).astype(np.float32)
-        return strategy(np.repeat(deltas, self.program.n_exposures, axis=0))
+        modes = [(filter, index) for filter in self.filters for index in range(self.program.n_exposures)]
+        noise = np.array([self._noise(filter, index) for filter, index in modes])
+        bands = []
+        for first in range(0, deltas.shape[1], ROWS):
+            values = np.repeat(deltas[:, first : first + ROWS], self.program.n_exposures, axis=0)
+            bands.append(strategy(FrameStack(values=values, noise=noise))[0])
+        return np.concatenate(bands)
+
+    def _noise(self, filter, index):
+        """1 sigma of the photon noise of one pixel, divided by the sky: the weight of a frame."""
+        sky = self.sky(filter, index).to_value(u.MJy / u.sr)
+        return 1 / np.sqrt(sky * electrons_per_mjsr(self.detector, filter))
 
     @property
     def crosshatch(self):
@@ -86,16 +101,18 @@ class SimulatedTruth:
         """Clusters of new dead pixels: `~astropy.table.QTable` with ``x``, ``y`` (zero-based) and ``n_pixels``."""
         return self.program._change(self.detector).concentrations
 
-    @property
-    def wisp(self):
-        """The wisp, 1 at its brightest, float32: seen in an image as ``wisp * delta``; zero without one."""
-        wisp = self.program._wisp(self.detector)
-        return np.zeros(self.program.shape, np.float32) if wisp is None else wisp
+    def wisp(self, filter):
+        """Return the wisp, mean of all exposures in a filter, float32, MJy/sr; an image shows ``wisp * delta``."""
+        shape = self.program._wisp(self.detector)
+        if shape is None:
+            return np.zeros(self.program.shape, np.float32)
+        levels = [self.wisp_level(filter, index) for index in range(self.program.n_exposures)]
+        return shape * np.float32(np.mean(u.Quantity(levels).to_value(u.MJy / u.sr)))
 
     def sky(self, filter, index):
         """Return the injected brightness of the sky in one exposure, MJy/sr."""
         return self.program.sky_level(self.detector, filter, index)
 
     def wisp_level(self, filter, index):
-        """Return the brightness of the wisp in one exposure where it is brightest, MJy/sr."""
+        """Return the brightness of the wisp at its brightest in one exposure, MJy/sr."""
         return self.program.wisp_level(self.detector, filter, index) * self.sky(filter, index)

@@ -1,6 +1,7 @@
 """Exposures made ready for combination: source-masked and divided by their sky level."""
 
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 
 import numpy as np
 from astropy.table import QTable
@@ -92,16 +93,14 @@ class NormalizedFrame(HoldsArrays):
 
 
 def _mask_of(exposure, masks, correction):
+    if isinstance(masks, list | tuple):
+        return reduce(or_, (_mask_of(exposure, item, correction) for item in masks))
     if isinstance(masks, MaskStrategy):
         return SourceMask.from_exposure(exposure, masks, correction=correction)
     if callable(masks):
         mask = masks(exposure)
-    elif exposure.name in masks:
-        mask = masks[exposure.name]
     else:
-        raise InvalidInputError(
-            f"{exposure.name}: masks must have an entry for each exposure; it has none for this one"
-        )
+        mask = masks.get(exposure.name, np.zeros(exposure.data.shape, bool))
     if not isinstance(mask, SourceMask):
         mask = SourceMask.from_array(mask)
     return mask | SourceMask.from_array(~exposure.good)

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import sys
+import warnings
 
 import numpy as np
 
@@ -20,8 +21,8 @@ def check_fit_strategy(strategy):
     """Raise unless a fit strategy can take part in everything the library does with one.
 
     It must give the same answer each time and for a copy of itself, leave its input alone, work with and
-    without errors and around a patch of bad pixels, leave a constant image as it is, and be less noisy than
-    its data.
+    without errors, around a patch of bad pixels and within a border of them, leave a constant image as it is, and
+    be less noisy than its data.
 
     Parameters
     ----------
@@ -51,8 +52,11 @@ def check_fit_strategy(strategy):
     spread = np.std(surface[good] - 1)
     if not spread < noise:
         raise AssertionError(f"{name} must smooth: noise of {noise:.3g} became {spread:.3g} in the surface")
-    departure = np.abs(strategy(np.ones(SHAPE, np.float32), err, good) - 1).max()
-    if departure > 1e-4:
+    good[:4], good[-4:], good[:, :4], good[:, -4:] = False, False, False, False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of medians of nothing, in rows without a good pixel
+        departure = np.abs(strategy(np.ones(SHAPE, np.float32), err, good) - 1).max()
+    if not departure < 1e-4:
         raise AssertionError(f"{name} must leave a constant image as it is; 1 became 1 +- {departure:.3g}")
 
 

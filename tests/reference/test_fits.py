@@ -242,11 +242,11 @@ class TestRefused:
     def test_truncated(self, flat_file):
         path = flat_file()
         path.write_bytes(path.read_bytes()[:20000])
-        with pytest.raises(InvalidInputError, match="flat_9002.fits: needed a whole, readable FITS file"):
+        with pytest.raises(InvalidInputError, match=r"flat_9002.fits: needed a whole.* FITS file"):
             FlatReference.read(path)
 
     def test_not_there(self, tmp_path):
-        with pytest.raises(InvalidInputError, match="none.fits: needed a FITS file; got nothing there"):
+        with pytest.raises(InvalidInputError, match=r"none.fits: needed a FITS file; got nothing there"):
             FlatReference.read(tmp_path / "none.fits")
 
 

@@ -45,7 +45,7 @@ class TestFields:
 
     @pytest.mark.parametrize("data", [None, np.ones(5), np.ones((2, 8, 8))])
     def test_data_that_are_no_image(self, data):
-        with pytest.raises(InvalidInputError, match="FlatReference.data must be an array with 2 dimensions"):
+        with pytest.raises(InvalidInputError, match=r"FlatReference.data must be an array with 2 dimensions"):
             FlatReference(data=data, detector="B4", filter="F200W")
 
     @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ class TestCorrectedBy:
         assert flight.history[0] == "Made by a test"
         assert "jwst_nircam_flat_9002.fits" in flight.history[1]
         assert "fit: strategy=Polynomial2D(3)" in flight.history
-        assert "numpy " in flight.history[-1]
+        assert "numpy " in " ".join(flight.history)
         assert flight.useafter == ground.useafter
         assert flight.name is None
         assert flight.path is None
@@ -173,7 +173,7 @@ class TestCorrectedBy:
 
     def test_fit_of_another_detector(self, ground, fit):
         fit.detector = Detector.get("B3")
-        with pytest.raises(InvalidInputError, match="detector of jwst_nircam_flat_9002.fits, NRCB4; got NRCB3"):
+        with pytest.raises(InvalidInputError, match=r"detector of jwst_nircam_flat_9002.fits, NRCB4; got NRCB3"):
             ground.corrected_by(fit)
 
     def test_fit_of_another_shape(self, ground, fit):
@@ -195,7 +195,7 @@ class TestCorrectedBy:
 
     def test_no_exposures_in_the_filter(self, ground, fit):
         fit.flat_names = {"F150W": "jwst_nircam_flat_9001.fits", "F090W": None}
-        with pytest.raises(InvalidInputError, match="exposures in F200W, .*; got one of F150W, F090W"):
+        with pytest.raises(InvalidInputError, match=r"exposures in F200W, .*; got one of F150W, F090W"):
             ground.corrected_by(fit)
 
     @pytest.mark.parametrize("side", ["ground", "fit"])
@@ -208,7 +208,7 @@ class TestCorrectedBy:
             ground.corrected_by(fit)
 
     def test_ground_without_errors(self, ground, fit):
-        with pytest.raises(InvalidInputError, match="corrected_by needs the errors of jwst_nircam_flat_9002.fits"):
+        with pytest.raises(InvalidInputError, match=r"corrected_by needs the errors of jwst_nircam_flat_9002.fits"):
             attrs.evolve(ground, err=None).corrected_by(fit)
 
 
@@ -221,7 +221,8 @@ class TestApplyTo:
         assert_same(found.dq[where], expected.dq[where])
 
     def test_as_if_calibrated_with_it(self, ground, flight, calibrate):
-        better = flight.apply_to(calibrate(ground), replacing=ground)
+        exposure = attrs.evolve(calibrate(ground), path="jw_nrcb4_cal.fits")
+        better = flight.apply_to(exposure, replacing=ground)
         self.assert_exposure(better, calibrate(flight))
         assert better.flat_name == "flight.fits"
         assert better.path is None
@@ -232,14 +233,9 @@ class TestApplyTo:
         self.assert_exposure(ground.apply_to(better, replacing=flight), exposure)
         assert not np.allclose(better.data, exposure.data, rtol=0.01, equal_nan=True)
 
-    def test_the_sky_is_recovered(self, ground, flight, raw, calibrate):
-        sky = attrs.evolve(
-            calibrate(ground),
-            data=0.3 * flight.data / ground.data,
-            dq=np.zeros_like(ground.dq),
-            err=None,
-            var_flat=None,
-        )
+    def test_the_sky_is_recovered(self, ground, flight, calibrate):
+        bare = attrs.evolve(calibrate(ground), **dict.fromkeys(PLANES[1:]))
+        sky = attrs.evolve(bare, data=0.3 * flight.data / ground.data, dq=None)
         better = flight.apply_to(sky, replacing=ground)
         np.testing.assert_allclose(better.data[flight.good], 0.3, rtol=1e-6)
 
@@ -318,7 +314,7 @@ class TestApplyTo:
 
     @pytest.mark.parametrize("role", ["flat", "flat to replace"])
     @pytest.mark.parametrize(
-        ("change", "message"),
+        ("other", "message"),
         [
             ({"detector": "B3"}, "detector of jw_nrcb4, NRCB4; got NRCB3"),
             ({"filter": "F150W"}, "filter of jw_nrcb4, F200W; got F150W"),
@@ -329,13 +325,13 @@ class TestApplyTo:
             ),
         ],
     )
-    def test_another_mode(self, ground, flight, calibrate, role, change, message):
+    def test_another_mode(self, ground, flight, calibrate, role, other, message):
         exposure = calibrate(ground)
         new, old = flight, ground
         if role == "flat":
-            new = attrs.evolve(new, **change)
+            new = attrs.evolve(new, **other)
         else:
-            old = attrs.evolve(old, **change)
+            old = attrs.evolve(old, **other)
         with pytest.raises(InvalidInputError, match=f"apply_to needs a {role} with the {message}"):
             new.apply_to(exposure, replacing=old)
 
@@ -347,7 +343,7 @@ class TestApplyTo:
             flight.apply_to(calibrate(ground), replacing=other)
 
     def test_flat_to_replace_not_known(self, ground, flight, calibrate):
-        with pytest.raises(InvalidInputError, match="which it does not name .*evolve"):
+        with pytest.raises(InvalidInputError, match=r"which it does not name .*evolve"):
             flight.apply_to(attrs.evolve(calibrate(ground), flat_name=None), replacing=ground)
 
     def test_exposure_without_flat(self, ground, flight, calibrate):
@@ -367,11 +363,11 @@ class TestApplyTo:
 
     def test_error_without_its_parts(self, ground, flight, calibrate):
         exposure = attrs.evolve(calibrate(ground), var_rnoise=None)
-        with pytest.raises(InvalidInputError, match="needs var_poisson and var_rnoise .* jw_nrcb4 lacks them"):
+        with pytest.raises(InvalidInputError, match=r"needs var_poisson and var_rnoise .* jw_nrcb4 lacks them"):
             flight.apply_to(exposure, replacing=ground)
 
     def test_flat_without_errors(self, ground, flight, calibrate):
-        with pytest.raises(InvalidInputError, match="apply_to needs the errors of flight.fits"):
+        with pytest.raises(InvalidInputError, match=r"apply_to needs the errors of flight.fits"):
             attrs.evolve(flight, err=None).apply_to(calibrate(ground), replacing=ground)
 
 

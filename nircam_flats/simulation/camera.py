@@ -1,0 +1,74 @@
+"""From light to a calibrated image: what the detector and the pipeline make of it."""
+
+import numpy as np
+
+from nircam_flats._fields import readonly
+from nircam_flats.instrument import DQ, Filter
+from nircam_flats.simulation._compiled import expose
+from nircam_flats.simulation._levels import EXPOSURE_TIME, GROUP_TIME, READ_NOISE, WELL_DEPTH, electrons_per_mjsr
+from nircam_flats.simulation._random import Stream, generator
+from nircam_flats.simulation.noise import row_stripes
+
+__all__ = ["calibrated_planes"]
+
+JUMPS = 0.013
+"""Part of the pixels that a cosmic ray hits in one exposure."""
+
+
+def calibrated_planes(light, *, sky, wisp, wisp_level, area, response, dq, calibration, seed, index, effects):
+    """Return the images of a calibrated exposure, by name.
+
+    Parameters
+    ----------
+    light
+        Sources, MJy/sr times ``area``, float32.
+    sky
+        Brightness of the sky, MJy/sr.
+    wisp, wisp_level
+        Template (None for no wisp) and its factor, MJy/sr.
+    area
+        Relative area of the pixels.
+    response
+        A `Response`.
+    dq
+        DQ bits that every exposure has.
+    calibration
+        PHOTMJSR.
+    seed, index, effects
+        Of the program and the exposure.
+
+    Returns
+    -------
+    dict
+        ``data``, ``err``, ``dq``, ``var_poisson``, ``var_rnoise``, ``var_flat``, ``area``, all read-only.
+    """
+    detector, shape = response.detector, light.shape
+    key = (detector.sca_id, Filter.all().index(response.filter), index)
+    electrons = electrons_per_mjsr(detector, response.filter)
+    stripes = np.zeros((shape[0], 1))
+    if effects.one_over_f:
+        stripes = calibration * row_stripes(generator(seed, Stream.STRIPES, *key), shape[0])
+    deviates = np.zeros((2, 1, 1), np.float32)
+    if effects.noise:
+        deviates = generator(seed, Stream.NOISE, *key).standard_normal((2, *shape), np.float32)
+    dq = dq.copy()
+    if effects.bad_pixels:
+        _flag_jumps(dq, generator(seed, Stream.JUMPS, *key))
+    names = ("data", "err", "var_poisson", "var_rnoise", "var_flat")
+    planes = {name: np.empty(shape, np.float32) for name in names}
+    saturates = WELL_DEPTH / electrons
+    expose(
+        light, np.zeros((0, 0), np.float32) if wisp is None else wisp, area,
+        response.flight, response.ground, response.ground_err, dq, stripes, *deviates,
+        sky, wisp_level, electrons, READ_NOISE * calibration,
+        saturates, saturates * EXPOSURE_TIME / GROUP_TIME, effects.noise,
+        *planes.values(), np.uint32(DQ.SATURATED), np.uint32(DQ.DO_NOT_USE),
+    )  # fmt: skip
+    return {name: readonly(plane) for name, plane in (planes | {"dq": dq, "area": area}).items()}
+
+
+def _flag_jumps(dq, rng):
+    """Flag the pixels that cosmic rays hit, in place; reference pixels show none."""
+    hit = rng.integers(0, dq.size, rng.poisson(JUMPS * dq.size))
+    hit = hit[~DQ.REFERENCE_PIXEL.is_set(dq.flat[hit])]
+    dq.flat[hit] |= np.uint32(DQ.JUMP_DET)

@@ -1,0 +1,104 @@
+"""Pointing: read from the right header, checked, and written back."""
+
+import attrs
+import pytest
+from astropy import units as u
+from astropy.io import fits
+
+from nircam_flats import InvalidInputError, Pointing
+from nircam_flats.testing import check_value
+
+CARDS = {
+    "RA_REF": 10.5,
+    "DEC_REF": -20.25,
+    "ROLL_REF": 300.0,
+    "V2_REF": -54.5,
+    "V3_REF": -525.75,
+    "V3I_YANG": -0.25,
+    "VPARITY": -1,
+    "RA_V1": 10.75,
+    "DEC_V1": -20.5,
+    "PA_V3": 299.5,
+}
+
+
+@pytest.fixture
+def pointing():
+    return Pointing.from_header(fits.Header(CARDS), "file")
+
+
+def test_each_keyword_reaches_its_field_in_its_unit(pointing):
+    assert pointing == Pointing(
+        ra_ref=10.5 * u.deg,
+        dec_ref=-20.25 * u.deg,
+        roll_ref=300 * u.deg,
+        v2_ref=-54.5 * u.arcsec,
+        v3_ref=-525.75 * u.arcsec,
+        v3_idl_y_angle=-0.25 * u.deg,
+        v_idl_parity=-1,
+        ra_v1=10.75 * u.deg,
+        dec_v1=-20.5 * u.deg,
+        pa_v3=299.5 * u.deg,
+    )
+
+
+def test_keeps_the_promises_of_a_value(pointing):
+    check_value(pointing)
+
+
+def test_angles_are_converted_to_the_unit_of_the_field(pointing):
+    changed = attrs.evolve(pointing, v2_ref=-1 * u.arcmin, ra_ref=3600 * u.arcsec)
+    assert (changed.v2_ref, changed.v2_ref.unit) == (-60 * u.arcsec, u.arcsec)
+    assert (changed.ra_ref.to_value(u.deg), changed.ra_ref.unit) == (pytest.approx(1), u.deg)
+
+
+def test_cards_are_those_it_was_read_from(pointing):
+    assert pointing.to_cards() == CARDS
+
+
+def test_what_is_not_known_of_v1_is_none_and_not_written():
+    header = fits.Header({key: CARDS[key] for key in CARDS if key not in ("RA_V1", "DEC_V1", "PA_V3")})
+    pointing = Pointing.from_header(header, "file")
+    assert (pointing.ra_v1, pointing.dec_v1, pointing.pa_v3) == (None, None, None)
+    assert set(pointing.to_cards()) == set(header)
+
+
+def test_a_header_without_any_pointing_gives_none():
+    assert Pointing.from_header(fits.Header({"BUNIT": "MJy/sr"}), "file") is None
+
+
+@pytest.mark.parametrize("keyword", ["RA_REF", "DEC_REF", "ROLL_REF", "V2_REF", "V3_REF", "V3I_YANG", "VPARITY"])
+def test_half_a_pointing_is_refused(keyword):
+    header = fits.Header(CARDS)
+    del header[keyword]
+    with pytest.raises(
+        InvalidInputError, match=f"a.fits: keyword {keyword} is needed in the SCI header; it is missing"
+    ):
+        Pointing.from_header(header, "a.fits")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "text"),
+    [
+        ("ROLL_REF", "north", "ROLL_REF in the SCI header must be of type float; got 'north'"),
+        ("PA_V3", True, "PA_V3 in the SCI header must be of type float; got True"),
+        ("VPARITY", 3, "v_idl_parity must be -1 or 1; got 3"),
+        ("VPARITY", 1.5, "VPARITY in the SCI header must be of type int; got 1.5"),
+    ],
+)
+def test_a_wrong_value_is_refused(keyword, value, text):
+    with pytest.raises(InvalidInputError, match=rf"a.fits: .*{text}"):
+        Pointing.from_header(fits.Header(CARDS | {keyword: value}), "a.fits")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_angles_are_finite(pointing, value):
+    with pytest.raises(InvalidInputError, match=r"Pointing.pa_v3 must be finite; got"):
+        attrs.evolve(pointing, pa_v3=value * u.deg)
+
+
+def test_angles_have_units(pointing):
+    with pytest.raises(InvalidInputError, match=r"Pointing.ra_ref must be a Quantity convertible to 'deg'; got 10.5"):
+        attrs.evolve(pointing, ra_ref=10.5)
+    with pytest.raises(InvalidInputError, match=r"Pointing.v2_ref must be convertible to 'arcsec'"):
+        attrs.evolve(pointing, v2_ref=1 * u.m)
