@@ -10,6 +10,7 @@ from nircam_flats.reference import FlatReference, GroundFlats
 from nircam_flats.skyflat import (
     CombineStrategy,
     DeltaSkyflat,
+    ExtendedLight,
     FrameStack,
     NormalizedFrame,
     NormalizedFrames,
@@ -26,6 +27,7 @@ __all__ = [
     "Exposure",
     "ExposureHeader",
     "ExposureSet",
+    "ExtendedLight",
     "Filter",
     "FitError",
     "FitStrategy",

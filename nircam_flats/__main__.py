@@ -1,54 +1,200 @@
 """The command ``nircam-flats``: the whole procedure on files, or on a campaign simulated on the spot."""
 
 import argparse
+import shutil
 import sys
 import time
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
-from nircam_flats.exceptions import FlatsError, FlatsWarning
+from tqdm.auto import tqdm
+
+from nircam_flats.exceptions import FlatsError, FlatsWarning, InvalidInputError
 from nircam_flats.recipes import sky_flat_program
+from nircam_flats.report import aligned, prepared_folder, recovery, told
 from nircam_flats.simulation import SimulatedProgram
 
 __all__ = ["main"]
 
-DONE, INCOMPLETE, REFUSED = 0, 1, 2
+DONE, INCOMPLETE, REFUSED, INTERRUPTED = 0, 1, 2, 130
+N_POINTINGS = 2
+BYTES_OF_EXPOSURE = 28
+"""For each pixel, of a file with seven images of 32 bits."""
+BYTES_OF_MODE = 12 + 12 + 12 + 12
+"""For each pixel: ground flat, truth, delta skyflat, flight flat."""
+BYTES_OF_DETECTOR = 10 + 12 + 12
+"""For each pixel: truth, grey delta skyflat, fit."""
 
 
 def main(arguments=None):
-    """Run the command; returns the exit status: 0 all was made, 1 something was not, 2 the input was refused."""
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments
+        Texts; by default those of the command line.
+
+    Returns
+    -------
+    int
+        Exit status: 0 if all was made, 1 if something was not, 2 if the input was refused, 130 after Ctrl-C.
+    """
     options = _parser().parse_args(arguments)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings():  # puts back what shows warnings, too
         warnings.simplefilter("always", FlatsWarning)
         warnings.showwarning = _show_warning
         try:
             return options.command(options)
         except FlatsError as error:
-            print(f"nircam-flats: {error}", file=sys.stderr)
+            _complain(error)
             return REFUSED
+        except KeyboardInterrupt:
+            _complain(f"interrupted; each file in {options.out} is whole, but not all are there")
+            return INTERRUPTED
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="nircam-flats",
+        description="Sky flats for JWST/NIRCam: from calibrated exposures to new flight flat fields.",
+        epilog="Exit status: 0 all was made, 1 something was not made, 2 the input was refused.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('nircam_flats')}")
+    commands = parser.add_subparsers(required=True, metavar="run | demo")
+    run = commands.add_parser(
+        "run",
+        help="make flats of your exposures",
+        description="Make delta skyflats and flight flats of _cal.fits files, for every detector and filter in them.",
+    )
+    run.add_argument("cal", nargs="+", metavar="CAL", help="_cal.fits files of the JWST pipeline, or patterns of them")
+    run.add_argument(
+        "--ground-flats",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder with the flats that the exposures were divided by (header keyword R_FLAT)",
+    )
+    run.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write to, made if need be")
+    run.add_argument("--overwrite", action="store_true", help="replace the products of an earlier run")
+    run.set_defaults(command=_run)
+    demo = commands.add_parser(
+        "demo",
+        help="simulate a campaign, make its flats, compare them with the truth",
+        description="Simulate a campaign, two filters for each detector; make its flats; compare them with the truth.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    demo.add_argument("--out", type=Path, default=Path("nircam_flats_demo"), metavar="DIR", help="folder to write to")
+    demo.add_argument("--seed", type=int, default=1, metavar="N", help="of all chance in the simulation")
+    demo.add_argument("--size", type=int, default=2048, metavar="PX", help="rows and columns of a frame")
+    demo.add_argument(
+        "--dithers",
+        type=_even,
+        default=6,
+        metavar="N",
+        help="exposures in each filter, an even number: half of them in each of two fields",
+    )
+    demo.add_argument(
+        "--detectors", nargs="+", default=["NRCB1", "NRCALONG"], metavar="DET", help="detectors, by any of their names"
+    )
+    demo.add_argument("--overwrite", action="store_true", help="replace an earlier demo")
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def _even(text):
+    if not text.isdecimal() or int(text) < N_POINTINGS or int(text) % N_POINTINGS:
+        raise argparse.ArgumentTypeError(f"an even number from {N_POINTINGS} on is needed; got {text!r}")
+    return int(text)
 
 
 def _run(options):
-    program = sky_flat_program(options.cal, options.ground_flats, out=options.out, overwrite=options.overwrite)
-    return _tell(program, options.out)
+    started = time.perf_counter()
+    return _make(options.cal, options.ground_flats, options, started)[0]
 
 
 def _demo(options):
     started = time.perf_counter()
     simulated = SimulatedProgram(
-        detectors=options.detectors, n_dithers=options.dithers // 2, shape=(options.size, options.size), seed=options.seed
+        detectors=options.detectors,
+        n_pointings=N_POINTINGS,
+        n_dithers=options.dithers // N_POINTINGS,
+        shape=(options.size, options.size),
+        seed=options.seed,
     )
     inputs = options.out / "input"
+    if inputs.exists() and not options.overwrite:
+        raise InvalidInputError(
+            f"{options.out}: holds an earlier demo; replace it with --overwrite, or choose another folder with --out"
+        )
+    prepared_folder(options.out, overwrite=options.overwrite)
+    n_exposures = len(simulated.modes()) * simulated.n_exposures
     print(
-        f"Simulating {len(simulated)} exposures of {options.size} x {options.size} px of {', '.join(options.detectors)} "
-        f"(seed {options.seed}) in {inputs}"
+        f"Simulating {n_exposures} exposures of {options.size} x {options.size} px of "
+        f"{', '.join(map(str, simulated.detectors))} (seed {options.seed}) in {inputs}"
     )
+    _need_space(simulated, options.out)
     files = simulated.write(inputs, overwrite=options.overwrite)
-    print(f"Making flats in {options.out} as `nircam-flats run {inputs}/cal/*_cal.fits ...` would")
-    program = sky_flat_program(files.cal, files.ground_flats, out=options.out, overwrite=options.overwrite)
-    status = _tell(program, options.out)
-    for products in program.products:
-        left = large_scale_error(products, simulated.truth(products.detector))
-        print(f"{products.detector}: the fit differs from the injected truth by {left:.2%} peak to peak")
-    print(f"{time.perf_counter() - started:.0f} s in all")
+    print("Making flats of them, as of real exposures")
+    status, program = _make(files.exposures, files.ground_flats, options, started)
+    _tell_recovery(program, simulated)
+    print(f"\nAgain: nircam-flats run '{inputs}/cal/*_cal.fits' --ground-flats {inputs}/ground_flats --out DIR")
     return status
+
+
+def _make(exposures, ground_flats, options, started):
+    """Make the flats and tell of them; returns the exit status and the `SkyFlatProgram`."""
+    program = sky_flat_program(exposures, ground_flats, out=options.out, overwrite=options.overwrite)
+    print("", *told(program, options.out), "", sep="\n")
+    print(f"Written to {options.out} after {time.perf_counter() - started:.0f} s")
+    return DONE if program.complete else INCOMPLETE, program
+
+
+def _need_space(simulated, out):
+    """Say how much room a demo takes on the disk, and refuse to begin if there is less."""
+    pixels = simulated.shape[0] * simulated.shape[1]
+    n_modes = len(simulated.modes())
+    exposures = BYTES_OF_EXPOSURE * pixels * n_modes * simulated.n_exposures
+    needed = exposures + pixels * (BYTES_OF_MODE * n_modes + BYTES_OF_DETECTOR * len(simulated.detectors))
+    earlier = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())  # is replaced
+    free = shutil.disk_usage(out).free + earlier
+    print(f"This takes {_size(needed)} on the disk, of which the exposures are {_size(exposures)}")
+    if free < needed:
+        raise InvalidInputError(
+            f"{out}: {_size(needed)} on the disk are needed; got {_size(free)} free; choose another folder with --out, "
+            "or less with --size, --dithers or --detectors"
+        )
+
+
+def _size(n_bytes):
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"
+
+
+def _tell_recovery(program, simulated):
+    rows = [("detector", "flat", "injected", "left", "error", "sky level")]
+    for products in program.products:
+        for item in recovery(products, simulated.truth(products.detector)):
+            err = "" if item["err"] is None else f"{item['err']:.2%}"
+            sky = "" if item["sky"] is None else f"{item['sky']:.4f}"
+            rows.append(
+                (str(products.detector), item["what"], f"{item['change']:.2%}", f"{item['left']:.2%}", err, sky)
+            )
+    print("\nBeside the truth of the simulation:", *aligned(rows, left=2), sep="\n")
+    print(
+        "injected: the change of the flat, peak to peak over boxes of 64 px; left: what of it the new flat leaves;\n"
+        "error: of the fit, 1 sigma, as it claims; sky level: found / injected.\n"
+        "A new flat is the ground flat times the grey fit: what it leaves in one filter is mostly what that filter\n"
+        "does not share with the others."
+    )
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    _complain(message)
+
+
+def _complain(text):
+    tqdm.write(f"nircam-flats: {text}", file=sys.stderr)  # above a progress bar, if there is one
+
+
+if __name__ == "__main__":
+    sys.exit(main())

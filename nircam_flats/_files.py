@@ -42,23 +42,28 @@ def atomic_path(path, *, overwrite=False):
     Raises
     ------
     InvalidInputError
-        If ``path`` exists and ``overwrite`` is false, or its folder does not exist.
+        If ``path`` exists and ``overwrite`` is false, its folder does not exist, or the system cannot write it (a
+        full disk, no permission).
     """
     path = Path(path)
     if path.exists() and not overwrite:
         raise InvalidInputError(f"{path}: exists already and is not replaced; say overwrite=True to replace it")
     if not path.parent.is_dir():
         raise InvalidInputError(f"{path}: its folder must exist before writing; make {path.parent} first")
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix, delete=False) as handle:
-        temporary = Path(handle.name)
+    temporary = None
     try:
+        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix, delete=False) as handle:
+            temporary = Path(handle.name)
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+    except OSError as error:
+        raise InvalidInputError(f"{path}: cannot be written; {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -278,7 +283,10 @@ def read_table(hdus, name, path):
     """
     if name not in hdus:
         raise InvalidInputError(f"{path}: table extension {name} is needed; the file has none")
-    return QTable.read(hdus[name], mask_invalid=False)
+    table = QTable.read(hdus[name], mask_invalid=False)
+    for keyword in ("EXTNAME", "CHECKSUM", "DATASUM"):  # of the extension, not of the table
+        table.meta.pop(keyword, None)
+    return table
 
 
 def bare_file_name(reference):

@@ -3,12 +3,12 @@
 from contextlib import contextmanager
 
 from nircam_flats.exceptions import FlatsError
-from nircam_flats.exposure import ExposureSet
+from nircam_flats.exposure import Exclusion, ExposureSet
 from nircam_flats.fit import FlatModelFit, MedianFilter
 from nircam_flats.masks import Segmentation
 from nircam_flats.reference import GroundFlats
 from nircam_flats.report import DetectorProducts, Problem, SkyFlatProgram, prepared_folder
-from nircam_flats.skyflat import DeltaSkyflat, NormalizedFrames
+from nircam_flats.skyflat import DeltaSkyflat, ExtendedLight, NormalizedFrames
 
 __all__ = ["sky_flat_detector", "sky_flat_program"]
 
@@ -49,6 +49,9 @@ def sky_flat_detector(exposures, ground_flats, *, strategy=None, masks=None, com
         with collecting(problems, f"{grey.detector} {item} flight flat"):
             ground = ground_flats.find(grey.flat_names[item.name], grey.detector, item)
             flats[item.name] = ground.repaired().corrected_by(fit)
+    for item in sorted({member.filter for member in exposures} - set(frames.filters), key=lambda item: item.pivot):
+        reason = "none of its exposures could be used (the table of exposures says why)"
+        problems.append(Problem(what=f"{grey.detector} {item} flight flat", reason=reason))
     return DetectorProducts(
         detector=grey.detector, grey=grey, by_filter=by_filter, fit=fit, flats=flats, problems=problems
     )
@@ -58,17 +61,20 @@ def two_pass_frames(exposures, *, masks=None, executor=None):
     """Return the `~nircam_flats.NormalizedFrames` of one detector, masked in two passes.
 
     In the first pass the flat is still wrong by several per cent: sources are sought above a local background, which
-    follows that error. In the second, on data divided by a smooth fit of the first, one level is right for the whole
-    frame, and large sources cannot hide in the background. Parameters as in `sky_flat_detector`.
+    follows that error; extended light, which hides in that background, is found by comparing the frames with each
+    other. In the second pass, on data divided by a smooth fit of the first, one level is right for the whole frame.
+    Parameters as in `sky_flat_detector`.
     """
     first = NormalizedFrames.from_exposures(exposures, masks=Segmentation.for_first_pass(), executor=executor)
+    extended = ExtendedLight()(first)
     rough = FlatModelFit.from_delta(
-        DeltaSkyflat.from_frames(first, executor=executor),
+        DeltaSkyflat.from_frames(first.masked_by(extended), executor=executor),
         strategy=MedianFilter(box_size=32, filter_size=5),
         n_replicates=0,
         executor=executor,
     )
-    return NormalizedFrames.from_exposures(exposures, masks=masks, correction=rough, executor=executor)
+    masks = Segmentation() if masks is None else masks
+    return NormalizedFrames.from_exposures(exposures, masks=[masks, extended], correction=rough, executor=executor)
 
 
 def sky_flat_program(exposures, ground_flats, *, out=None, overwrite=False, **settings):
@@ -103,19 +109,31 @@ def sky_flat_program(exposures, ground_flats, *, out=None, overwrite=False, **se
     exposures = exposures if isinstance(exposures, ExposureSet) else ExposureSet.read(exposures)
     ground_flats = GroundFlats.collect(ground_flats)
     folder = None if out is None else prepared_folder(out, overwrite=overwrite)
-    made, problems = [], []
-    for detector, group in exposures.group_by("detector"):
-        with collecting(problems, str(detector)):
+    made, problems, left_out = [], [], []
+    groups = dict(exposures.group_by("detector"))
+    for detector, group in groups.items():
+        try:
             products = sky_flat_detector(group, ground_flats, **settings)
-            made.append(products)
-            problems.extend(products.problems)
-            if folder is not None:
+        except FlatsError as error:
+            problems.append(Problem(what=f"{detector} flats", reason=error))
+            left_out += _all_left_out(group, error)
+            continue
+        made.append(products)
+        problems += products.problems
+        if folder is not None:
+            with collecting(problems, f"{detector} files"):
                 products.write(folder, overwrite=overwrite)
-    unread = [item for item in exposures.excluded if item.header is None]
-    program = SkyFlatProgram(products=made, problems=problems, unread=unread)
+    left_out += [item for item in exposures.excluded if item.header is None or item.header.detector not in groups]
+    program = SkyFlatProgram(products=made, problems=problems, left_out=left_out)
     if folder is not None:
         program.write_tables(folder, overwrite=overwrite)
     return program
+
+
+def _all_left_out(group, error):
+    """Say of each exposure why it was not used, where an error kept anything from being made of them."""
+    reason = f"nothing was made of the detector: {error}"
+    return [*group.excluded, *(Exclusion.of(member, reason) for member in group)]
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Files: written whole or not at all, read with errors that name them."""
 
+import errno
 import os
 import stat
 import warnings
@@ -71,6 +72,14 @@ class TestAtomicPath:
         text = r"its folder must exist .*; make .*nowhere first"
         with pytest.raises(InvalidInputError, match=text), atomic_path(tmp_path / "nowhere" / "out.txt"):
             pytest.fail("the block must not be entered")
+
+    def test_what_the_system_refuses_is_told_with_the_name_and_leaves_nothing(self, tmp_path):
+        path = tmp_path / "out.txt"
+        with pytest.raises(InvalidInputError, match=r"out.txt: cannot be written; No space left"), atomic_path(path):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        assert list(tmp_path.iterdir()) == []
+        with pytest.raises(InvalidInputError, match=r"out.txt: cannot be written; \S"), atomic_path(path):
+            raise OSError("requested 10 bytes, 3 available")  # as astropy says it, without a number
 
     @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
     def test_permissions_are_those_of_any_new_file(self, tmp_path):

@@ -58,11 +58,11 @@ def problems_of(members):
         earlier = next((seen[key] for key in _identities(member) if key in seen), None)
         if earlier is not None:
             found.append(f"the same exposure as {earlier.path or earlier.name or 'an earlier one'}")
-        for key in _identities(member):
-            seen.setdefault(key, member)
         layout, needed = _layout(member), usual.get(member.detector)
         if needed is not None and layout != needed:
             found.append(f"must be like the others, {_describe(needed)}; got {_describe(layout)}")
+        if not found:  # what is left out keeps no good copy of it out
+            seen.update((key, member) for key in _identities(member))
     return [", and ".join(found) for found in own]
 
 

@@ -108,7 +108,10 @@ def _expand(paths):
         raise InvalidInputError(f"ExposureSet.read: needed files; got the folder {text}; say {remedy!r}")
     if os.path.exists(text) or not glob.has_magic(text):
         return [Path(text)]
-    return [Path(found) for found in sorted(glob.glob(text, recursive=True))]
+    found = sorted(glob.glob(text, recursive=True))
+    if not found:
+        raise InvalidInputError(f"ExposureSet.read: needed at least one file; nothing matches {text!r}")
+    return [Path(item) for item in found]
 
 
 def _read_or_exclude(path):
@@ -174,7 +177,7 @@ class ExposureSet:
         Raises
         ------
         InvalidInputError
-            If there is no file, or none that can be used.
+            If there is no file, a pattern matches none, or none can be used.
         """
         expanded = _expand(paths)
         if not expanded:

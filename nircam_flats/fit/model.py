@@ -7,7 +7,7 @@ from astropy.time import Time
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, image, readonly
-from nircam_flats.exceptions import FitError
+from nircam_flats.exceptions import FitError, InvalidInputError
 from nircam_flats.fit import _fits
 from nircam_flats.fit.median import MedianFilter
 from nircam_flats.fit.polynomial import Polynomial2D
@@ -15,6 +15,7 @@ from nircam_flats.instrument import Detector, Filter
 from nircam_flats.kernels import box_medians, expand_mesh
 from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
+from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["FlatModelFit"]
 
@@ -67,13 +68,15 @@ class FlatModelFit(HoldsArrays):
             detectors and `~nircam_flats.MedianFilter` (boxes of 32 px, window of 8 boxes) for long-wavelength ones, the
             report's choices.
         n_replicates
-            Number of groups of exposures for the jackknife, at most; 0 makes no jackknife: then ``err`` is the misfit
-            alone (for a fit that is only a step to something else).
+            Number of groups of exposures for the jackknife, at most, 2 or more; 0 makes no jackknife: then ``err`` is
+            the misfit alone (for a fit that is only a step to something else).
         executor
             Any `concurrent.futures.Executor`; by default threads for all cores. The result is the same.
 
         Raises
         ------
+        InvalidInputError
+            If ``n_replicates`` is 1 or negative, or no pixel of ``delta`` has a value.
         FitError
             If the pixels do not determine the model, or its surface is not positive.
 
@@ -83,6 +86,10 @@ class FlatModelFit(HoldsArrays):
         out, on top of which `misfit` is added in quadrature. The white noise of the pixels alone
         would give several times less.
         """
+        if n_replicates != 0 and n_replicates < 2:
+            raise InvalidInputError(
+                f"FlatModelFit.from_delta needs n_replicates of 2 or more, or 0 for no jackknife; got {n_replicates}"
+            )
         strategy = default_strategy(delta.detector) if strategy is None else strategy
         surface = strategy(delta.data, delta.err, delta.good)
         scale = np.float32(np.median(surface[delta.good]))
@@ -94,14 +101,17 @@ class FlatModelFit(HoldsArrays):
         surface = surface / scale
         with np.errstate(invalid="ignore"):
             residual = delta.data / surface - 1
-        modes = _jackknife_modes(delta, strategy, surface, n_replicates, executor)
+        pulls = _pulls(delta, n_replicates)
+        work = partial(_shift, delta=delta, strategy=strategy, surface=surface)
+        stage = f"jackknife {delta.detector}"
+        shifts = np.array(list(map_ordered(work, pulls, executor=executor, stage=stage))).reshape(pulls.shape)
         return cls(
             detector=delta.detector,
             filters=delta.filters,
             surface=readonly(surface),
             residual=readonly(residual),
-            covariance_modes=modes,
-            misfit=_misfit(delta, residual),
+            covariance_modes=_modes(shifts),
+            misfit=_misfit(delta, residual, _modes(-pulls - shifts)),
             strategy=repr(strategy),
             flat_names=delta.flat_names,
             first_date=delta.first_date,
@@ -111,8 +121,8 @@ class FlatModelFit(HoldsArrays):
 
     @property
     def box_size(self):
-        """Side of the boxes of `covariance_modes`, pixels."""
-        return -(-self.surface.shape[0] // self.covariance_modes.shape[1])
+        """Side of the boxes of `covariance_modes`, pixels; the last ones may be cut by the edge."""
+        return MESH_BOX
 
     @cached_property
     def err(self):
@@ -155,31 +165,42 @@ def default_strategy(detector):
     )
 
 
-def _replicate(influence, *, delta, strategy, surface, box_size):
-    without = strategy(delta.data - expand_mesh(influence, box_size, delta.data.shape), delta.err, delta.good)
-    without /= np.median(without[delta.good])
-    return box_medians(without - surface, box_size, max_iterations=0)[0]
-
-
-def _jackknife_modes(delta, strategy, surface, n_replicates, executor):
-    if n_replicates == 0:
-        return np.zeros((0, *delta.influences.shape[1:]), np.float32)
+def _pulls(delta, n_replicates):
+    """What the data lose without each group of exposures, shape (groups, boxes in y, boxes in x)."""
     n = len(delta.influences)
-    groups = np.array_split(np.arange(n), min(n, n_replicates))
+    groups = np.array_split(np.arange(n), min(n, n_replicates)) if n_replicates else []
     # Leaving a group out takes its pull away and leaves the rest to share its weight: n / (n - size of the group).
     pulls = [delta.influences[group].sum(axis=0) * (n / (n - len(group))) for group in groups]
-    box_size = -(-delta.data.shape[0] // delta.influences.shape[1])
-    work = partial(_replicate, delta=delta, strategy=strategy, surface=surface, box_size=box_size)
-    shifts = np.stack(list(map_ordered(work, pulls, executor=executor, stage=f"jackknife {delta.detector}")))
-    shifts -= shifts.mean(axis=0)
-    n_groups = len(groups)
-    return shifts * np.float32(np.sqrt((n_groups - 1) / n_groups))
+    return np.array(pulls, np.float32).reshape(len(groups), *delta.influences.shape[1:])
 
 
-def _misfit(delta, residual):
-    box_size = -(-delta.data.shape[0] // delta.influences.shape[1])
-    medians = box_medians(residual, box_size)[0]
-    n = len(delta.influences)
-    noise = np.sum(delta.influences.astype(np.float64) ** 2, axis=0) * (n / (n - 1))
-    seen = np.nanmean(np.square(medians, dtype=np.float64))
-    return np.sqrt(max(seen - np.mean(noise), 0.0))
+def _shift(pull, *, delta, strategy, surface):
+    """How the surface changes when ``pull`` is taken from the data, box by box."""
+    without = strategy(delta.data - expand_mesh(pull, delta.box_size, delta.data.shape), delta.err, delta.good)
+    without = without / np.median(without[delta.good])
+    return box_medians(without - surface, delta.box_size, max_iterations=0)[0]
+
+
+def _modes(replicates):
+    """Modes whose squares add up to the jackknife variance of what was replicated (delete-a-group)."""
+    n = len(replicates)
+    return (replicates - replicates.mean(axis=0)) * np.float32(np.sqrt((n - 1) / n)) if n else replicates
+
+
+def _misfit(delta, residual, modes):
+    """Root mean square of the box medians of the residual, beyond what its noise explains.
+
+    The noise is that of the exposures as a whole (``modes``, the jackknife of the residual) or the white noise of the
+    pixels in the box, whichever is larger. A constant is no misfit: the scale of a surface is a convention.
+    """
+    medians, stds, kept = box_medians(residual, delta.box_size)
+    measured = np.isfinite(medians)
+    if not measured.any():
+        raise FitError(
+            f"FlatModelFit of {delta.detector} needs a box of {delta.box_size} px with 10 % good pixels; there is none"
+        )
+    medians, modes = medians[measured].astype(np.float64), modes[:, measured].astype(np.float64)
+    seen = np.mean((medians - medians.mean()) ** 2)
+    shared = np.sum((modes - modes.mean(axis=1, keepdims=True)) ** 2, axis=0)
+    white = np.pi / 2 * stds[measured].astype(np.float64) ** 2 / kept[measured]
+    return np.sqrt(max(seen - np.mean(np.maximum(shared, white)), 0.0))

@@ -100,7 +100,7 @@ def _inverse_variance(err, good):
 
 
 def _basis(size, degree):
-    """Legendre polynomials 0 ... degree at the centres of ``size`` pixels that fill -1 ... 1, shape (size, degree + 1)."""
+    """Legendre polynomials 0 ... degree at the centres of ``size`` pixels that fill -1 ... 1; (size, degree + 1)."""
     centres = (2 * np.arange(size) + 1) / size - 1
     return legendre.legvander(centres, degree)
 

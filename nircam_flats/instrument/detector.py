@@ -12,6 +12,9 @@ from nircam_flats.instrument._tables import packaged_table
 
 __all__ = ["Detector"]
 
+WISP_DETECTORS = ("NRCA3", "NRCA4", "NRCB3", "NRCB4")
+"""Sunnquist et al. 2022 (JWST-STScI-008304), section 3.5."""
+
 
 @frozen(kw_only=True)
 class Detector(HoldsArrays):
@@ -76,6 +79,11 @@ class Detector(HoldsArrays):
     def aperture(self):
         """Name of the full-frame SIAF aperture, such as NRCA5_FULL."""
         return self.name.replace("LONG", "5") + "_FULL"
+
+    @property
+    def has_wisps(self):
+        """Whether wisps fall on it, light scattered off the supports of the secondary mirror: A3, A4, B3, B4."""
+        return self.name in WISP_DETECTORS
 
     @property
     def pixel_scale(self):

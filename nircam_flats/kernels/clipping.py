@@ -1,14 +1,18 @@
 """Sigma clipping on sorted values: the one rule that all clipped statistics of the library share.
 
 With the values in order, clipping only moves the two ends of a window inwards; the sums over the window are kept
-by subtracting what leaves it.  The rule is that of `astropy.stats.sigma_clip` (median, population standard
-deviation, at most ``max_iterations`` rounds); its values are the same but for the last digit.
+by subtracting what leaves it, and taken anew where that leaves too few digits.  The rule is that of
+`astropy.stats.sigma_clip` (median, population standard deviation, at most ``max_iterations`` rounds); its values are
+the same but for the last digit.
 """
 
 import numpy as np
 from numba import njit
 
 __all__ = ["clip_sorted", "clip_sorted_rows", "clipped_statistics"]
+
+CANCELLED = 1e-6
+"""Part of the sum of squares below which what is left after a subtraction is not trusted."""
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -18,6 +22,17 @@ def _middle(values, low, high):
     if (high - low) % 2:
         return np.float64(values[half])
     return 0.5 * (np.float64(values[half - 1]) + np.float64(values[half]))
+
+
+@njit(nogil=True, cache=True)
+def _sums(values, low, high, shift):
+    """Sum, and sum of squares, of ``values[low:high] - shift``."""
+    total, squares = 0.0, 0.0
+    for i in range(low, high):
+        difference = np.float64(values[i]) - shift
+        total += difference
+        squares += difference * difference
+    return total, squares
 
 
 @njit(nogil=True, cache=True)
@@ -35,11 +50,8 @@ def clip_sorted(values, n, n_sigma, max_iterations):
         return 0, 0, np.nan, np.nan, np.nan
     low, high = 0, n
     shift = np.float64(values[n // 2])  # sums are taken about a typical value, so that they do not cancel
-    total, squares = 0.0, 0.0
-    for i in range(n):
-        difference = np.float64(values[i]) - shift
-        total += difference
-        squares += difference * difference
+    total, squares = _sums(values, 0, n, shift)
+    largest = squares
     median = _middle(values, low, high)
     mean = total / n
     std = np.sqrt(max(squares / n - mean * mean, 0.0))
@@ -58,6 +70,9 @@ def clip_sorted(values, n, n_sigma, max_iterations):
             squares -= difference * difference
         if low == was_low and high == was_high:
             break
+        if not squares > CANCELLED * largest:
+            total, squares = _sums(values, low, high, shift)
+            largest = squares
         median = _middle(values, low, high)
         mean = total / (high - low)
         std = np.sqrt(max(squares / (high - low) - mean * mean, 0.0))
@@ -94,7 +109,8 @@ def clipped_statistics(values, *, n_sigma=3.0, max_iterations=5):
         the clipped tails).
     """
     values = np.asarray(values)
-    values = values[np.isfinite(values)]
+    values = values[np.isfinite(values)]  # a copy
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
     values.sort()
     low, high, median, mean, std = clip_sorted(values, values.size, n_sigma, max_iterations)
     return median, mean, std, high - low

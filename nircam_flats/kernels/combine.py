@@ -70,7 +70,7 @@ def _combine(stack, inverse_noise, network, n_sigma, max_iterations, centre_is_m
                 column[i] = tile[i, lane]
             if not use_network:
                 column.sort()
-            low, high, median, mean, std = clip_sorted(column, counts[lane], n_sigma, max_iterations)
+            low, high, median, mean, _ = clip_sorted(column, counts[lane], n_sigma, max_iterations)
             centre = mean if centre_is_mean else median
             pixel = start + lane
             data[pixel] = centre
@@ -79,17 +79,20 @@ def _combine(stack, inverse_noise, network, n_sigma, max_iterations, centre_is_m
                 bottom, top = column[low], column[high - 1]
             else:
                 bottom, top = np.inf, -np.inf
-            weight, chi2 = 0.0, 0.0
+            weight, variance, chi2 = 0.0, 0.0, 0.0
             for i in range(n):
                 value = stack[i, pixel]
                 if value >= bottom and value <= top:
                     weight += inverse_noise[i]
+                    variance += 1 / inverse_noise[i] ** 2
                     deviation = (value - centre) * inverse_noise[i]
                     chi2 += deviation * deviation
             n_kept = high - low
             if n_kept + prior > 1 and weight > 0:
                 scale = (prior + chi2) / (prior + n_kept - 1)
-                err[pixel] = np.sqrt(scale * n_kept) / weight
+                is_mean = centre_is_mean or n_kept <= 2  # the median of two is their mean
+                plain = np.sqrt(variance) / n_kept if is_mean else np.sqrt(n_kept) / weight
+                err[pixel] = np.sqrt(scale) * plain
             else:
                 err[pixel] = np.nan
 
@@ -113,8 +116,9 @@ def combine_clipped(stack, noise, *, n_sigma=3.0, max_iterations=5, centre="medi
     Returns
     -------
     data, err, n_used
-        float32, float32, int32, of the shape of one frame; NaN, NaN, 0 where nothing was left. ``err`` is the
-        error of a mean with weights 1/noise; the factor of the median is for the caller.
+        float32, float32, int32, of the shape of one frame; NaN, NaN, 0 where nothing was left. ``err`` is the error
+        of the mean; for the median, it is ``sqrt(n) / sum(1/noise)``, and the factor of the median, which depends on n
+        alone, is for the caller.
     """
     n, shape = stack.shape[0], stack.shape[1:]
     flat = np.ascontiguousarray(stack, dtype=np.float32).reshape(n, -1)

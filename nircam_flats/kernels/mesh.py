@@ -1,5 +1,7 @@
 """Low-resolution meshes of an image: clipped medians of boxes, and the smooth image that a mesh stands for."""
 
+from functools import cache
+
 import numpy as np
 from scipy.ndimage import distance_transform_edt, zoom
 
@@ -20,7 +22,7 @@ def box_medians(data, box_size, *, n_sigma=3.0, max_iterations=5, min_fraction=0
     n_sigma, max_iterations
         As in `~nircam_flats.kernels.clipping.clip_sorted`; ``max_iterations=0`` clips nothing.
     min_fraction
-        A box with a smaller fraction of finite pixels has no answer.
+        A box with a smaller fraction of finite pixels (of those inside the image) has no answer.
 
     Returns
     -------
@@ -32,13 +34,15 @@ def box_medians(data, box_size, *, n_sigma=3.0, max_iterations=5, min_fraction=0
     if (ny, nx) != (my * box_size, mx * box_size):
         data = np.pad(data, ((0, my * box_size - ny), (0, mx * box_size - nx)), constant_values=np.nan)
     boxes = data.reshape(my, box_size, mx, box_size).swapaxes(1, 2).reshape(my * mx, box_size**2)
-    boxes = boxes.astype(np.float32) if boxes.dtype != np.float32 else boxes  # the reshape above was a copy
+    if boxes.dtype != np.float32 or np.may_share_memory(boxes, data):  # a view, if boxes are as wide as the image
+        boxes = boxes.astype(np.float32)
     finite = np.isfinite(boxes)
     boxes[~finite] = np.inf
     counts = finite.sum(axis=1)
     boxes.sort(axis=1)
     medians, stds, kept = clip_sorted_rows(boxes, counts, n_sigma, max_iterations)
-    poor = counts < max(1, min_fraction * box_size**2)
+    heights, widths = (np.minimum(box_size, n - box_size * np.arange(m)) for n, m in ((ny, my), (nx, mx)))
+    poor = counts < np.maximum(1, min_fraction * np.outer(heights, widths).ravel())
     medians[poor], stds[poor] = np.nan, np.nan
     return medians.reshape(my, mx), stds.reshape(my, mx), kept.reshape(my, mx)
 
@@ -52,6 +56,7 @@ def fill_mesh(mesh):
     return mesh[tuple(nearest)]
 
 
+@cache
 def _spline_matrix(n, box_size, length):
     """Matrix that turns ``n`` values at box centres into ``length`` values at pixels by a cubic spline."""
     if n == 1:
@@ -60,12 +65,12 @@ def _spline_matrix(n, box_size, length):
     return matrix[:length].astype(np.float32)
 
 
-def expand_mesh(mesh, box_size, shape):
+def expand_mesh(mesh, box_size, shape, *, rows=slice(None)):
     """Return the image of ``shape`` that interpolates ``mesh`` (values at box centres, no NaN) by cubic splines.
 
     The interpolation is that of photutils' ``Background2D`` (`scipy.ndimage.zoom`, reflected at the edges), done
-    as two products with one-dimensional matrices.
+    as two products with one-dimensional matrices. ``rows`` selects rows of the image.
     """
-    rows = _spline_matrix(mesh.shape[0], box_size, shape[0])
-    columns = _spline_matrix(mesh.shape[1], box_size, shape[1])
-    return rows @ np.asarray(mesh, np.float32) @ columns.T
+    y = _spline_matrix(mesh.shape[0], box_size, shape[0])[rows]
+    x = _spline_matrix(mesh.shape[1], box_size, shape[1])
+    return y @ np.asarray(mesh, np.float32) @ x.T

@@ -3,7 +3,11 @@
 import numpy as np
 from numba import njit
 
+from nircam_flats.exceptions import InvalidInputError
+
 __all__ = ["grow", "smooth"]
+
+LARGEST_RADIUS = 254
 
 
 @njit(nogil=True, cache=True, fastmath={"nsz", "contract", "reassoc"})
@@ -54,7 +58,7 @@ def smooth(data, good, profile):
     bad pixels or at the edge); NaN where there is none. ``profile`` has an odd length. Returns float32.
     """
     out = np.empty(data.shape, np.float32)
-    _smooth(np.asarray(data, np.float32), np.asarray(good, bool), np.asarray(profile, np.float32), out)
+    _smooth(np.asarray(data, np.float32), np.asarray(good, bool), np.asarray(profile, np.float32)[::-1], out)
     return out
 
 
@@ -82,7 +86,15 @@ def _grow(mask, radius, widths, out):
 
 
 def grow(mask, radius):
-    """Return ``mask`` grown by a disk of ``radius`` pixels (0 to 254): all pixels within that distance of a flagged one."""
+    """Return ``mask`` grown by a disk: all pixels within ``radius`` (0 to 254) pixels of a flagged one.
+
+    Raises
+    ------
+    InvalidInputError
+        If the radius is not from 0 to 254.
+    """
+    if not 0 <= radius <= LARGEST_RADIUS:
+        raise InvalidInputError(f"the radius by which a mask grows must be from 0 to {LARGEST_RADIUS} px; got {radius}")
     mask = np.asarray(mask, bool)
     reach = int(radius)
     offsets = np.arange(-reach, reach + 1)

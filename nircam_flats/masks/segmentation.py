@@ -23,8 +23,8 @@ class Segmentation(MaskStrategy):
     Parameters
     ----------
     n_sigma
-        Threshold in units of the scatter of single pixels. After smoothing the noise is 0.36 of that, so
-        ``n_sigma=1`` cuts at 2.8 times the noise of the smoothed image.
+        Threshold in units of the scatter of single pixels. After smoothing the noise is 0.34 of that, so
+        ``n_sigma=1`` cuts at 2.9 times the noise of the smoothed image.
     n_pixels
         Smallest number of connected pixels of a source.
     fwhm
@@ -43,10 +43,10 @@ class Segmentation(MaskStrategy):
     """
 
     def __init__(self, *, n_sigma=1.5, n_pixels=4, fwhm=3.0, grow=4, box_size=None):
-        if n_sigma <= 0 or n_pixels < 1 or fwhm <= 0 or grow < 0 or (box_size is not None and box_size < 4):
+        if n_sigma <= 0 or n_pixels < 1 or fwhm <= 0 or not 0 <= grow <= 254 or (box_size is not None and box_size < 4):
             raise InvalidInputError(
-                "Segmentation needs n_sigma > 0, n_pixels >= 1, fwhm > 0, grow >= 0 and box_size None or >= 4; got "
-                f"n_sigma={n_sigma}, n_pixels={n_pixels}, fwhm={fwhm}, grow={grow}, box_size={box_size}"
+                "Segmentation needs n_sigma > 0, n_pixels >= 1, fwhm > 0, grow from 0 to 254 and box_size None or >= 4; "
+                f"got n_sigma={n_sigma}, n_pixels={n_pixels}, fwhm={fwhm}, grow={grow}, box_size={box_size}"
             )
         self.n_sigma = n_sigma
         self.n_pixels = n_pixels
@@ -69,8 +69,9 @@ class Segmentation(MaskStrategy):
         return repr(self)
 
     def find(self, data, good):
-        level, _, scatter, _ = clipped_statistics(data)
-        if self.box_size is not None:
+        if self.box_size is None:
+            level, _, scatter, _ = clipped_statistics(data)
+        else:
             level, scatter = self._local_background(data)
         offsets = np.arange(-1, 2) / (self.fwhm * gaussian_fwhm_to_sigma)
         profile = np.exp(-0.5 * offsets**2)
@@ -84,5 +85,9 @@ class Segmentation(MaskStrategy):
 
     def _local_background(self, data):
         medians, stds, _ = box_medians(data, self.box_size)
+        if np.isnan(medians).all():
+            raise InvalidInputError(
+                f"Segmentation needs a box of {self.box_size} px with 10 % good pixels; there is none"
+            )
         background = median_filter(fill_mesh(medians), size=3, mode="nearest")
         return expand_mesh(background, self.box_size, data.shape), np.nanmedian(stds)

@@ -4,6 +4,7 @@ import numpy as np
 from astropy import units as u
 from attrs import field, frozen
 
+from nircam_flats._strategy import checked_image
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.kernels import clipped_statistics
 
@@ -52,10 +53,14 @@ class SkyLevel:
         Raises
         ------
         InvalidInputError
-            If no pixel is left.
+            If no pixel is left, or ``masked`` or ``good`` is no boolean image like ``data``.
         """
-        good = np.isfinite(data) if good is None else good & np.isfinite(data)
-        used = good & ~masked
+        data = np.asarray(data)
+        used = np.isfinite(data)
+        if good is not None:
+            used &= checked_image(good, used.shape, bool, "good pixels given to SkyLevel")
+        n_good = used.sum()
+        used &= ~checked_image(masked, used.shape, bool, "masked pixels given to SkyLevel")
         median, _, scatter, n = clipped_statistics(data[used])
         if n == 0:
             raise InvalidInputError(
@@ -66,6 +71,6 @@ class SkyLevel:
             err=float(MEDIAN_ERROR * scatter / np.sqrt(n)),
             scatter=float(scatter),
             n_pixels=int(n),
-            masked_fraction=float(1 - used.sum() / good.sum()),
+            masked_fraction=float(1 - used.sum() / n_good),
             unit=u.Unit(unit),
         )

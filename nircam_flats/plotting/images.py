@@ -75,6 +75,6 @@ def detector_figure(delta, fit):
     )
     draw_flat(fit.surface, ax=axes[1], half_range=half_range, title=f"surface: {fit.strategy}")
     draw_flat(fit.residual, ax=axes[2], centre=0.0, title="residual", label="delta skyflat / surface − 1")
-    names = ", ".join(item.name for item in delta.filters)
-    figure.suptitle(f"{delta.detector}: {'grey, ' if delta.is_grey else ''}{names}")
+    names = " + ".join(item.name for item in delta.filters)
+    figure.suptitle(f"{delta.detector} {f'grey ({names})' if delta.is_grey else names}")
     return figure

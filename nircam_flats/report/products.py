@@ -1,23 +1,31 @@
 """What a run made: the products of each detector, what is missing and why, and how all of it is saved."""
 
+import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
+from astropy import units as u
 from astropy.table import QTable, Table, vstack
 from attrs import field, frozen
 
 from nircam_flats._files import atomic_path
-from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exceptions import FlatsWarning, InvalidInputError
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.instrument import Detector
 from nircam_flats.kernels import box_medians
 from nircam_flats.plotting import detector_figure
 from nircam_flats.skyflat import DeltaSkyflat
 
-__all__ = ["DetectorProducts", "Problem", "SkyFlatProgram"]
+__all__ = ["DetectorProducts", "Problem", "SkyFlatProgram", "peak_to_peak", "prepared_folder"]
 
 SUMMARY = "summary.ecsv"
 EXPOSURES = "exposures.ecsv"
+PRODUCTS = ("delta/nrc*_delta.fits", "fits/nrc*_fit.fits", "flats/nrc*_flat.fits", "figures/nrc*.png")
+WISPS = (
+    "wisps, which fall on this detector, are not separated from the flat in this version: where they were in many "
+    "exposures, the new flats take their light for response"
+)
 
 
 @frozen(kw_only=True)
@@ -64,6 +72,11 @@ class DetectorProducts:
     flats: dict = field(converter=dict, repr=lambda items: f"<{', '.join(items)}>")
     problems: tuple = field(converter=tuple)
 
+    @property
+    def notes(self):
+        """What to know about the products, a tuple of sentences."""
+        return (WISPS,) if self.detector.has_wisps else ()
+
     def files(self):
         """Return the files of the products: dict from path within the output folder to the product."""
         stem = self.detector.name.lower()
@@ -72,20 +85,30 @@ class DetectorProducts:
         files |= {f"flats/{stem}_{name.lower()}_flat.fits": flat for name, flat in self.flats.items()}
         return files
 
+    @property
+    def figure_file(self):
+        """The path of the figure within the output folder."""
+        return f"figures/{self.detector.name.lower()}.png"
+
     def write(self, out, *, overwrite=False):
         """Write the delta skyflats, the fit, the flight flats and a figure below the folder ``out``.
 
         Raises
         ------
         InvalidInputError
-            If a file exists and ``overwrite`` is false.
+            If files exist and ``overwrite`` is false, or cannot be written (all others are).
         """
-        for name, product in self.files().items():
-            path = Path(out) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            product.write(path, overwrite=overwrite)
-        path = Path(out) / f"figures/{self.detector.name.lower()}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        writers = {name: product.write for name, product in self.files().items()}
+        failures = []
+        for name, write in (writers | {self.figure_file: self._write_figure}).items():
+            try:
+                write(_placed(out, name), overwrite=overwrite)
+            except InvalidInputError as error:
+                failures.append(str(error))
+        if failures:
+            raise InvalidInputError("; ".join(failures))
+
+    def _write_figure(self, path, *, overwrite):
         with atomic_path(path, overwrite=overwrite) as temporary:
             self.figure().savefig(temporary, dpi=110)
 
@@ -108,11 +131,34 @@ class DetectorProducts:
             "strategy": self.fit.strategy,
             "n_flats": len(self.flats),
             "n_problems": len(self.problems),
+            "notes": "; ".join(self.notes),
         }
 
 
+def _placed(out, name):
+    """Return the path of ``name`` below ``out``, whose folder is made if need be."""
+    path = Path(out) / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInputError(f"{path.parent}: a folder to write to is needed; {error.strerror}") from error
+    return path
+
+
 def peak_to_peak(image, good, box_size=64):
-    """Large-scale range of a flat: largest minus smallest of its medians in boxes of ``box_size`` px."""
+    """Return the large-scale range of an image: largest minus smallest of the medians of boxes.
+
+    Of a flat it is how much the flat varies; of found / true, the large-scale error of what was found.
+
+    Parameters
+    ----------
+    image
+        Image ``[y, x]``, about 1.
+    good
+        Boolean image of the pixels that count.
+    box_size
+        Side of the boxes, pixels. Medians are sigma-clipped; boxes with less than 10 % good pixels do not count.
+    """
     medians = box_medians(np.where(good, image, np.float32(np.nan)), box_size)[0]
     return float(np.nanmax(medians) - np.nanmin(medians))
 
@@ -127,22 +173,28 @@ class SkyFlatProgram:
         A `DetectorProducts` per detector.
     problems
         What could not be made, over all detectors.
-    unread
-        Files that were no usable exposures, each an `~nircam_flats.Exclusion`.
+    left_out
+        Exposures of detectors of which nothing was made, and files that were no usable exposures, each an
+        `~nircam_flats.Exclusion`. (What was left out of a detector's products, those tell themselves.)
     """
 
     products: tuple = field(converter=tuple, repr=lambda items: f"<{len(items)} detectors>")
     problems: tuple = field(converter=tuple)
-    unread: tuple = field(factory=tuple, converter=tuple)
+    left_out: tuple = field(factory=tuple, converter=tuple, repr=lambda items: f"<{len(items)} left out>")
 
     @property
     def complete(self):
-        """Whether everything asked for was made."""
+        """Whether everything asked for was made. (Exposures left out are no lack: the flats are there.)"""
         return bool(self.products) and not self.problems
 
     @property
+    def notes(self):
+        """What to know about the products, texts that name the detector."""
+        return tuple(f"{item.detector}: {note}" for item in self.products for note in item.notes)
+
+    @property
     def summary(self):
-        """A `~astropy.table.Table` with a row per detector."""
+        """A `~astropy.table.Table` with a row per detector of which something was made."""
         return Table(rows=[item.summary for item in self.products])
 
     @property
@@ -153,10 +205,9 @@ class SkyFlatProgram:
             table = item.grey.exposures.copy()
             table.add_column([item.detector.name] * len(table), name="detector", index=1)
             tables.append(table)
-        if self.unread:
-            rows = [(item.name, "", "", False, item.reason) for item in self.unread]
-            tables.append(QTable(rows=rows, names=["name", "detector", "filter", "used", "reason"]))
-        return vstack(tables) if tables else QTable()
+        if self.left_out:
+            tables.append(_left_out_table(self.left_out))
+        return vstack(tables, metadata_conflicts="silent") if tables else QTable()
 
     def write(self, out, *, overwrite=False):
         """Write everything below the folder ``out``: delta/, fits/, flats/, figures/, and the two tables.
@@ -164,7 +215,7 @@ class SkyFlatProgram:
         Raises
         ------
         InvalidInputError
-            If a file exists and ``overwrite`` is false.
+            If ``out`` holds an earlier run and ``overwrite`` is false, or cannot be written to.
         """
         out = prepared_folder(out, overwrite=overwrite)
         for item in self.products:
@@ -172,12 +223,48 @@ class SkyFlatProgram:
         self.write_tables(out, overwrite=overwrite)
 
     def write_tables(self, out, *, overwrite=False):
-        """Write summary.ecsv (a row per detector; what is missing and why in its header) and exposures.ecsv."""
+        """Write summary.ecsv (a row per detector; what is missing and why in its header) and exposures.ecsv.
+
+        Warns
+        -----
+        FlatsWarning
+            If ``out`` also holds products of an earlier run that this one did not make.
+        """
         summary = self.summary
         summary.meta["problems"] = [str(problem) for problem in self.problems]
         for name, table in ((SUMMARY, summary), (EXPOSURES, self.exposures)):
             with atomic_path(Path(out) / name, overwrite=overwrite) as temporary:
                 table.write(temporary, format="ascii.ecsv", overwrite=True)
+        made = {Path(out) / name for item in self.products for name in (*item.files(), item.figure_file)}
+        stale = [path for path in _products_in(Path(out)) if path not in made]
+        if stale:
+            warnings.warn(
+                f"{len(stale)} products of an earlier run are still in {out}; the first is {stale[0]}",
+                FlatsWarning,
+                stacklevel=2,
+            )
+
+
+def _left_out_table(exclusions):
+    headers = [item.header for item in exclusions]
+    return QTable(
+        {
+            "name": [item.name for item in exclusions],
+            "detector": ["" if header is None else header.detector.name for header in headers],
+            "filter": ["" if header is None else header.filter.name for header in headers],
+            "used": [False] * len(exclusions),
+            "reason": [item.reason for item in exclusions],
+            "level": np.full(len(exclusions), np.nan) * u.MJy / u.sr,
+            "level_err": np.full(len(exclusions), np.nan) * u.MJy / u.sr,
+            "noise": np.full(len(exclusions), np.nan),
+            "masked_fraction": np.full(len(exclusions), np.nan),
+            "start": ["" if header is None or header.start is None else header.start.isot for header in headers],
+        }
+    )
+
+
+def _products_in(out):
+    return sorted(path for pattern in PRODUCTS for path in out.glob(pattern))
 
 
 def prepared_folder(out, *, overwrite):
@@ -186,13 +273,19 @@ def prepared_folder(out, *, overwrite):
     Raises
     ------
     InvalidInputError
-        If it holds an earlier run and ``overwrite`` is false, or is no folder that can be written to.
+        If it holds products of an earlier run (also of an interrupted one) and ``overwrite`` is false, or is no folder
+        that can be written to.
     """
     out = Path(out).expanduser()
-    if (out / SUMMARY).exists() and not overwrite:
-        raise InvalidInputError(f"{out}: holds the products of an earlier run; choose another folder, or say overwrite")
+    if not overwrite and ((out / SUMMARY).exists() or _products_in(out)):
+        raise InvalidInputError(
+            f"{out}: holds products of an earlier run; choose another folder, or replace them with overwrite=True "
+            "(--overwrite)"
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
     except OSError as error:
         raise InvalidInputError(f"{out}: a folder to write to is needed; {error.strerror}") from error
     return out

@@ -24,7 +24,6 @@ N_BRIGHT_STARS, BRIGHT_RANGE = 2, (15.0, 16.0)
 LARGE_GALAXY_MAGNITUDE, LARGE_GALAXY_RADIUS, LARGE_GALAXY_POINTING = 17.0, 7.7, 1
 FAINTEST = 1e-4
 """Surface brightness, MJy/sr, at which the painting of a source stops."""
-WISP_DETECTORS = ("NRCA3", "NRCA4", "NRCB3", "NRCB4")
 
 
 def telescope_pointing(seed, shape, pointing, dither):
@@ -228,7 +227,7 @@ def add_patches(picture, patches, area):
 
 def wisp_shape(seed, detector, shape):
     """Return the wisp of a detector, 1 at its brightest: a bent filament with some texture. None without wisps."""
-    if detector.name not in WISP_DETECTORS:
+    if not detector.has_wisps:
         return None
     rng = generator(seed, Stream.WISP_SHAPE, detector.sca_id)
     x0, y0, bend = rng.uniform(0.35, 0.65), rng.uniform(0.3, 0.7), rng.uniform(-0.6, 0.6)

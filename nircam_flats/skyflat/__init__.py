@@ -2,11 +2,13 @@
 
 from nircam_flats.skyflat.combine import CombineStrategy, FrameStack, SigmaClippedMean, SigmaClippedMedian
 from nircam_flats.skyflat.delta import DeltaSkyflat
+from nircam_flats.skyflat.extended import ExtendedLight
 from nircam_flats.skyflat.frames import NormalizedFrame, NormalizedFrames
 
 __all__ = [
     "CombineStrategy",
     "DeltaSkyflat",
+    "ExtendedLight",
     "FrameStack",
     "NormalizedFrame",
     "NormalizedFrames",

@@ -18,7 +18,7 @@ def origin_header(product):
     """Primary keywords that say of which detector and dates ``product`` is."""
     dates = {keyword: getattr(product, name) for keyword, name in DATES.items()}
     return {"TELESCOP": "JWST", "INSTRUME": "NIRCAM", "DETECTOR": product.detector.name} | {
-        keyword: None if date is None else date.isot for keyword, date in dates.items()
+        keyword: None if date is None else Time(date, precision=9).isot for keyword, date in dates.items()
     }
 
 

@@ -63,7 +63,8 @@ class CombineStrategy(Strategy):
             checked_image(item, shape, dtype, place)
             for item, dtype in zip(result, (np.float32, np.float32, np.int32), strict=True)
         )
-        return np.where(n_used > 0, data, np.float32(np.nan)), err, n_used
+        nothing = np.float32(np.nan)
+        return np.where(n_used > 0, data, nothing), np.where(n_used > 0, err, nothing), n_used
 
 
 class _SigmaClipped(CombineStrategy):
@@ -123,7 +124,8 @@ class SigmaClippedMedian(_SigmaClipped):
 class SigmaClippedMean(_SigmaClipped):
     """Mean of the values left after sigma clipping around the median: less noise, but what is not masked pulls it.
 
-    Parameters and error are those of `SigmaClippedMedian`, with f(n) = 1.
+    Parameters are those of `SigmaClippedMedian`. So is the error, but that of a mean: ``sqrt(sum(noise^2)) / n``,
+    scaled by the scatter that the pixel shows.
     """
 
     centre = "mean"

@@ -16,17 +16,17 @@ from nircam_flats.provenance import History
 from nircam_flats.skyflat import _fits
 from nircam_flats.skyflat.combine import SigmaClippedMedian
 from nircam_flats.skyflat.frames import NormalizedFrames
+from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["DeltaSkyflat"]
 
-INFLUENCE_BOX = 32
-BAND = 4 * INFLUENCE_BOX
+BAND = 4 * MESH_BOX
 
 
 def _combine_band(start, *, frames, strategy):
     stack = frames.band(slice(start, start + BAND))
     data, err, n_used = strategy(stack)
-    influences = box_influences(stack.values, data, stack.noise, INFLUENCE_BOX)
+    influences = box_influences(stack.values, data, stack.noise, MESH_BOX)
     return data, err, n_used, influences
 
 
@@ -73,6 +73,11 @@ class DeltaSkyflat(HoldsArrays):
         return readonly(np.isfinite(self.data) & (self.n_used > 0))
 
     @property
+    def box_size(self):
+        """Side of the boxes of `influences`, pixels; the last ones may be cut by the edge."""
+        return MESH_BOX
+
+    @property
     def is_grey(self):
         """Whether several filters went into it."""
         return len(self.filters) > 1
@@ -83,7 +88,7 @@ class DeltaSkyflat(HoldsArrays):
         return "grey" if self.is_grey else self.filters[0].name
 
     @classmethod
-    def from_frames(cls, frames, *, strategy=None, executor=None):
+    def from_frames(cls, frames, *, strategy=None, balance=True, executor=None):
         """Combine frames, pixel by pixel.
 
         Parameters
@@ -92,6 +97,8 @@ class DeltaSkyflat(HoldsArrays):
             `NormalizedFrames`; all filters for a grey delta skyflat, or those of one filter.
         strategy
             A `CombineStrategy`; by default `SigmaClippedMedian`.
+        balance
+            Whether the levels and filters of the frames are balanced first (`NormalizedFrames.balanced`).
         executor
             Any `concurrent.futures.Executor`; by default threads for all cores. The result is the same.
 
@@ -106,6 +113,7 @@ class DeltaSkyflat(HoldsArrays):
                 f"{len(frames)}: {frames.frames[0].name}"
             )
         strategy = SigmaClippedMedian() if strategy is None else strategy
+        frames = frames.balanced() if balance else frames
         names = "+".join(item.name for item in frames.filters)
         work = partial(_combine_band, frames=frames, strategy=strategy)
         bands = map_ordered(
@@ -115,7 +123,6 @@ class DeltaSkyflat(HoldsArrays):
             stage=f"combine {frames.detector} {names}",
         )
         data, err, n_used, influences = zip(*bands, strict=True)
-        dates = [frame for frame in frames.frames if frame.start is not None]
         return cls(
             detector=frames.detector,
             filters=frames.filters,
@@ -125,8 +132,8 @@ class DeltaSkyflat(HoldsArrays):
             influences=readonly(np.concatenate(influences, axis=1)),
             flat_names=frames.flat_names,
             exposures=_table_of(frames),
-            first_date=min((frame.start for frame in dates), default=None),
-            last_date=max((frame.end for frame in dates), default=None),
+            first_date=min((frame.start for frame in frames.frames if frame.start is not None), default=None),
+            last_date=max((frame.end for frame in frames.frames if frame.end is not None), default=None),
             history=frames.history.then("combine", strategy=strategy, frames=len(frames)),
         )
 

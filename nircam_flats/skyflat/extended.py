@@ -1,58 +1,59 @@
 """Extended light that is in some exposures and not in others: large galaxies, claws, persistence, stray light."""
 
 import numpy as np
-from scipy.ndimage import binary_dilation, binary_propagation, label, uniform_filter
+from scipy.ndimage import binary_propagation, distance_transform_edt, label
 
 from nircam_flats._strategy import Strategy
 from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.kernels import box_medians
 from nircam_flats.masks import MaskReason, SourceMask
+from nircam_flats.skyflat.meshes import MESH_BOX, lower_quartile_of_frames, median_of_frames, smoothed
 
 __all__ = ["ExtendedLight"]
 
 SMOOTHING = 3
 MAX_ITERATIONS = 8
+MIN_FRAMES = 4
+MIN_BOXES = 4
 EIGHT_CONNECTED = np.ones((3, 3), bool)
 
 
 class ExtendedLight(Strategy):
     """Find where single frames are brighter than the others of their filter, on scales that no source mask sees.
 
-    What belongs to the flat is in every exposure of a filter; light that comes and goes is not. Each frame is
-    reduced to a mesh of clipped medians and divided by what its filter's frames have in common; boxes that stand
-    out are masked, down to where the light fades into the noise.
+    What belongs to the flat is in every exposure of a filter; light that comes and goes is not. Each frame is reduced
+    to a mesh of clipped medians (boxes of 32 px) and divided by what the frames of its filter have in common. Boxes that stand out are
+    masked, down to where the light fades into the noise, and some way beyond.
 
     Parameters
     ----------
-    box_size
-        Side of the boxes of the mesh, pixels.
-    n_sigma
-        A group of at least 4 touching boxes is light if all exceed this many times the scatter of the mesh (smoothed
-        over 3 x 3 boxes).
-    n_sigma_edge
-        A group is extended over all boxes above this lower threshold that touch it.
+    n_sigma, floor
+        At least 4 touching boxes that exceed the rest by ``n_sigma`` times the scatter of the mesh (smoothed over
+        3 x 3 boxes, its rows levelled against 1/f stripes), and by the fraction ``floor`` of the sky, are light.
+    n_sigma_edge, floor_edge
+        It extends over all boxes above these lower thresholds that touch it.
     grow
-        Number of boxes by which it is grown at the end.
+        By how much of its own radius it is grown at the end (at least one box): the halo of a large galaxy fades on
+        the scale of the galaxy.
 
     Notes
     -----
-    What is common starts as the lower quartile over the frames of a filter, so that light in up to half of them
-    cannot hide, and becomes the median over frames not flagged there; flags and common part are found in turns. A
-    filter needs 4 frames; of fewer, nothing is flagged. Light that is in every frame of a filter alike (a wisp of
-    constant strength) cannot be found this way.
+    What is common starts as the lower quartile over the frames, so that light in up to half of them cannot hide, and
+    becomes the median over the frames not flagged there; flags and common part are found in turns. Filters with fewer
+    than 4 frames are left alone. Light that is in all frames of a filter alike (a wisp of constant strength) cannot be
+    found this way. The defaults are those that measured best in ``benchmarks/accuracy.py``.
     """
 
-    min_frames = 4
-
-    def __init__(self, *, box_size=32, n_sigma=4.0, n_sigma_edge=1.0, grow=1):
-        if box_size < 4 or not n_sigma >= n_sigma_edge > 0 or grow < 0:
+    def __init__(self, *, n_sigma=5.0, floor=0.01, n_sigma_edge=2.0, floor_edge=0.003, grow=0.5):
+        if not n_sigma >= n_sigma_edge > 0 or not floor >= floor_edge >= 0 or grow < 0:
             raise InvalidInputError(
-                "ExtendedLight needs box_size >= 4, n_sigma >= n_sigma_edge > 0 and grow >= 0; got "
-                f"box_size={box_size}, n_sigma={n_sigma}, n_sigma_edge={n_sigma_edge}, grow={grow}"
+                "ExtendedLight needs n_sigma >= n_sigma_edge > 0, floor >= floor_edge >= 0 and grow >= 0; "
+                f"got n_sigma={n_sigma}, n_sigma_edge={n_sigma_edge}, floor={floor}, "
+                f"floor_edge={floor_edge}, grow={grow}"
             )
-        self.box_size = box_size
         self.n_sigma = n_sigma
+        self.floor = floor
         self.n_sigma_edge = n_sigma_edge
+        self.floor_edge = floor_edge
         self.grow = grow
 
     def __call__(self, frames):
@@ -65,14 +66,13 @@ class ExtendedLight(Strategy):
         """
         masks = {}
         for item in frames.filters:
-            chosen = frames.where(filter=item).frames
-            if len(chosen) < self.min_frames:
+            chosen = frames.where(filter=item)
+            if len(chosen) < MIN_FRAMES:
                 continue
-            meshes = np.stack([box_medians(frame.values, self.box_size)[0] for frame in chosen])
-            for frame, flags in zip(chosen, self.find(meshes), strict=True):
+            for frame, flags in zip(chosen.frames, self.find(chosen.meshes), strict=True):
                 if flags.any():
-                    pixels = np.kron(flags, np.ones((self.box_size, self.box_size), bool))
-                    ny, nx = frame.values.shape
+                    pixels = np.kron(flags, np.ones((MESH_BOX, MESH_BOX), bool))
+                    ny, nx = frames.shape
                     masks[frame.name] = SourceMask.from_array(pixels[:ny, :nx], MaskReason.EXTENDED)
         return masks
 
@@ -85,60 +85,43 @@ class ExtendedLight(Strategy):
             Box medians of the frames of one filter, shape (n, boxes in y, boxes in x), about 1; NaN where masked.
         """
         flags = np.zeros(meshes.shape, bool)
-        common = _lower_quartile(meshes)
+        common = lower_quartile_of_frames(meshes)
         for _ in range(MAX_ITERATIONS):
-            excess = np.stack([_smoothed(mesh / common - 1) for mesh in meshes])
+            excess = [smoothed(mesh / common - 1, SMOOTHING) for mesh in meshes]
             found = np.stack([self._groups(item, seen) for item, seen in zip(excess, flags, strict=True)])
             if np.array_equal(found, flags):
                 break
             flags = found
-            clean = np.where(flags, np.nan, meshes)
-            common = _median_or_lowest(clean, meshes)
-        if not self.grow:
-            return flags
-        return np.stack([binary_dilation(item, EIGHT_CONNECTED, iterations=self.grow) for item in flags])
+            common = median_of_frames(np.where(flags, np.nan, meshes))
+            common = np.where(np.isfinite(common), common, np.sort(meshes, axis=0)[0])
+        return np.stack([self._grown(item) for item in flags])
 
     def _groups(self, excess, seen):
-        quiet = np.where(seen, np.nan, excess)
-        excess = excess - _row_levels(quiet)
-        quiet = excess[~seen & np.isfinite(excess)]
-        scatter = 1.4826 * np.median(np.abs(quiet))
+        quiet = ~seen & np.isfinite(excess)
+        if not quiet.any():
+            return seen
+        excess = excess - _row_levels(np.where(quiet, excess, np.nan))
+        scatter = 1.4826 * np.median(np.abs(excess[quiet]))
         excess = np.where(np.isfinite(excess), excess, 0)
-        labels, n_groups = label(excess > self.n_sigma * scatter, structure=EIGHT_CONNECTED)
+        labels, n_groups = label(excess > max(self.n_sigma * scatter, self.floor), structure=EIGHT_CONNECTED)
         sizes = np.bincount(labels.ravel(), minlength=n_groups + 1)
         sizes[0] = 0
-        seeds = (sizes >= 4)[labels]
-        return binary_propagation(seeds, EIGHT_CONNECTED, mask=excess > self.n_sigma_edge * scatter)
+        seeds = (sizes >= MIN_BOXES)[labels]
+        edge = max(self.n_sigma_edge * scatter, self.floor_edge)
+        return binary_propagation(seeds, EIGHT_CONNECTED, mask=excess > edge)
+
+    def _grown(self, flags):
+        labels, n_groups = label(flags, structure=EIGHT_CONNECTED)
+        grown = flags.copy()
+        for group in range(1, n_groups + 1):
+            members = labels == group
+            radius = np.sqrt(members.sum() / np.pi)
+            grown |= distance_transform_edt(~members) <= max(1.0, self.grow * radius)
+        return grown
 
 
 def _row_levels(quiet):
     """Median of each row of boxes, which takes the 1/f stripes away; of all boxes where a row has too few."""
     n = np.isfinite(quiet).sum(axis=1)
-    ordered = np.sort(quiet, axis=1)
-    levels = ordered[np.arange(len(quiet)), np.maximum(n - 1, 0) // 2]
+    levels = np.sort(quiet, axis=1)[np.arange(len(quiet)), np.maximum(n - 1, 0) // 2]
     return np.where(n >= max(4, quiet.shape[1] // 4), levels, np.nanmedian(quiet))[:, None]
-
-
-def _lower_quartile(meshes):
-    """Lower quartile over the frames that have a value, NaN where none has."""
-    ordered = np.sort(meshes, axis=0)  # NaN last
-    n = np.isfinite(meshes).sum(axis=0)
-    return np.take_along_axis(ordered, np.maximum(n - 1, 0)[None] // 4, axis=0)[0]
-
-
-def _median_or_lowest(clean, meshes):
-    """Median of the values not flagged; where all are, the lowest of them."""
-    ordered = np.sort(clean, axis=0)
-    n = np.isfinite(clean).sum(axis=0)[None]
-    low = np.take_along_axis(ordered, np.maximum(n - 1, 0) // 2, axis=0)[0]
-    high = np.take_along_axis(ordered, np.minimum(n // 2, len(clean) - 1), axis=0)[0]
-    return np.where(n[0] > 0, (low + high) / 2, np.sort(meshes, axis=0)[0])
-
-
-def _smoothed(mesh):
-    """Mean over 3 x 3 boxes, ignoring NaN."""
-    finite = np.isfinite(mesh)
-    weight = uniform_filter(finite.astype(float), SMOOTHING, mode="nearest")
-    total = uniform_filter(np.where(finite, mesh, 0.0), SMOOTHING, mode="nearest")
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(weight > 0.2, total / weight, np.nan)

@@ -1,7 +1,8 @@
 """Exposures made ready for combination: source-masked and divided by their sky level."""
 
-from functools import partial, reduce
-from operator import or_
+from collections.abc import Mapping
+from functools import cached_property, partial, reduce
+from operator import attrgetter, or_
 
 import numpy as np
 from astropy.table import QTable
@@ -12,10 +13,13 @@ from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure import Exclusion
 from nircam_flats.instrument import Detector, Filter
-from nircam_flats.masks import MaskStrategy, Segmentation, SkyLevel, SourceMask
+from nircam_flats.kernels import box_medians, expand_mesh
+from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
 from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
+from nircam_flats.skyflat.balance import balance_meshes
 from nircam_flats.skyflat.combine import FrameStack
+from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["NormalizedFrame", "NormalizedFrames"]
 
@@ -34,6 +38,9 @@ class NormalizedFrame(HoldsArrays):
         The `~nircam_flats.SkyLevel` that divided it.
     values
         float32 image, 1 on average, NaN where masked.
+    balance
+        Mesh (boxes of 32 px, interpolated) that divides ``values`` when frames are combined; None for none. See
+        `NormalizedFrames.balanced`.
     """
 
     name: str = field()
@@ -44,6 +51,23 @@ class NormalizedFrame(HoldsArrays):
     end: Time | None = field(repr=False)
     level: SkyLevel = field()
     values: np.ndarray = image()
+    balance: np.ndarray | None = image(optional=True, follows_shape=False)
+
+    @cached_property
+    def mesh(self):
+        """Clipped medians of ``values`` in boxes of 32 px, NaN where masked."""
+        return readonly(box_medians(self.values, MESH_BOX)[0])
+
+    def masked_by(self, mask):
+        """Return the frame without the pixels of a `~nircam_flats.SourceMask`; its level stays."""
+        return evolve(self, values=readonly(np.where(mask.masked, np.float32(np.nan), self.values)))
+
+    def rows(self, rows):
+        """Return the balanced values of the rows in the slice ``rows``."""
+        values = self.values[rows]
+        if self.balance is None:
+            return values
+        return values / expand_mesh(self.balance, MESH_BOX, self.values.shape, rows=rows)
 
     @property
     def noise(self):
@@ -57,8 +81,8 @@ class NormalizedFrame(HoldsArrays):
         Raises
         ------
         InvalidInputError
-            If the sky cannot be measured: no good pixel, more than 80 % of the good pixels masked, or a level that
-            is not positive. The text names the exposure.
+            If the sky cannot be measured: no good pixel, more than 80 % of the good pixels masked, a level that is
+            not positive, or no scatter at all. The text names the exposure.
         """
         if preprocess is not None:
             exposure = preprocess(exposure)
@@ -80,6 +104,11 @@ class NormalizedFrame(HoldsArrays):
                 f"{exposure.name}: the sky level must be positive; got {level.value:.4g} {level.unit} (was the "
                 "background subtracted?)"
             )
+        if not level.scatter > 0:
+            raise InvalidInputError(
+                f"{exposure.name}: the sky must show some noise; got {level.value:.4g} {level.unit} in all pixels that "
+                "are not masked"
+            )
         return cls(
             name=exposure.name,
             detector=exposure.detector,
@@ -93,8 +122,9 @@ class NormalizedFrame(HoldsArrays):
 
 
 def _mask_of(exposure, masks, correction):
+    bad = SourceMask.from_array(~exposure.good, MaskReason.DATA_QUALITY)
     if isinstance(masks, list | tuple):
-        return reduce(or_, (_mask_of(exposure, item, correction) for item in masks))
+        return reduce(or_, (_mask_of(exposure, item, correction) for item in masks), bad)
     if isinstance(masks, MaskStrategy):
         return SourceMask.from_exposure(exposure, masks, correction=correction)
     if callable(masks):
@@ -103,7 +133,28 @@ def _mask_of(exposure, masks, correction):
         mask = masks.get(exposure.name, np.zeros(exposure.data.shape, bool))
     if not isinstance(mask, SourceMask):
         mask = SourceMask.from_array(mask)
-    return mask | SourceMask.from_array(~exposure.good)
+    return mask | bad
+
+
+def _check_masks(masks):
+    if isinstance(masks, list | tuple):
+        for item in masks:
+            _check_masks(item)
+    elif isinstance(masks, type) or not (callable(masks) or isinstance(masks, Mapping)):
+        came = f"the class {masks.__name__}" if isinstance(masks, type) else type(masks).__name__
+        raise InvalidInputError(
+            "masks must be a MaskStrategy, a mapping from the names of the exposures, a callable, or a list of these; "
+            f"got {came}"
+        )
+
+
+def _described(setting):
+    """What ``setting`` is in a history: short, one line, and the same in every run."""
+    if isinstance(setting, list | tuple):
+        return f"[{', '.join(_described(item) for item in setting)}]"
+    if isinstance(setting, Mapping):
+        return f"{len(setting)} masks by name"
+    return getattr(setting, "__qualname__", None) or repr(setting)
 
 
 def _frame_or_exclusion(member, *, masks, correction, preprocess):
@@ -150,7 +201,8 @@ class NormalizedFrames(HoldsArrays):
         masks
             A `~nircam_flats.MaskStrategy` (by default `~nircam_flats.Segmentation`), a mapping from the names of the
             exposures to masks, or a callable that makes a mask of an exposure. A mask is a
-            `~nircam_flats.SourceMask` or a boolean image; pixels that are not good are masked besides.
+            `~nircam_flats.SourceMask` or a boolean image; pixels that are not good are masked besides. With a list of
+            such, what any of them masks is masked.
         correction
             A `~nircam_flats.FlatModelFit` that divides the data before sources are looked for and the level is
             measured; the frames themselves stay as the ground flat left them. This is the second pass.
@@ -162,14 +214,21 @@ class NormalizedFrames(HoldsArrays):
         Raises
         ------
         InvalidInputError
-            If the exposures are of several detectors, one filter was calibrated with several ground flats, or
-            nothing is left. A single bad exposure is left out and named in ``excluded``.
+            If the exposures are of several detectors, one filter was calibrated with several ground flats, masks or
+            correction do not fit, or nothing is left. A single bad exposure is left out and named in ``excluded``.
         """
+        masks = Segmentation() if masks is None else masks
+        _check_masks(masks)
         usable = exposures.for_one_detector()
         detector = usable.members[0].detector
         if correction is not None and correction.detector != detector:
             raise InvalidInputError(
                 f"correction must be a fit of the exposures' detector {detector}; got one of {correction.detector}"
+            )
+        if correction is not None and correction.surface.shape != usable.members[0].shape:
+            raise InvalidInputError(
+                f"correction must be a fit of the shape of the exposures, {usable.members[0].shape}; got "
+                f"{correction.surface.shape}"
             )
         work = partial(_frame_or_exclusion, masks=masks, correction=correction, preprocess=preprocess)
         results = list(map_ordered(work, usable.members, executor=executor, stage=f"mask {detector}"))
@@ -183,9 +242,9 @@ class NormalizedFrames(HoldsArrays):
         _check_shapes(detector, frames)
         history = History().then(
             "mask and normalise",
-            masks=Segmentation() if masks is None else masks,
+            masks=_described(masks),
             correction="none" if correction is None else correction.strategy,
-            preprocess=preprocess,
+            preprocess="none" if preprocess is None else _described(preprocess),
         )
         return cls(detector=detector, frames=frames, excluded=excluded, history=history)
 
@@ -230,10 +289,31 @@ class NormalizedFrames(HoldsArrays):
             raise InvalidInputError(f"NormalizedFrames of {self.detector} have no frame in {wanted}; they have {have}")
         return evolve(self, frames=frames)
 
+    @property
+    def meshes(self):
+        """The meshes of the frames (`NormalizedFrame.mesh`), shape (n, boxes in y, boxes in x)."""
+        return np.stack(list(map_ordered(attrgetter("mesh"), self.frames)))
+
+    def masked_by(self, masks):
+        """Return the frames without the pixels of the masks, a dict of `~nircam_flats.SourceMask` by frame name."""
+        frames = [frame.masked_by(masks[frame.name]) if frame.name in masks else frame for frame in self.frames]
+        return evolve(self, frames=frames, history=self.history.then("mask", masks=_described(masks)))
+
+    def balanced(self):
+        """Return the frames with their levels and filters balanced, ready to be combined.
+
+        Each frame is divided by a smooth map: its scale against the others, and what its filter shows on large scales
+        beyond the mean of all frames. Without this a stack would show where sources were masked: a pixel that lost
+        more frames of one filter than of the other would take after the other.
+        """
+        meshes = balance_meshes(self.meshes, [frame.filter.name for frame in self.frames])
+        frames = [evolve(frame, balance=mesh) for frame, mesh in zip(self.frames, meshes, strict=True)]
+        return evolve(self, frames=frames, history=self.history.then("balance levels and filters"))
+
     def band(self, rows):
         """Return the `FrameStack` of the rows in the slice ``rows``."""
         return FrameStack(
-            values=readonly(np.stack([frame.values[rows] for frame in self.frames])),
+            values=readonly(np.stack([frame.rows(rows) for frame in self.frames])),
             noise=[frame.noise for frame in self.frames],
         )
 

@@ -297,6 +297,11 @@ class TestCheck:
         other = {"detector": "A1", "data": np.ones((6, 6))}
         assert same_kind({}, other, {}, other).check() == ()
 
+    def test_a_copy_that_is_out_anyway_keeps_no_good_one_out(self, same_kind):
+        bad, good = {"name": "e", "steps": {}}, {"name": "e"}
+        problems = same_kind(bad, good, good).check()
+        assert [item.reason[:8] for item in problems] == ["S_FLAT m", "the same"]
+
     def test_an_exposure_that_is_out_anyway_decides_no_shape(self, same_kind):
         skipped = {"data": np.ones((6, 6)), "steps": {}}
         problems = same_kind(skipped, skipped, {}, skipped, skipped).check()
@@ -390,6 +395,8 @@ class TestRead:
             ExposureSet.read(path)
         with pytest.raises(InvalidInputError, match=r"needed at least one file; nothing matches '.*/\*.fit'"):
             ExposureSet.read(f"{tmp_path}/*.fit")
+        with pytest.raises(InvalidInputError, match=r"needed at least one file; nothing matches '.*/\*.fit'"):
+            ExposureSet.read([cal_file(), f"{tmp_path}/*.fit"])
         with pytest.raises(InvalidInputError, match=r"needed at least one file; nothing matches \[\]"):
             ExposureSet.read([])
 

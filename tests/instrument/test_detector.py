@@ -47,6 +47,10 @@ def test_other_names_are_refused_with_the_known_ones(wrong):
     assert repr(wrong) in str(raised.value)
 
 
+def test_wisps_fall_on_four():
+    assert [detector.label for detector in Detector.all() if detector.has_wisps] == ["A3", "A4", "B3", "B4"]
+
+
 @each_detector
 def test_contract(detector):
     check_value(detector)

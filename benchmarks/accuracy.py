@@ -1,0 +1,191 @@
+"""How accurate are the flats?  Simulated campaigns with known truth, full frames.
+
+    python benchmarks/accuracy.py             # ten seeds, 12 and 18 exposures, NRCB4 (no wisps) and NRCALONG
+    python benchmarks/accuracy.py --masks     # the candidates for the mask, on the seeds used for tuning
+
+For each campaign three things are made: the literal recipe of the report (JWST-STScI-008304), ours, and the noise
+limit: the same strategy fitted to the grey truth plus white noise as small as the errors claim.  Printed are
+
+surface     peak to peak of 64 x 64-box medians of (fitted surface / grey truth), every box, per cent
+excess      that minus what the same strategy leaves when fitted to the noiseless grey truth
+delta       the same for the delta skyflat itself, not fitted
+sky         worst ratio of measured to injected sky level, minus one, per cent
+response    of the delta skyflat to the injected crosshatch (LW), 1 is perfect
+width       robust width of (delta - truth) / err over good pixels, 1 is honest
+claim       median of the error that the fit claims, per cent
+
+The seeds of the first table were never used while tuning.
+"""
+
+import argparse
+import time
+
+import attrs
+import numpy as np
+from astropy.table import Table
+
+import nircam_flats as nf
+from nircam_flats.fit.model import default_strategy
+from nircam_flats.parallel import map_ordered
+from nircam_flats.recipes import two_pass_frames
+from nircam_flats.report import peak_to_peak
+from nircam_flats.simulation import Effects, SimulatedProgram
+
+DETECTORS = ("NRCB4", "NRCALONG")
+SEEDS = range(101, 111)
+TUNING_SEEDS = (1, 2, 3)
+N_POINTINGS = {12: 2, 18: 3}
+
+
+def campaign(detector, seed, n_exposures):
+    """Return a simulated program of one detector, two filters, three dithers, and its exposures in memory."""
+    program = SimulatedProgram(
+        detectors=detector,
+        n_pointings=N_POINTINGS[n_exposures],
+        n_dithers=3,
+        seed=seed,
+        effects=attrs.evolve(Effects(), wisps=False),
+    )
+
+    def light(job):  # data and flags are all that flats are made of
+        exposure = program.exposure(*job)
+        return attrs.evolve(exposure, err=None, area=None, var_poisson=None, var_rnoise=None, var_flat=None)
+
+    jobs = [(*mode, index) for mode in program.modes() for index in range(program.n_exposures)]
+    return program, nf.ExposureSet.from_exposures(map_ordered(light, jobs))
+
+
+def measure(program, frames, *, balance=True):
+    """Return the figures of merit of a set of frames as a dict."""
+    detector = program.detectors[0]
+    truth = program.truth(detector)
+    grey_truth = truth.grey()
+    delta = nf.DeltaSkyflat.from_frames(frames, balance=balance)
+    fit = nf.FlatModelFit.from_delta(delta)
+    good = delta.good & np.isfinite(grey_truth)
+    grey_truth = grey_truth / np.median(grey_truth[good])
+
+    strategy = default_strategy(detector)
+    ideal = strategy(grey_truth, delta.err, good)
+    rng = np.random.default_rng(program.seed)
+    noisy = grey_truth + delta.err * rng.standard_normal(grey_truth.shape, np.float32)
+    noisy = strategy(noisy, delta.err, good)
+    left = 100 * peak_to_peak(ideal / grey_truth, good)
+    surface = 100 * peak_to_peak(fit.surface / grey_truth, good)
+    pull = ((delta.data / np.median(delta.data[good]) - grey_truth) / delta.err)[good]
+    return {
+        "surface": surface,
+        "excess": surface - left,
+        "perfect": left,
+        "limit": 100 * peak_to_peak(noisy / grey_truth, good) - left,
+        "delta": 100 * peak_to_peak(delta.data / grey_truth, good),
+        "sky": 100 * worst_level(program, frames, good),
+        "response": response(delta.data / fit.surface, grey_truth / ideal, truth.crosshatch, good),
+        "width": 1.4826 * np.median(np.abs(pull - np.median(pull))),
+        "claim": 100 * np.median(fit.err),
+        "masked": 100 * np.mean([frame.level.masked_fraction for frame in frames.frames]),
+    }
+
+
+def worst_level(program, frames, good):
+    """Return the largest departure of a measured from an injected sky level, relative."""
+    detector = program.detectors[0]
+    truth = program.truth(detector)
+    injected = {}
+    for filter in program.filters_of(detector):
+        scale = np.median(truth.delta(filter)[good])
+        for index in range(program.n_exposures):
+            injected[program.exposure_name(detector, filter, index)] = truth.sky(filter, index) * scale
+    ratios = [(frame.level.value * frame.level.unit / injected[frame.name]).to_value("") for frame in frames.frames]
+    return max(ratios, key=lambda ratio: abs(ratio - 1)) - 1
+
+
+def response(found, truth, crosshatch, good):
+    """Return the slope of ``found`` against the injected crosshatch, relative to that of ``truth``; NaN without one."""
+    pattern = (crosshatch[good] - crosshatch[good].mean()).astype(float)
+    if not pattern.any():
+        return np.nan
+    return float((pattern * found[good]).sum() / (pattern * truth[good]).sum())
+
+
+def literal_frames(exposures):
+    """The frames of the report: one pass, its mask."""
+    return nf.NormalizedFrames.from_exposures(exposures, masks=nf.Segmentation.of_report())
+
+
+def main_table(seeds):
+    """Print literal recipe, ours and noise limit, worst and median over the seeds."""
+    for n_exposures in N_POINTINGS:
+        for detector in DETECTORS:
+            rows = {"literal": [], "ours": []}
+            for seed in seeds:
+                program, exposures = campaign(detector, seed, n_exposures)
+                rows["literal"].append(measure(program, literal_frames(exposures), balance=False))
+                rows["ours"].append(measure(program, two_pass_frames(exposures)))
+            print(f"\n{detector}, {n_exposures} exposures, {len(seeds)} seeds ({min(seeds)}-{max(seeds)})")
+            print(summary(rows))
+
+
+def summary(rows):
+    """Return a table with the median and the worst of each figure for each recipe."""
+    lines = []
+    for name, results in rows.items():
+        table = Table(rows=results)
+        for label, choose in (("median", np.median), ("worst", worst)):
+            lines.append({"recipe": name, "of seeds": label} | {key: choose(table[key]) for key in table.colnames})
+    table = Table(rows=lines)
+    for key in table.colnames[2:]:
+        table[key].info.format = ".3f"
+    return "\n".join(table.pformat(max_width=-1))
+
+
+def worst(values):
+    """The value farthest from where it should be: 1 for ratios, 0 for the rest."""
+    target = 1.0 if values.name in ("width", "response") else 0.0
+    return values[np.argmax(np.abs(values - target))]
+
+
+def mask_table(seeds):
+    """Print every candidate for the mask: large-scale residual, response at small scales, bias of the sky level."""
+    candidates = {
+        "report, literally": lambda exposures: (literal_frames(exposures), False),
+        "report, balanced": lambda exposures: (literal_frames(exposures), True),
+        "one pass, local background": lambda exposures: (
+            nf.NormalizedFrames.from_exposures(exposures, masks=nf.Segmentation.for_first_pass()),
+            True,
+        ),
+    }
+    for n_sigma in (1.0, 1.5, 2.0, 3.0):
+        for grow in (0, 4, 8):
+            mask = nf.Segmentation(n_sigma=n_sigma, grow=grow)
+            candidates[f"two passes, {n_sigma} sigma, grown {grow} px"] = lambda exposures, mask=mask: (
+                two_pass_frames(exposures, masks=mask),
+                True,
+            )
+    candidates["two passes, default, not balanced"] = lambda exposures: (two_pass_frames(exposures), False)
+    for detector in DETECTORS:
+        rows = {name: [] for name in candidates}
+        for seed in seeds:
+            program, exposures = campaign(detector, seed, 12)
+            for name, make in candidates.items():
+                frames, balance = make(exposures)
+                rows[name].append(measure(program, frames, balance=balance))
+        print(f"\n{detector}, 12 exposures, seeds {', '.join(map(str, seeds))} (tuning)")
+        print(summary(rows))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--masks", action="store_true", help="compare masks instead, on the tuning seeds")
+    parser.add_argument("--seeds", type=int, nargs="+", help="other seeds")
+    options = parser.parse_args()
+    started = time.perf_counter()
+    if options.masks:
+        mask_table(options.seeds or TUNING_SEEDS)
+    else:
+        main_table(options.seeds or SEEDS)
+    print(f"\n{time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

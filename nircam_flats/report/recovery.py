@@ -1,0 +1,61 @@
+"""How much of a simulated change of the flat was found: products beside the truth they should show."""
+
+import numpy as np
+
+from nircam_flats.report.products import peak_to_peak
+
+__all__ = ["recovery"]
+
+
+def recovery(products, truth):
+    """Compare the products of a simulated detector with the truth.
+
+    Parameters
+    ----------
+    products
+        A `~nircam_flats.report.DetectorProducts`.
+    truth
+        The `~nircam_flats.simulation.SimulatedTruth` of the same detector.
+
+    Returns
+    -------
+    list of dict
+        First for the grey fit, then for the flight flat of each filter: ``what`` ('grey', or the filter), the
+        ``change`` that was injected and what is ``left`` of it after correction (both as
+        `~nircam_flats.report.peak_to_peak`). For the grey fit also ``err``, the median error that it claims (1 sigma);
+        for a filter ``sky``, the sky levels found divided by those injected, mean over the exposures. The other of the
+        two is None.
+    """
+    good = products.grey.good
+    grey = truth.grey()
+    rows = [
+        {
+            "what": "grey",
+            "change": peak_to_peak(grey, good),
+            "left": peak_to_peak(products.fit.surface / grey, good),
+            "err": float(np.median(products.fit.err)),
+            "sky": None,
+        }
+    ]
+    for name, flat in products.flats.items():
+        with np.errstate(divide="ignore"):  # pixels dead from the beginning, which are not good
+            found = flat.data / truth.flight_flat(name)
+        rows.append(
+            {
+                "what": name,
+                "change": peak_to_peak(truth.delta(name), good),
+                "left": peak_to_peak(found, good),
+                "err": None,
+                "sky": _sky_ratio(products.grey.exposures, truth, name),
+            }
+        )
+    return rows
+
+
+def _sky_ratio(exposures, truth, name):
+    """Mean of the sky levels found, divided by the injected ones times the level of the injected flat."""
+    program, detector = truth.program, truth.detector
+    used = {row["name"]: row["level"] for row in exposures if row["used"]}
+    names = [program.exposure_name(detector, name, index) for index in range(program.n_exposures)]
+    ratios = [(used[root] / truth.sky(name, index)).to_value("") for index, root in enumerate(names) if root in used]
+    return float(np.mean(ratios) / np.nanmedian(truth.delta(name)))

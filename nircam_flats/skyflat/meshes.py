@@ -1,0 +1,33 @@
+"""Statistics over the low-resolution meshes of many frames, which have gaps where frames are masked."""
+
+import numpy as np
+from scipy.ndimage import uniform_filter
+
+__all__ = ["MESH_BOX", "lower_quartile_of_frames", "median_of_frames", "smoothed"]
+
+MESH_BOX = 32
+"""Side of the boxes of the meshes that frames and products are reduced to, pixels."""
+
+
+def median_of_frames(meshes):
+    """Median over the first axis, ignoring NaN; NaN where no frame has a value."""
+    ordered = np.sort(meshes, axis=0)  # NaN last
+    n = np.isfinite(meshes).sum(axis=0)[None]
+    low = np.take_along_axis(ordered, np.maximum(n - 1, 0) // 2, axis=0)[0]
+    high = np.take_along_axis(ordered, np.minimum(n // 2, len(meshes) - 1), axis=0)[0]
+    return np.where(n[0] > 0, (low + high) / 2, np.nan)
+
+
+def lower_quartile_of_frames(meshes):
+    """Lower quartile over the first axis, ignoring NaN; NaN where no frame has a value."""
+    n = np.isfinite(meshes).sum(axis=0)[None]
+    return np.take_along_axis(np.sort(meshes, axis=0), np.maximum(n - 1, 0) // 4, axis=0)[0]
+
+
+def smoothed(mesh, size):
+    """Mean over ``size`` x ``size`` boxes, ignoring NaN; NaN where fewer than a fifth of them have a value."""
+    finite = np.isfinite(mesh)
+    weight = uniform_filter(finite.astype(float), size, mode="constant")
+    total = uniform_filter(np.where(finite, mesh, 0.0), size, mode="constant")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(weight > 0.2, total / weight, np.nan)

@@ -1,0 +1,84 @@
+"""Clipped statistics agree with astropy, also where sums over the values would cancel."""
+
+import warnings
+
+import numpy as np
+import pytest
+from astropy.stats import sigma_clip
+
+from nircam_flats.kernels import clipped_statistics
+from nircam_flats.kernels.clipping import clip_sorted_rows
+
+
+def astropy_statistics(values, n_sigma=3.0, max_iterations=5):
+    """Median, mean, population standard deviation and number of the values that astropy keeps."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Input data contains invalid values")
+        kept = values.astype(float)
+        if max_iterations:
+            kept = sigma_clip(kept, n_sigma, maxiters=max_iterations, masked=False)
+    kept = kept[np.isfinite(kept)]
+    return np.median(kept), kept.mean(), kept.std(), kept.size
+
+
+def sky(n, seed=0, outliers=0.1):
+    """Normal values around 1, a part of them far off on the bright side."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(1, 0.03, n)
+    values += np.where(rng.random(n) < outliers, rng.exponential(0.5, n), 0)
+    return values.astype(np.float32)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 11, 12, 50, 1001, 20000])
+@pytest.mark.parametrize(("n_sigma", "max_iterations"), [(3.0, 5), (2.0, 20), (1.5, 1), (3.0, 0)])
+def test_equal_to_astropy(n, n_sigma, max_iterations):
+    values = sky(n, seed=n)
+    found = clipped_statistics(values, n_sigma=n_sigma, max_iterations=max_iterations)
+    expected = astropy_statistics(values, n_sigma, max_iterations)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
+    assert found[3] == expected[3]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f4", ">f8", "i4", ">i2"])
+def test_types(dtype):
+    values = np.array([[3, 1, 2, 4], [2, 2, 3, 900]]).astype(dtype)
+    given = values.copy()
+    assert clipped_statistics(values, n_sigma=2)[0] == 2
+    np.testing.assert_array_equal(values, given)
+
+
+def test_values_that_are_not_finite_are_ignored():
+    values = sky(300)
+    values[:100] = np.tile([np.nan, np.inf, -np.inf, np.nan], 25)
+    np.testing.assert_allclose(clipped_statistics(values), astropy_statistics(values[100:]), rtol=1e-6)
+    for nothing in ([], [np.nan, np.inf]):
+        assert clipped_statistics(np.array(nothing, np.float32))[3] == 0
+        assert np.isnan(clipped_statistics(np.array(nothing, np.float32))[:3]).all()
+
+
+def test_constant_values():
+    assert clipped_statistics(np.full(50, 0.3, np.float32)) == (np.float32(0.3), np.float32(0.3), 0, 50)
+
+
+@pytest.mark.parametrize("outlier", [1e4, 1e8, -1e12, 1e30])
+def test_a_huge_outlier_takes_no_digits_from_the_rest(outlier):
+    values = np.append(sky(40, outliers=0), np.float32(outlier))
+    np.testing.assert_allclose(clipped_statistics(values), astropy_statistics(values[:-1]), rtol=1e-6)
+
+
+def test_a_large_common_level_takes_no_digits():
+    values = 1e6 + np.random.default_rng(1).normal(0, 1, 500)
+    np.testing.assert_allclose(clipped_statistics(values), astropy_statistics(values), rtol=1e-9)
+
+
+def test_rows():
+    rows = np.sort(np.stack([sky(60, seed) for seed in range(5)]), axis=1)
+    counts = np.array([60, 59, 1, 0, 30])
+    medians, stds, kept = clip_sorted_rows(rows, counts, 3.0, 5)
+    for row, n, *found in zip(rows, counts, medians, stds, kept, strict=True):
+        if n == 0:
+            assert np.isnan(found[:2]).all()
+            assert found[2] == 0
+        else:
+            median, _, std, n_kept = astropy_statistics(row[:n])
+            np.testing.assert_allclose(found, (median, std, n_kept), rtol=1e-6)
