@@ -1,7 +1,5 @@
 """What all strategies share: settings are constructor arguments, nothing is remembered between calls."""
 
-from abc import ABC
-
 import numpy as np
 
 from nircam_flats.exceptions import InvalidInputError
@@ -9,7 +7,7 @@ from nircam_flats.exceptions import InvalidInputError
 __all__ = ["Strategy", "checked_image"]
 
 
-class Strategy(ABC):
+class Strategy:
     """Base of the strategies that users subclass: a plain class whose attributes are its settings."""
 
     def __repr__(self):

@@ -1,6 +1,6 @@
 """The interface of fit strategies."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from nircam_flats.kernels import fill_mesh
 __all__ = ["FitStrategy"]
 
 
-class FitStrategy(Strategy):
+class FitStrategy(Strategy, ABC):
     """How to turn a noisy delta skyflat into a smooth surface.
 
     Subclasses write `smooth`.

@@ -79,20 +79,21 @@ def _combine(stack, inverse_noise, network, n_sigma, max_iterations, centre_is_m
                 bottom, top = column[low], column[high - 1]
             else:
                 bottom, top = np.inf, -np.inf
-            weight, variance, chi2 = 0.0, 0.0, 0.0
+            weight, weight2, variance, chi2 = 0.0, 0.0, 0.0, 0.0
             for i in range(n):
                 value = stack[i, pixel]
                 if value >= bottom and value <= top:
                     weight += inverse_noise[i]
+                    weight2 += inverse_noise[i] ** 2
                     variance += 1 / inverse_noise[i] ** 2
                     deviation = (value - centre) * inverse_noise[i]
                     chi2 += deviation * deviation
             n_kept = high - low
             if n_kept + prior > 1 and weight > 0:
-                scale = (prior + chi2) / (prior + n_kept - 1)
                 is_mean = centre_is_mean or n_kept <= 2  # the median of two is their mean
-                plain = np.sqrt(variance) / n_kept if is_mean else np.sqrt(n_kept) / weight
-                err[pixel] = np.sqrt(scale) * plain
+                plain = variance / n_kept**2 if is_mean else n_kept / weight**2
+                expected = n_kept - 2 + plain * weight2  # of chi2; n - 1 for equal noise
+                err[pixel] = np.sqrt(plain * (prior + chi2) / (prior + expected))
             else:
                 err[pixel] = np.nan
 
@@ -118,7 +119,7 @@ def combine_clipped(stack, noise, *, n_sigma=3.0, max_iterations=5, centre="medi
     data, err, n_used
         float32, float32, int32, of the shape of one frame; NaN, NaN, 0 where nothing was left. ``err`` is the error
         of the mean; for the median, it is ``sqrt(n) / sum(1/noise)``, and the factor of the median, which depends on n
-        alone, is for the caller.
+        alone, is for the caller. Both are scaled by ``sqrt((prior + chi2) / (prior + expected chi2))`` of the pixel.
     """
     n, shape = stack.shape[0], stack.shape[1:]
     flat = np.ascontiguousarray(stack, dtype=np.float32).reshape(n, -1)

@@ -45,8 +45,8 @@ class Segmentation(MaskStrategy):
     def __init__(self, *, n_sigma=1.5, n_pixels=4, fwhm=3.0, grow=4, box_size=None):
         if n_sigma <= 0 or n_pixels < 1 or fwhm <= 0 or not 0 <= grow <= 254 or (box_size is not None and box_size < 4):
             raise InvalidInputError(
-                "Segmentation needs n_sigma > 0, n_pixels >= 1, fwhm > 0, grow from 0 to 254 and box_size None or >= 4; "
-                f"got n_sigma={n_sigma}, n_pixels={n_pixels}, fwhm={fwhm}, grow={grow}, box_size={box_size}"
+                "Segmentation needs n_sigma > 0, n_pixels >= 1, fwhm > 0, grow from 0 to 254 and box_size None or "
+                f">= 4; got n_sigma={n_sigma}, n_pixels={n_pixels}, fwhm={fwhm}, grow={grow}, box_size={box_size}"
             )
         self.n_sigma = n_sigma
         self.n_pixels = n_pixels

@@ -1,6 +1,6 @@
 """The interface of mask strategies."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from nircam_flats.exceptions import InvalidInputError
 __all__ = ["MaskStrategy"]
 
 
-class MaskStrategy(Strategy):
+class MaskStrategy(Strategy, ABC):
     """How to find the pixels of an image that show more than the sky.
 
     Subclasses write `find`. A subclass that defines ``cache_key`` (a string that changes with every setting and

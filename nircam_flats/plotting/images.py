@@ -10,7 +10,7 @@ from nircam_flats.kernels import box_medians
 __all__ = ["detector_figure", "draw_flat"]
 
 COLOURS = "RdBu_r"
-DISPLAY_PIXELS = 512
+DISPLAY_PIXELS = 256
 
 
 def draw_flat(data, *, ax=None, half_range=None, centre=1.0, title="", label="relative response", **artist_options):
@@ -19,7 +19,7 @@ def draw_flat(data, *, ax=None, half_range=None, centre=1.0, title="", label="re
     Parameters
     ----------
     data
-        Image ``[y, x]``; NaN stays grey. Images larger than 512 px are shown as medians of small boxes, so that what
+        Image ``[y, x]``; NaN stays grey. Images larger than 256 px are shown as medians of small boxes, so that what
         is seen is the structure and not the noise of single pixels.
     ax
         Axes to draw on; by default the current one.

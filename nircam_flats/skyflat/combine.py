@@ -1,6 +1,6 @@
 """Strategies that combine a stack of frames into one image."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from functools import cache
 
 import numpy as np
@@ -31,7 +31,7 @@ class FrameStack(HoldsArrays):
     noise: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
 
 
-class CombineStrategy(Strategy):
+class CombineStrategy(Strategy, ABC):
     """How to combine the values that a pixel has in many frames.
 
     Subclasses write `combine`, which may be called on bands of rows in any order, at once in several threads.

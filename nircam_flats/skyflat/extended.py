@@ -21,8 +21,8 @@ class ExtendedLight(Strategy):
     """Find where single frames are brighter than the others of their filter, on scales that no source mask sees.
 
     What belongs to the flat is in every exposure of a filter; light that comes and goes is not. Each frame is reduced
-    to a mesh of clipped medians (boxes of 32 px) and divided by what the frames of its filter have in common. Boxes that stand out are
-    masked, down to where the light fades into the noise, and some way beyond.
+    to a mesh of clipped medians (boxes of 32 px) and divided by what the frames of its filter have in common. Boxes
+    that stand out are masked, down to where the light fades into the noise, and some way beyond.
 
     Parameters
     ----------
@@ -38,9 +38,10 @@ class ExtendedLight(Strategy):
     Notes
     -----
     What is common starts as the lower quartile over the frames, so that light in up to half of them cannot hide, and
-    becomes the median over the frames not flagged there; flags and common part are found in turns. Filters with fewer
-    than 4 frames are left alone. Light that is in all frames of a filter alike (a wisp of constant strength) cannot be
-    found this way. The defaults are those that measured best in ``benchmarks/accuracy.py``.
+    becomes the median over the frames not flagged there; flags and common part are found in turns. The faintest quarter
+    of the frames (two at least) stays everywhere. Filters with fewer than 4 frames are left alone. Light that is in all
+    frames of a filter alike (a wisp of constant strength) cannot be found this way. ``benchmarks/accuracy.py --masks``
+    shows what the masking of extended light and the balancing of the frames are worth.
     """
 
     def __init__(self, *, n_sigma=5.0, floor=0.01, n_sigma_edge=2.0, floor_edge=0.003, grow=0.5):
@@ -94,7 +95,7 @@ class ExtendedLight(Strategy):
             flags = found
             common = median_of_frames(np.where(flags, np.nan, meshes))
             common = np.where(np.isfinite(common), common, np.sort(meshes, axis=0)[0])
-        return np.stack([self._grown(item) for item in flags])
+        return _leave_some(np.stack([self._grown(item) for item in flags]), meshes)
 
     def _groups(self, excess, seen):
         quiet = ~seen & np.isfinite(excess)
@@ -118,6 +119,14 @@ class ExtendedLight(Strategy):
             radius = np.sqrt(members.sum() / np.pi)
             grown |= distance_transform_edt(~members) <= max(1.0, self.grow * radius)
         return grown
+
+
+def _leave_some(flags, meshes):
+    """Take the flags of the faintest frames away where fewer than a quarter of the frames (or two) would be left."""
+    keep = max(2, len(meshes) // 4)
+    ranks = np.argsort(np.argsort(meshes, axis=0), axis=0)  # NaN ranks last
+    too_few = np.sum(~flags & np.isfinite(meshes), axis=0) < keep
+    return flags & ~(too_few & (ranks < keep))
 
 
 def _row_levels(quiet):

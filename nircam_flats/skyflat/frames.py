@@ -96,8 +96,8 @@ class NormalizedFrame(HoldsArrays):
             raise InvalidInputError(f"{exposure.name}: {error}") from error
         if level.masked_fraction > MAX_MASKED_FRACTION:
             raise InvalidInputError(
-                f"{exposure.name}: at most {MAX_MASKED_FRACTION:.0%} of the good pixels may be masked for the sky to be "
-                f"measured; got {level.masked_fraction:.0%} (a crowded field does not make a flat)"
+                f"{exposure.name}: at most {MAX_MASKED_FRACTION:.0%} of the good pixels may be masked for the sky to "
+                f"be measured; got {level.masked_fraction:.0%} (a crowded field does not make a flat)"
             )
         if not level.value > 0:
             raise InvalidInputError(
@@ -127,10 +127,7 @@ def _mask_of(exposure, masks, correction):
         return reduce(or_, (_mask_of(exposure, item, correction) for item in masks), bad)
     if isinstance(masks, MaskStrategy):
         return SourceMask.from_exposure(exposure, masks, correction=correction)
-    if callable(masks):
-        mask = masks(exposure)
-    else:
-        mask = masks.get(exposure.name, np.zeros(exposure.data.shape, bool))
+    mask = masks(exposure) if callable(masks) else masks.get(exposure.name, bad)
     if not isinstance(mask, SourceMask):
         mask = SourceMask.from_array(mask)
     return mask | bad

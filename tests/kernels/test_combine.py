@@ -114,7 +114,8 @@ def plain_error(stack, noise, data, n_used, prior, centre):
         chi2 = np.sum(((values[kept] - data[place]) / sigma) ** 2)
         as_mean = centre == "mean" or n <= 2
         plain = np.sqrt(np.sum(sigma**2)) / n if as_mean else np.sqrt(n) / np.sum(1 / sigma)
-        err[place] = plain * np.sqrt((prior + chi2) / (prior + n - 1))
+        expected = n - 2 + plain**2 * np.sum(1 / sigma**2)
+        err[place] = plain * np.sqrt((prior + chi2) / (prior + expected))
     return err
 
 
