@@ -55,13 +55,13 @@ def campaign(detector, seed, n_exposures):
     return program, nf.ExposureSet.from_exposures(map_ordered(light, jobs))
 
 
-def measure(program, frames, *, balance=True):
+def measure(program, frames, *, balance=True, n_replicates=16):
     """Return the figures of merit of a set of frames as a dict."""
     detector = program.detectors[0]
     truth = program.truth(detector)
     grey_truth = truth.grey()
     delta = nf.DeltaSkyflat.from_frames(frames, balance=balance)
-    fit = nf.FlatModelFit.from_delta(delta)
+    fit = nf.FlatModelFit.from_delta(delta, n_replicates=n_replicates)
     good = delta.good & np.isfinite(grey_truth)
     grey_truth = grey_truth / np.median(grey_truth[good])
 
@@ -169,7 +169,7 @@ def mask_table(seeds):
             program, exposures = campaign(detector, seed, 12)
             for name, make in candidates.items():
                 frames, balance = make(exposures)
-                rows[name].append(measure(program, frames, balance=balance))
+                rows[name].append(measure(program, frames, balance=balance, n_replicates=0))
         print(f"\n{detector}, 12 exposures, seeds {', '.join(map(str, seeds))} (tuning)")
         print(summary(rows))
 

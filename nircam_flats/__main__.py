@@ -8,6 +8,7 @@ import warnings
 from importlib.metadata import version
 from pathlib import Path
 
+import attrs
 from tqdm.auto import tqdm
 
 from nircam_flats.exceptions import FlatsError, FlatsWarning, InvalidInputError
@@ -50,7 +51,7 @@ def main(arguments=None):
             _complain(error)
             return REFUSED
         except KeyboardInterrupt:
-            _complain(f"interrupted; each file in {options.out} is whole, but not all are there")
+            _complain(f"interrupted; what is in {options.out} is whole, but not all; begin again with --overwrite")
             return INTERRUPTED
 
 
@@ -86,7 +87,13 @@ def _parser():
     )
     demo.add_argument("--out", type=Path, default=Path("nircam_flats_demo"), metavar="DIR", help="folder to write to")
     demo.add_argument("--seed", type=int, default=1, metavar="N", help="of all chance in the simulation")
-    demo.add_argument("--size", type=int, default=2048, metavar="PX", help="rows and columns of a frame")
+    demo.add_argument(
+        "--size",
+        type=int,
+        default=2048,
+        metavar="PX",
+        help="rows and columns of a frame (small ones show how it works, not how well)",
+    )
     demo.add_argument(
         "--dithers",
         type=_even,
@@ -135,6 +142,7 @@ def _demo(options):
     )
     _need_space(simulated, options.out)
     files = simulated.write(inputs, overwrite=options.overwrite)
+    simulated = attrs.evolve(simulated)  # the same, without the large images that it kept for the next exposure
     print("Making flats of them, as of real exposures")
     status, program = _make(files.exposures, files.ground_flats, options, started)
     _tell_recovery(program, simulated)
@@ -158,7 +166,7 @@ def _need_space(simulated, out):
     needed = exposures + pixels * (BYTES_OF_MODE * n_modes + BYTES_OF_DETECTOR * len(simulated.detectors))
     earlier = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())  # is replaced
     free = shutil.disk_usage(out).free + earlier
-    print(f"This takes {_size(needed)} on the disk, of which the exposures are {_size(exposures)}")
+    print(f"This takes {_size(needed)} on the disk, of which the exposures are {_size(exposures)}", flush=True)
     if free < needed:
         raise InvalidInputError(
             f"{out}: {_size(needed)} on the disk are needed; got {_size(free)} free; choose another folder with --out, "

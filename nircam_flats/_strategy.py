@@ -8,10 +8,13 @@ __all__ = ["Strategy", "checked_image"]
 
 
 class Strategy:
-    """Base of the strategies that users subclass: a plain class whose attributes are its settings."""
+    """Base of the strategies that users subclass: a plain class whose attributes are its settings.
+
+    Its `repr` is one line, as the headers of files need.
+    """
 
     def __repr__(self):
-        settings = ", ".join(f"{name}={value!r}" for name, value in sorted(vars(self).items()))
+        settings = ", ".join(f"{name}={' '.join(repr(value).split())}" for name, value in sorted(vars(self).items()))
         return f"{type(self).__name__}({settings})"
 
 

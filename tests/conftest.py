@@ -1,12 +1,16 @@
 """What all tests share."""
 
 import os
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import attrs
 import pytest
+from matplotlib.figure import Figure
 
 from nircam_flats import recipes
+from nircam_flats.report import DetectorProducts
 from nircam_flats.simulation import Effects, SimulatedProgram
 
 
@@ -37,3 +41,25 @@ def campaign(program, tmp_path_factory):
 def made(campaign):
     """What the recipe makes of `campaign`: a `SkyFlatProgram`."""
     return recipes.sky_flat_program(campaign.exposures, campaign.ground_flats)
+
+
+@pytest.fixture
+def empty_figures(monkeypatch):
+    """Figures are saved empty: drawing them takes longer than the whole recipe on small frames."""
+    monkeypatch.setattr(DetectorProducts, "figure", lambda self: Figure())
+
+
+class RunsAtOnce(Executor):
+    """Runs each call where it is submitted."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+@pytest.fixture(scope="session")
+def run_elsewhere():
+    """Executors of three kinds: in turn, threads, another process."""
+    with ThreadPoolExecutor(2) as threads, ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
+        yield RunsAtOnce(), threads, processes

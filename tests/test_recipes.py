@@ -23,6 +23,7 @@ from nircam_flats.kernels import box_medians
 from nircam_flats.report import peak_to_peak
 from nircam_flats.simulation import Effects, SimulatedProgram
 
+pytestmark = pytest.mark.usefixtures("empty_figures")
 SHARED = ("data", "err", "n_used", "influences", "surface", "residual", "covariance_modes", "dq")
 
 

@@ -53,7 +53,7 @@ def draw_flat(data, *, ax=None, half_range=None, centre=1.0, title="", label="re
     artist = ax.imshow(shown, **(options | artist_options))
     ax.set_facecolor("0.6")
     ax.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), xlabel="x [px]", ylabel="y [px]", title=title)
-    bar = ax.figure.colorbar(artist, ax=ax, shrink=0.8, label=label)
+    bar = ax.figure.colorbar(artist, ax=ax, shrink=0.85, label=label)
     bar.ax.ticklabel_format(useOffset=False)
     return artist
 
@@ -63,7 +63,7 @@ def detector_figure(delta, fit):
 
     The first two share their colours; the residual has its own, because what is left is an order smaller.
     """
-    figure = Figure(figsize=(16, 4.8), layout="constrained")
+    figure = Figure(figsize=(17, 4.8), layout="constrained")
     axes = figure.subplots(1, 3)
     spread = np.abs(fit.surface - 1)
     half_range = float(np.percentile(spread, 99.9)) * 1.1

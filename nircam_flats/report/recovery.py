@@ -46,16 +46,16 @@ def recovery(products, truth):
                 "change": peak_to_peak(truth.delta(name), good),
                 "left": peak_to_peak(found, good),
                 "err": None,
-                "sky": _sky_ratio(products.grey.exposures, truth, name),
+                "sky": _sky_ratio(products.grey, truth, name),
             }
         )
     return rows
 
 
-def _sky_ratio(exposures, truth, name):
-    """Mean of the sky levels found, divided by the injected ones times the level of the injected flat."""
+def _sky_ratio(grey, truth, name):
+    """Mean of the sky levels found, divided by the injected ones as the injected change of the flat shows them."""
     program, detector = truth.program, truth.detector
-    used = {row["name"]: row["level"] for row in exposures if row["used"]}
+    used = {row["name"]: row["level"] for row in grey.exposures if row["used"]}
     names = [program.exposure_name(detector, name, index) for index in range(program.n_exposures)]
     ratios = [(used[root] / truth.sky(name, index)).to_value("") for index, root in enumerate(names) if root in used]
-    return float(np.mean(ratios) / np.nanmedian(truth.delta(name)))
+    return float(np.mean(ratios) / np.median(truth.delta(name)[grey.good]))

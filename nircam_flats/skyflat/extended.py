@@ -32,19 +32,19 @@ class ExtendedLight(Strategy):
     n_sigma_edge, floor_edge
         It extends over all boxes above these lower thresholds that touch it.
     grow
-        By how much of its own radius it is grown at the end (at least one box): the halo of a large galaxy fades on
-        the scale of the galaxy.
+        By how much of its own radius it is grown at the end: the halo of a large galaxy fades on the scale of the
+        galaxy.
 
     Notes
     -----
     What is common starts as the lower quartile over the frames, so that light in up to half of them cannot hide, and
-    becomes the median over the frames not flagged there; flags and common part are found in turns. The faintest quarter
-    of the frames (two at least) stays everywhere. Filters with fewer than 4 frames are left alone. Light that is in all
-    frames of a filter alike (a wisp of constant strength) cannot be found this way. ``benchmarks/accuracy.py --masks``
+    becomes the median over the frames not flagged there; flags and common part are found in turns. Where
+    growing would leave fewer than two frames, nothing is grown. Filters with fewer than 4 frames are left alone. Light
+    that is in all frames of a filter alike (a wisp of constant strength) cannot be found this way. ``benchmarks/accuracy.py --masks``
     shows what the masking of extended light and the balancing of the frames are worth.
     """
 
-    def __init__(self, *, n_sigma=5.0, floor=0.01, n_sigma_edge=2.0, floor_edge=0.003, grow=0.5):
+    def __init__(self, *, n_sigma=5.0, floor=0.01, n_sigma_edge=2.0, floor_edge=0.003, grow=0.25):
         if not n_sigma >= n_sigma_edge > 0 or not floor >= floor_edge >= 0 or grow < 0:
             raise InvalidInputError(
                 "ExtendedLight needs n_sigma >= n_sigma_edge > 0, floor >= floor_edge >= 0 and grow >= 0; "
@@ -65,20 +65,24 @@ class ExtendedLight(Strategy):
         frames
             `~nircam_flats.NormalizedFrames` of one detector.
         """
-        masks = {}
-        for item in frames.filters:
-            chosen = frames.where(filter=item)
-            if len(chosen) < MIN_FRAMES:
-                continue
-            for frame, flags in zip(chosen.frames, self.find(chosen.meshes), strict=True):
-                if flags.any():
-                    pixels = np.kron(flags, np.ones((MESH_BOX, MESH_BOX), bool))
-                    ny, nx = frames.shape
-                    masks[frame.name] = SourceMask.from_array(pixels[:ny, :nx], MaskReason.EXTENDED)
-        return masks
+        meshes = frames.meshes
+        flags = np.zeros(meshes.shape, bool)
+        names = np.array([frame.filter.name for frame in frames.frames])
+        for name in np.unique(names):
+            chosen = names == name
+            if chosen.sum() >= MIN_FRAMES:
+                flags[chosen] = self.find(meshes[chosen])
+        flags = np.stack([self._grown(boxes) for boxes in flags])
+        ny, nx = frames.shape
+        square = np.ones((MESH_BOX, MESH_BOX), bool)
+        return {
+            frame.name: SourceMask.from_array(np.kron(boxes, square)[:ny, :nx], MaskReason.EXTENDED)
+            for frame, boxes in zip(frames.frames, flags, strict=True)
+            if boxes.any()
+        }
 
     def find(self, meshes):
-        """Return the boxes with extended light, a boolean array of the shape of ``meshes``.
+        """Return the boxes with extended light, not grown, a boolean array of the shape of ``meshes``.
 
         Parameters
         ----------
@@ -95,7 +99,7 @@ class ExtendedLight(Strategy):
             flags = found
             common = median_of_frames(np.where(flags, np.nan, meshes))
             common = np.where(np.isfinite(common), common, np.sort(meshes, axis=0)[0])
-        return _leave_some(np.stack([self._grown(item) for item in flags]), meshes)
+        return flags
 
     def _groups(self, excess, seen):
         quiet = ~seen & np.isfinite(excess)
@@ -119,14 +123,6 @@ class ExtendedLight(Strategy):
             radius = np.sqrt(members.sum() / np.pi)
             grown |= distance_transform_edt(~members) <= max(1.0, self.grow * radius)
         return grown
-
-
-def _leave_some(flags, meshes):
-    """Take the flags of the faintest frames away where fewer than a quarter of the frames (or two) would be left."""
-    keep = max(2, len(meshes) // 4)
-    ranks = np.argsort(np.argsort(meshes, axis=0), axis=0)  # NaN ranks last
-    too_few = np.sum(~flags & np.isfinite(meshes), axis=0) < keep
-    return flags & ~(too_few & (ranks < keep))
 
 
 def _row_levels(quiet):

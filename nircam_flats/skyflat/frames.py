@@ -253,7 +253,8 @@ class NormalizedFrames(HoldsArrays):
     @property
     def flat_names(self):
         """The ground flat that the exposures of each filter were divided by, a dict {filter name: file name}."""
-        return {frame.filter.name: frame.flat_name for frame in self.frames}
+        names = {frame.filter: frame.flat_name for frame in self.frames}
+        return {item.name: names[item] for item in self.filters}
 
     @property
     def table(self):

@@ -142,7 +142,7 @@ def test_from_sky_regions():
     assert masked.sum() > 100
     differ = masked != (separation < 0.25 * u.arcsec)
     assert np.all(np.abs(separation[differ] - 0.25 * u.arcsec) < 0.01 * u.arcsec)  # a third of a pixel: distortion
-    with pytest.raises(InvalidInputError, match="needs wcs=... for regions on the sky; got none"):
+    with pytest.raises(InvalidInputError, match=r"needs wcs=\.\.\. for regions on the sky; got none"):
         SourceMask.from_regions([region], SHAPE)
 
 

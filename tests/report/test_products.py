@@ -107,7 +107,7 @@ class TestSkyFlatProgram:
         assert list(summary["detector"]) == ["NRCALONG", "NRCB1"]
         for row, item in zip(summary.filled(""), made.products, strict=True):
             assert dict(zip(row.colnames, row, strict=True)) == item.summary
-        assert list(exposures["reason"]) == [""] * 24 + ["not FITS, but\nHTML"]
+        assert list(exposures["reason"].filled("")) == [""] * 24 + ["not FITS, but\nHTML"]
         assert list(exposures["used"]) == [True] * 24 + [False]
         assert exposures["level"].unit == "MJy / sr"
         np.testing.assert_array_equal(exposures["level"][:24], program.exposures["level"][:24])
@@ -118,7 +118,7 @@ class TestSkyFlatProgram:
         assert Table.read(tmp_path / "summary.ecsv").meta["problems"] == [str(problem)]
         assert list(QTable.read(tmp_path / "exposures.ecsv")["reason"]) == ["b"]
 
-    def test_write_writes_all(self, made, tmp_path):
+    def test_write_writes_all(self, made, tmp_path, empty_figures):
         made.write(tmp_path / "a" / "b")
         names = {path.name for path in (tmp_path / "a" / "b").rglob("*.*")}
         expected = {os.path.basename(name) for item in made.products for name in (*item.files(), item.figure_file)}

@@ -1,11 +1,13 @@
 """Exposures and frames made from arrays, whose flat, sky and noise are known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.time import Time
 
-from nircam_flats import DQ, Exposure, ExposureSet, NormalizedFrame, NormalizedFrames, SkyLevel
+from nircam_flats import DQ, Detector, Exposure, ExposureSet, NormalizedFrame, NormalizedFrames, SkyLevel
 
 SHAPE = (72, 88)  # not square, and no multiple of the bands that are combined at once
 FLAT_NAMES = {"F150W": "jwst_nircam_flat_9001.fits", "F200W": "jwst_nircam_flat_9002.fits"}
@@ -60,6 +62,18 @@ def exposures(make_exposure):
         for number, filter in enumerate(["F200W"] * 3 + ["F150W"] * 3)
     ]
     return ExposureSet.from_exposures(made)
+
+
+@pytest.fixture
+def make_correction():
+    """Make what `NormalizedFrames` asks of a correction: ``make_correction(surface, detector="B4")``."""
+
+    def make(surface, detector="B4"):
+        return SimpleNamespace(
+            surface=surface.astype(np.float32), detector=Detector.get(detector), strategy="a made-up fit"
+        )
+
+    return make
 
 
 @pytest.fixture

@@ -1,0 +1,125 @@
+"""Median-filtered meshes: photutils' where photutils has an answer, unshifted where it has none."""
+
+import numpy as np
+import pytest
+from astropy.stats import SigmaClip
+from photutils.background import Background2D, MedianBackground
+
+from nircam_flats import FitError, InvalidInputError, MedianFilter, testing
+
+
+def photutils_surface(data, box_size, filter_size):
+    background = Background2D(
+        data,
+        box_size,
+        mask=~np.isfinite(data),
+        filter_size=filter_size,
+        sigma_clip=SigmaClip(3.0, maxiters=5),
+        bkg_estimator=MedianBackground(),
+        exclude_percentile=90,
+    )
+    return background.background
+
+
+@pytest.fixture
+def bumpy():
+    """Waves of several boxes."""
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:96, :128]
+    wave = np.sin(x / 128 * np.pi) * np.sin(y / 96 * np.pi) + 0.3 * np.sin(x / 9) * np.sin(y / 7)
+    data = (1 + 0.05 * wave + rng.normal(0, 0.003, x.shape)).astype(np.float32)
+    data[rng.random(x.shape) < 0.1] = np.nan
+    return data
+
+
+@pytest.mark.parametrize("filter_size", [1, 3, 5])
+@pytest.mark.parametrize("box_size", [8, 16])
+def test_odd_windows_are_those_of_photutils(bumpy, box_size, filter_size):
+    found = MedianFilter(box_size=box_size, filter_size=filter_size)(bumpy)
+    expected = photutils_surface(bumpy, box_size, filter_size)
+    found = np.clip(found, expected.min(), expected.max())  # to the range of the mesh, as photutils does
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("filter_size", [1, 2, 3, 4, 7, 8])
+def test_a_tilted_plane_is_not_shifted(filter_size):
+    """Away from the edges, where windows are cut, a plane comes back as it is: by less than a twentieth of a box."""
+    y, x = np.mgrid[:192, :256]
+    plane = 1 + 1e-3 * x - 2e-3 * y
+    found = MedianFilter(box_size=8, filter_size=filter_size)(plane)
+    margin = 8 * (filter_size // 2 + 2)
+    inside = (slice(margin, -margin), slice(margin, -margin))
+    assert np.abs(found - plane)[inside].max() < 8 * 1e-3 / 20
+    assert np.abs((found - plane)[inside].mean()) < 1e-5
+
+
+@pytest.mark.parametrize("filter_size", [2, 4, 8])
+def test_even_windows_have_no_side(filter_size):
+    """What the strategy does to an image turned around is what it does to the image, turned around."""
+    data = np.random.default_rng(2).normal(1, 0.05, (96, 128)).astype(np.float32)
+    data[40:60, 70:90] = np.nan
+    strategy = MedianFilter(box_size=8, filter_size=filter_size)
+    surface = strategy(data)
+    for turn in (np.flipud, np.fliplr, np.transpose):
+        np.testing.assert_allclose(strategy(np.ascontiguousarray(turn(data))), turn(surface), atol=1e-6)
+
+
+def test_a_wide_window_removes_small_bumps():
+    data = np.ones((128, 128), np.float32)
+    data[56:72, 56:72] = 1.5  # four boxes of 64 in a window of 8
+    assert MedianFilter(box_size=8, filter_size=8)(data).max() < 1.001
+    assert MedianFilter(box_size=8, filter_size=1)(data).max() > 1.4
+
+
+def test_gaps_are_filled_from_what_is_near():
+    y, x = np.mgrid[:128, :128]
+    data = 1 + 1e-3 * (x + y)
+    data[32:64, 32:72] = np.nan  # boxes without a pixel
+    data[:8] = np.nan
+    found = MedianFilter(box_size=8, filter_size=3)(data)
+    assert np.isfinite(found).all()
+    assert np.abs(found - 1 - 1e-3 * (x + y)).max() < 0.03
+
+
+@pytest.mark.parametrize("shape", [(96, 96), (97, 100), (70, 130), (65, 63)])
+def test_sizes_of_no_multiple_of_the_box(shape):
+    data = np.random.default_rng(3).normal(1, 0.01, shape).astype(np.float32)
+    found = MedianFilter(box_size=32, filter_size=2)(data)
+    assert found.shape == shape
+    assert np.abs(found - 1).max() < 0.004
+
+
+@pytest.mark.parametrize("shape", [(20, 25), (5, 4), (31, 100)])
+@pytest.mark.parametrize("filter_size", [1, 8])
+def test_frames_smaller_than_a_box(shape, filter_size):
+    data = np.random.default_rng(4).normal(1, 0.01, shape).astype(np.float32)
+    found = MedianFilter(box_size=32, filter_size=filter_size)(data)
+    assert found.shape == shape
+    assert np.abs(found - np.median(data)).max() < 0.005
+    if max(shape) <= 32:
+        assert np.ptp(found) == 0
+
+
+def test_boxes_of_one_pixel_leave_the_data_alone():
+    data = np.random.default_rng(5).normal(1, 0.01, (12, 15)).astype(np.float32)
+    given = data.copy()
+    np.testing.assert_allclose(MedianFilter(box_size=1, filter_size=1)(data), data, atol=1e-6)
+    np.testing.assert_array_equal(data, given)
+
+
+def test_no_box_with_enough_pixels():
+    data = np.full((64, 64), np.nan)
+    data[::8, ::8] = 1
+    with pytest.raises(FitError, match="a box of 32 px with at least 10 % good pixels; there is none"):
+        MedianFilter()(data)
+
+
+@pytest.mark.parametrize("settings", [{"box_size": 0}, {"filter_size": 0}])
+def test_bad_settings(settings):
+    with pytest.raises(InvalidInputError, match="MedianFilter needs box_size >= 1 and filter_size >= 1; got"):
+        MedianFilter(**settings)
+
+
+@pytest.mark.parametrize("settings", [{"box_size": 16}, {"box_size": 8, "filter_size": 5}, {"box_size": 100}])
+def test_settings_conform(settings):
+    testing.check_fit_strategy(MedianFilter(**settings))

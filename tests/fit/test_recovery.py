@@ -1,0 +1,147 @@
+"""From simulated exposures with all that spoils them to the flat that they were made with, in two passes."""
+
+from types import SimpleNamespace
+
+import attrs
+import numpy as np
+import pytest
+from astropy.stats import mad_std
+
+from nircam_flats import (
+    DeltaSkyflat,
+    ExposureSet,
+    FlatModelFit,
+    FlatReference,
+    MedianFilter,
+    NormalizedFrames,
+    Segmentation,
+    SourceMask,
+)
+from nircam_flats.kernels import box_medians
+from nircam_flats.simulation import Effects, SimulatedProgram
+
+FILTERS = {"B1": ("F150W", "F200W"), "ALONG": ("F277W", "F444W")}
+
+
+def peak_to_peak(ratio, good):
+    medians = box_medians(np.where(good, ratio, np.nan).astype(np.float32), 32)[0]
+    return np.ptp(medians)
+
+
+@pytest.fixture(scope="module", params=FILTERS)
+def campaign(request):
+    """24 exposures in two filters, 192 px; what would fill half of so small a frame is left out."""
+    effects = attrs.evolve(Effects(), large_galaxy=False, saturated_star=False, persistence=False)
+    program = SimulatedProgram(
+        detectors=request.param,
+        filters=FILTERS[request.param],
+        shape=(192, 192),
+        n_pointings=2,
+        n_dithers=6,
+        seed=3,
+        effects=effects,
+    )
+    exposures = ExposureSet.from_exposures(program.exposures())
+    first = DeltaSkyflat.from_exposures(exposures, masks=Segmentation.for_first_pass())
+    rough = FlatModelFit.from_delta(first, strategy=MedianFilter(box_size=32, filter_size=5), n_replicates=0)
+    frames = NormalizedFrames.from_exposures(exposures, correction=rough)
+    truth = program.truth(request.param)
+    return SimpleNamespace(
+        program=program,
+        exposures=exposures,
+        first=first,
+        rough=rough,
+        frames=frames,
+        second=DeltaSkyflat.from_frames(frames),
+        truth=truth,
+        grey=truth.grey(),
+        usable=~(truth.dead | truth.known_dead),
+    )
+
+
+def ratio_to(truth, delta, usable):
+    """Found over true flat, both as they are and with median 1, and the pixels that have both."""
+    good = delta.good & usable & np.isfinite(truth)
+    ratio = np.where(good, delta.data / truth, np.nan)
+    scale = np.nanmedian(ratio)
+    return ratio / scale, delta.err / truth / scale, good
+
+
+def test_delta_skyflats_are_right_within_their_errors(campaign):
+    """The measure of the project: (found - truth) / err has robust width 0.9 to 1.1."""
+    assert len(campaign.frames) == 24
+    deltas = {"grey": campaign.second}
+    for item in campaign.frames.filters:
+        deltas[item.name] = DeltaSkyflat.from_frames(campaign.frames.where(filter=item))
+    for name, delta in deltas.items():
+        truth = campaign.grey if name == "grey" else campaign.truth.delta(name)
+        ratio, err, good = ratio_to(truth, delta, campaign.usable)
+        assert good.mean() > 0.9
+        assert 0.9 < mad_std(((ratio - 1) / err)[good]) < 1.1, name
+        assert peak_to_peak(ratio, good) < 0.012, name  # of a change of 7 %
+
+
+def test_dead_pixels_are_seen(campaign):
+    dead = campaign.truth.dead & campaign.second.good
+    assert dead.sum() > 10
+    ratio, err, _ = ratio_to(campaign.grey, campaign.second, np.ones(dead.shape, bool))
+    assert np.abs((ratio - 1) / err)[dead].max() < 5  # the truth has them too
+    assert campaign.second.data[dead].max() < 0.85
+
+
+def test_sky_levels_are_the_injected_ones(campaign):
+    for item in campaign.frames.filters:
+        injected = [campaign.truth.sky(item, index) for index in range(12)]
+        found = [frame.level.value * frame.level.unit for frame in campaign.frames.where(filter=item).frames]
+        ratios = np.array([(one / other).to_value("") for one, other in zip(found, injected, strict=True)])
+        assert np.abs(ratios - 1).max() < 0.005
+
+
+def test_the_second_pass_is_better_than_one_level_on_uncorrected_data(campaign):
+    """With one level for a frame whose flat is wrong, the mask follows the flat and hides it."""
+    second, _, good = ratio_to(campaign.grey, campaign.second, campaign.usable)
+    for masks, factor in ((Segmentation(), 1.03), (Segmentation.of_report(), 1.5)):
+        alone = DeltaSkyflat.from_exposures(campaign.exposures, masks=masks)
+        ratio, _, alone_good = ratio_to(campaign.grey, alone, campaign.usable)
+        assert peak_to_peak(ratio, alone_good) > factor * peak_to_peak(second, good)
+
+
+def test_the_second_pass_is_no_worse_than_the_first(campaign):
+    """The first, with its local background, is good on large scales already; the second masks fewer true pixels."""
+    first, _, first_good = ratio_to(campaign.grey, campaign.first, campaign.usable)
+    second, _, second_good = ratio_to(campaign.grey, campaign.second, campaign.usable)
+    assert peak_to_peak(second, second_good) < 1.15 * peak_to_peak(first, first_good)
+    assert np.median(campaign.second.n_used) >= np.median(campaign.first.n_used)
+    scatter = [np.median(delta.err[delta.good]) for delta in (campaign.first, campaign.second)]
+    assert scatter[1] < scatter[0]  # the error of the flat is no noise any more
+
+
+def test_fits_are_right_within_their_errors(campaign):
+    """Against the same strategy fitted to the noiseless truth."""
+    fit = FlatModelFit.from_delta(campaign.second)
+    noiseless = attrs.evolve(campaign.second, data=np.where(campaign.usable, campaign.grey, np.nan))
+    ideal = FlatModelFit.from_delta(noiseless, n_replicates=0)
+    difference = fit.surface / ideal.surface - 1
+    difference -= np.median(difference)
+    assert mad_std(difference / fit.err) < 1.2
+    assert np.std(difference) < 0.002
+    assert np.std(ideal.surface) > 0.003
+
+
+def test_a_flight_flat_with_its_history(campaign, tmp_path):
+    """Masks by name, a function of the user: the history of what they made goes into the headers of the flat."""
+
+    def doubled(exposure):
+        return attrs.evolve(exposure, data=2 * exposure.data)
+
+    masks = {one.name: SourceMask.from_exposure(one, Segmentation(n_sigma=3)).masked for one in campaign.exposures}
+    delta = DeltaSkyflat.from_exposures(campaign.exposures, masks=masks, preprocess=doubled)
+    fit = FlatModelFit.from_delta(delta)
+    for path, product in ((tmp_path / "delta.fits", delta), (tmp_path / "fit.fits", fit)):
+        product.write(path)
+    detector, name = campaign.second.detector, campaign.second.filters[0].name
+    flight = campaign.program.ground_flat(detector, name).repaired().corrected_by(fit)
+    flight.write(tmp_path / "flat.fits")
+    text = "".join(FlatReference.read(tmp_path / "flat.fits").history)
+    assert "24 masks by name" in text
+    assert "doubled" in text
