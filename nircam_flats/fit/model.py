@@ -48,7 +48,7 @@ class FlatModelFit(HoldsArrays):
     surface: np.ndarray = image(sets_shape=True)
     residual: np.ndarray = image()
     covariance_modes: np.ndarray = image(ndim=3, follows_shape=False)
-    misfit: float = field(converter=float)
+    misfit: float = field(converter=lambda value: float(f"{value:.9g}"))  # as exact as a header keeps it
     strategy: str = field(converter=str)
     flat_names: dict = field(converter=dict, repr=False)
     first_date: Time | None = field(default=None, repr=False)

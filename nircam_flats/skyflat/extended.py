@@ -32,19 +32,18 @@ class ExtendedLight(Strategy):
     n_sigma_edge, floor_edge
         It extends over all boxes above these lower thresholds that touch it.
     grow
-        By how much of its own radius it is grown at the end: the halo of a large galaxy fades on the scale of the
-        galaxy.
+        By how much of its own radius it is grown at the end (at least one box): the halo of a large galaxy fades on
+        the scale of the galaxy.
 
     Notes
     -----
     What is common starts as the lower quartile over the frames, so that light in up to half of them cannot hide, and
-    becomes the median over the frames not flagged there; flags and common part are found in turns. Where
-    growing would leave fewer than two frames, nothing is grown. Filters with fewer than 4 frames are left alone. Light
-    that is in all frames of a filter alike (a wisp of constant strength) cannot be found this way. ``benchmarks/accuracy.py --masks``
+    becomes the median over the frames not flagged there; flags and common part are found in turns. Filters
+    with fewer than 4 frames are left alone. Light that is in all frames of a filter alike (a wisp of constant strength) cannot be found this way. ``benchmarks/accuracy.py --masks``
     shows what the masking of extended light and the balancing of the frames are worth.
     """
 
-    def __init__(self, *, n_sigma=5.0, floor=0.01, n_sigma_edge=2.0, floor_edge=0.003, grow=0.25):
+    def __init__(self, *, n_sigma=5.0, floor=0.01, n_sigma_edge=3.0, floor_edge=0.003, grow=0.4):
         if not n_sigma >= n_sigma_edge > 0 or not floor >= floor_edge >= 0 or grow < 0:
             raise InvalidInputError(
                 "ExtendedLight needs n_sigma >= n_sigma_edge > 0, floor >= floor_edge >= 0 and grow >= 0; "

@@ -16,10 +16,11 @@ def true_flat(shape):
 
 @pytest.fixture(scope="session")
 def make_delta():
-    """Make a delta skyflat: ``make_delta(shape, seed, n=, noise=, tilt=, structure=, masked=, detector=, filters=)``.
+    """Make a delta skyflat: ``make_delta(shape, seed, n=12, noise=0.02, ...)``.
 
-    ``tilt`` is the standard deviation of a random gradient of each frame along x and y, edge to edge; ``structure``
-    multiplies the flat; ``masked`` is the part of the pixels that is masked in each frame.
+    ``tilt`` is the standard deviation of a random gradient of each frame along x and y, edge to edge, ``stripes`` that
+    of an offset of every 32 rows of each frame; ``structure`` multiplies the flat; ``masked`` is the part of the pixels
+    that is masked in each frame.
     """
 
     def make(
@@ -29,6 +30,7 @@ def make_delta():
         n=12,
         noise=0.02,
         tilt=0.0,
+        stripes=0.0,
         structure=1,
         masked=0.1,
         detector="B4",
@@ -41,6 +43,7 @@ def make_delta():
             slopes = tilt * rng.standard_normal(2)
             values = true_flat(shape) * structure * (1 + slopes[0] * x + slopes[1] * y)
             values = values * rng.normal(1, noise, shape)
+            values *= 1 + stripes * np.repeat(rng.standard_normal(-(-shape[0] // 32)), 32)[: shape[0], None]
             values[rng.random(shape) < masked] = np.nan
             level = SkyLevel(value=0.3, err=1e-5, scatter=0.3 * noise, n_pixels=values.size, masked_fraction=masked)
             facts = {"flat_name": FLAT_NAME, "start": None, "end": None, "filter": filters[number % len(filters)]}

@@ -163,6 +163,16 @@ class TestError:
             white = 0.02 / np.sqrt(12 * 0.9) / 32 * np.pi / 2  # of the median of a box
             assert np.median(misfits) < white * (4 if "noise" in settings else 1.5)
 
+    def test_noise_that_pixels_share_is_no_misfit(self, make_delta):
+        """Stripes of each exposure, which no plane follows: what is left of them in the stack is noise."""
+        stripes = 0.01
+        deltas = [make_delta((512, 64), seed, stripes=stripes) for seed in range(8)]
+        fits = [FlatModelFit.from_delta(delta, strategy=Polynomial2D(degree=3)) for delta in deltas]
+        residuals = [np.nanmedian(fit.residual.reshape(16, -1), axis=1) for fit in fits]
+        left = stripes / np.sqrt(12)
+        assert np.std(residuals) > 0.7 * left
+        assert np.mean([fit.misfit**2 for fit in fits]) < 0.4 * left**2
+
     @pytest.mark.parametrize("tilt", [0.0, 0.01])
     def test_what_the_model_cannot_follow_is_its_misfit(self, make_delta, tilt):
         """A chequerboard of boxes, 0.4 % up and down, which no cubic sees."""
