@@ -7,7 +7,6 @@ from nircam_flats.skyflat.meshes import median_of_frames, smoothed
 
 __all__ = ["balance_meshes"]
 
-SMOOTHING = 7
 ITERATIONS = 5
 
 
@@ -49,5 +48,6 @@ def _map_and_scales(meshes):
 
 
 def _smooth_ratio(item, mean):
-    ratio = fill_mesh(smoothed(item / mean, SMOOTHING))
+    size = max(3, min(item.shape) // 9 | 1)  # 7 boxes of the 64 of a full frame
+    ratio = fill_mesh(smoothed(item / mean, size))
     return np.ones_like(ratio) if np.isnan(ratio).all() else ratio / np.median(ratio)

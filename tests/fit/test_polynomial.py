@@ -98,7 +98,7 @@ def test_pixels_are_judged_by_the_surface_not_by_the_middle():
     x, _ = coordinates(SHAPE)
     truth = 1 + 0.15 * x
     data = truth + np.random.default_rng(4).normal(0, 0.003, SHAPE)
-    bad = (x > 0.85) & (np.indices(SHAPE)[0] < 20)
+    bad = (x > 0.93) & (np.indices(SHAPE)[0] < 6)
     expected = Polynomial2D()(np.where(bad, np.nan, data))
     found = Polynomial2D()(np.where(bad, 0.9, data))
     np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -1,0 +1,98 @@
+"""Extended light: what is in single frames is found, what is in all of them is not."""
+
+import numpy as np
+import pytest
+
+import nircam_flats as nf
+from nircam_flats.skyflat.meshes import MESH_BOX
+
+SIZE = 32
+"""Boxes along a side of the meshes: a frame of 1024 px, reduced."""
+
+
+def flat_with_structure():
+    """A response with large and small structure, which every frame shares."""
+    y, x = np.indices((SIZE, SIZE)) / SIZE
+    flat = 1 + 0.06 * (x - 0.5) - 0.04 * y**2
+    flat[3:6, 25:28] *= 1.06
+    return flat
+
+
+def halo(y, x, radius, brightness):
+    rows, columns = np.indices((SIZE, SIZE))
+    return brightness * np.exp(-np.hypot(rows - y, columns - x) / radius)
+
+
+def meshes(rng, n, noise=0.002):
+    scales = 1 + 0.003 * rng.standard_normal(n)[:, None, None]
+    return flat_with_structure() * scales + noise * rng.standard_normal((n, SIZE, SIZE))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_light_in_half_of_the_frames_is_found_there_and_only_there(seed):
+    frames = meshes(np.random.default_rng(seed), 6)
+    light = np.stack([halo(16 + step, 14 - step, 3.0, 0.4) for step in (-1, 0, 1)])
+    frames[3:] += light
+    flags = nf.ExtendedLight().find(frames)
+    assert flags[3:][light > 0.02].all()
+    assert flags[:3].mean() < 0.01
+
+
+def test_structure_of_the_response_is_no_light():
+    flags = nf.ExtendedLight().find(meshes(np.random.default_rng(5), 6))
+    assert flags.mean() < 0.01
+
+
+def test_rows_of_one_over_f_noise_are_no_light():
+    rng = np.random.default_rng(6)
+    frames = meshes(rng, 6) + 0.004 * rng.standard_normal((6, SIZE, 1))
+    assert nf.ExtendedLight().find(frames).mean() < 0.01
+
+
+def frames_of(values, filters):
+    level = nf.SkyLevel(value=1.0, err=0.001, scatter=0.05, n_pixels=1000, masked_fraction=0.0)
+    return nf.NormalizedFrames(
+        detector="B1",
+        frames=[
+            nf.NormalizedFrame(
+                name=f"frame{i}",
+                detector="B1",
+                filter=name,
+                flat_name=None,
+                start=None,
+                end=None,
+                level=level,
+                values=item,
+            )
+            for i, (item, name) in enumerate(zip(values, filters, strict=True))
+        ],
+    )
+
+
+def images(rng, n):
+    flat = np.kron(flat_with_structure(), np.ones((MESH_BOX, MESH_BOX)))
+    return [flat + 0.05 * rng.standard_normal(flat.shape, np.float32) for _ in range(n)]
+
+
+def test_masks_are_grown_and_named_and_say_why():
+    values = images(np.random.default_rng(7), 4)
+    light = np.kron(halo(16, 16, 3.0, 0.4), np.ones((MESH_BOX, MESH_BOX)))
+    values[2] = values[2] + light
+    masks = nf.ExtendedLight()(frames_of(values, ["F200W"] * 4))
+    assert set(masks) == {"frame2"}
+    assert masks["frame2"].masked[light > 0.01].all()
+    assert np.unique(masks["frame2"].flags).tolist() == [0, nf.MaskReason.EXTENDED]
+    less = nf.ExtendedLight(grow=0)(frames_of(values, ["F200W"] * 4))
+    assert less["frame2"].fraction < masks["frame2"].fraction
+
+
+def test_a_filter_with_few_frames_is_left_alone():
+    values = images(np.random.default_rng(8), 3)
+    values[0] = values[0] + 0.5
+    assert nf.ExtendedLight()(frames_of(values, ["F200W"] * 3)) == {}
+
+
+@pytest.mark.parametrize("wrong", [{"n_sigma": 1.0}, {"n_sigma_edge": 0.0}, {"floor": 0.001}, {"grow": -1.0}])
+def test_bad_settings_are_refused(wrong):
+    with pytest.raises(nf.InvalidInputError, match="ExtendedLight needs"):
+        nf.ExtendedLight(**wrong)
