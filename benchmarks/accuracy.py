@@ -19,6 +19,7 @@ The seeds of the first table were never used while tuning.
 
 import argparse
 import time
+from collections import defaultdict
 
 import attrs
 import numpy as np
@@ -27,7 +28,7 @@ from astropy.table import Table
 import nircam_flats as nf
 from nircam_flats.fit.model import default_strategy
 from nircam_flats.parallel import map_ordered
-from nircam_flats.recipes import two_pass_frames
+from nircam_flats.recipes import first_pass, two_pass_frames
 from nircam_flats.report import peak_to_peak
 from nircam_flats.simulation import Effects, SimulatedProgram
 
@@ -147,29 +148,33 @@ def worst(values):
 
 def mask_table(seeds):
     """Print every candidate for the mask: large-scale residual, response at small scales, bias of the sky level."""
-    candidates = {
-        "report, literally": lambda exposures: (literal_frames(exposures), False),
-        "report, balanced": lambda exposures: (literal_frames(exposures), True),
-        "one pass, local background": lambda exposures: (
-            nf.NormalizedFrames.from_exposures(exposures, masks=nf.Segmentation.for_first_pass()),
-            True,
-        ),
+    second = {
+        f"two passes, {n_sigma} sigma, grown {grow} px": nf.Segmentation(n_sigma=n_sigma, grow=grow)
+        for n_sigma in (1.0, 1.25, 1.5, 2.0, 3.0)
+        for grow in (0, 4, 6, 8)
     }
-    for n_sigma in (1.0, 1.5, 2.0, 3.0):
-        for grow in (0, 4, 8):
-            mask = nf.Segmentation(n_sigma=n_sigma, grow=grow)
-            candidates[f"two passes, {n_sigma} sigma, grown {grow} px"] = lambda exposures, mask=mask: (
-                two_pass_frames(exposures, masks=mask),
-                True,
-            )
-    candidates["two passes, default, not balanced"] = lambda exposures: (two_pass_frames(exposures), False)
     for detector in DETECTORS:
-        rows = {name: [] for name in candidates}
+        rows = defaultdict(list)
         for seed in seeds:
             program, exposures = campaign(detector, seed, 12)
-            for name, make in candidates.items():
-                frames, balance = make(exposures)
+
+            def score(name, frames, *, balance=True, rows=rows, program=program):
                 rows[name].append(measure(program, frames, balance=balance, n_replicates=0))
+
+            literal = literal_frames(exposures)
+            score("report, literally", literal, balance=False)
+            score("report, balanced", literal)
+            local = nf.Segmentation.for_first_pass()
+            score("one pass, local background", nf.NormalizedFrames.from_exposures(exposures, masks=local))
+            extended, rough = first_pass(exposures)
+            for name, mask in second.items():
+                masks = [mask, extended]
+                score(name, nf.NormalizedFrames.from_exposures(exposures, masks=masks, correction=rough))
+            default = two_pass_frames(exposures)
+            score("default", default)
+            score("default, not balanced", default, balance=False)
+            bare = nf.NormalizedFrames.from_exposures(exposures, correction=rough)
+            score("default, extended light not masked", bare)
         print(f"\n{detector}, 12 exposures, seeds {', '.join(map(str, seeds))} (tuning)")
         print(summary(rows))
 

@@ -58,23 +58,24 @@ def sky_flat_detector(exposures, ground_flats, *, strategy=None, masks=None, com
 
 
 def two_pass_frames(exposures, *, masks=None, executor=None):
-    """Return the `~nircam_flats.NormalizedFrames` of one detector, masked in two passes.
+    """Return the `~nircam_flats.NormalizedFrames` of one detector, masked in two passes; parameters as above."""
+    extended, rough = first_pass(exposures, executor=executor)
+    masks = Segmentation() if masks is None else masks
+    return NormalizedFrames.from_exposures(exposures, masks=[masks, extended], correction=rough, executor=executor)
+
+
+def first_pass(exposures, *, executor=None):
+    """Return what the second pass needs: masks of extended light by exposure name, and a rough model of the flat.
 
     In the first pass the flat is still wrong by several per cent: sources are sought above a local background, which
     follows that error; extended light, which hides in that background, is found by comparing the frames with each
-    other. In the second pass, on data divided by a smooth fit of the first, one level is right for the whole frame.
-    Parameters as in `sky_flat_detector`.
+    other. In the second pass, on data divided by the rough model, one level is right for the whole frame.
     """
     first = NormalizedFrames.from_exposures(exposures, masks=Segmentation.for_first_pass(), executor=executor)
     extended = ExtendedLight()(first)
-    rough = FlatModelFit.from_delta(
-        DeltaSkyflat.from_frames(first.masked_by(extended), executor=executor),
-        strategy=MedianFilter(box_size=32, filter_size=5),
-        n_replicates=0,
-        executor=executor,
-    )
-    masks = Segmentation() if masks is None else masks
-    return NormalizedFrames.from_exposures(exposures, masks=[masks, extended], correction=rough, executor=executor)
+    delta = DeltaSkyflat.from_frames(first.masked_by(extended), executor=executor)
+    rough = FlatModelFit.from_delta(delta, strategy=MedianFilter(box_size=32, filter_size=5), n_replicates=0)
+    return extended, rough
 
 
 def sky_flat_program(exposures, ground_flats, *, out=None, overwrite=False, **settings):

@@ -157,7 +157,7 @@ def median_error_factors(n_max):
 
 @cache
 def _median_variance(n):
-    x = np.linspace(-8, 8, 1601)
+    x = np.linspace(-8, 8, 801)
     density, below = stats.norm.pdf(x), stats.norm.cdf(x)
     if n % 2:
         k = n // 2
