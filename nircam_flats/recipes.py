@@ -37,7 +37,7 @@ def sky_flat_detector(exposures, ground_flats, *, strategy=None, masks=None, com
         If no grey delta skyflat can be made of the exposures as a set.
     """
     ground_flats, problems = GroundFlats.collect(ground_flats), []
-    frames = two_pass_frames(exposures, masks=masks, executor=executor)
+    frames = masked_frames(exposures, masks=masks, executor=executor)
     grey = DeltaSkyflat.from_frames(frames, strategy=combine, executor=executor)
     fit = FlatModelFit.from_delta(grey, strategy=strategy, executor=executor)
     by_filter, flats = {}, {}
@@ -57,25 +57,30 @@ def sky_flat_detector(exposures, ground_flats, *, strategy=None, masks=None, com
     )
 
 
-def two_pass_frames(exposures, *, masks=None, executor=None):
-    """Return the `~nircam_flats.NormalizedFrames` of one detector, masked in two passes; parameters as above."""
-    extended, rough = first_pass(exposures, executor=executor)
-    masks = Segmentation() if masks is None else masks
-    return NormalizedFrames.from_exposures(exposures, masks=[masks, extended], correction=rough, executor=executor)
-
-
-def first_pass(exposures, *, executor=None):
-    """Return what the second pass needs: masks of extended light by exposure name, and a rough model of the flat.
+def masked_frames(exposures, *, masks=None, executor=None):
+    """Return the `~nircam_flats.NormalizedFrames` of one detector, masked in three passes; parameters as above.
 
     In the first pass the flat is still wrong by several per cent: sources are sought above a local background, which
-    follows that error; extended light, which hides in that background, is found by comparing the frames with each
-    other. In the second pass, on data divided by the rough model, one level is right for the whole frame.
+    follows that error. Extended light hides in that background; it is found by comparing the frames with each other.
+    In the next passes the data are divided by a rough model of the flat, so that one level is right for the whole
+    frame; the third has the better model and sees fainter light.
     """
-    first = NormalizedFrames.from_exposures(exposures, masks=Segmentation.for_first_pass(), executor=executor)
-    extended = ExtendedLight()(first)
-    delta = DeltaSkyflat.from_frames(first.masked_by(extended), executor=executor)
-    rough = FlatModelFit.from_delta(delta, strategy=MedianFilter(box_size=32, filter_size=5), n_replicates=0)
-    return extended, rough
+    masks = Segmentation() if masks is None else masks
+    frames = NormalizedFrames.from_exposures(exposures, masks=Segmentation.for_first_pass(), executor=executor)
+    extended = {}
+    for _ in range(2):
+        extended = joined(extended, ExtendedLight()(frames))
+        delta = DeltaSkyflat.from_frames(frames.masked_by(extended), executor=executor)
+        rough = FlatModelFit.from_delta(delta, strategy=MedianFilter(box_size=32, filter_size=5), n_replicates=0)
+        frames = NormalizedFrames.from_exposures(
+            exposures, masks=[masks, extended], correction=rough, executor=executor
+        )
+    return frames
+
+
+def joined(masks, others):
+    """Return the union of two dicts of masks by name."""
+    return masks | {name: masks[name] | mask if name in masks else mask for name, mask in others.items()}
 
 
 def sky_flat_program(exposures, ground_flats, *, out=None, overwrite=False, **settings):

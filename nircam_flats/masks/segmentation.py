@@ -42,7 +42,7 @@ class Segmentation(MaskStrategy):
     defaults differ is measured by ``benchmarks/accuracy.py`` and told in the documentation ("Method").
     """
 
-    def __init__(self, *, n_sigma=1.25, n_pixels=4, fwhm=3.0, grow=6, box_size=None):
+    def __init__(self, *, n_sigma=1.0, n_pixels=4, fwhm=3.0, grow=8, box_size=None):
         if n_sigma <= 0 or n_pixels < 1 or fwhm <= 0 or not 0 <= grow <= 254 or (box_size is not None and box_size < 4):
             raise InvalidInputError(
                 "Segmentation needs n_sigma > 0, n_pixels >= 1, fwhm > 0, grow from 0 to 254 and box_size None or "
