@@ -20,6 +20,7 @@ __all__ = ["main"]
 
 DONE, INCOMPLETE, REFUSED, INTERRUPTED = 0, 1, 2, 130
 N_POINTINGS = 2
+FULL_SIZE = 2048
 BYTES_OF_EXPOSURE = 28
 """For each pixel, of a file with seven images of 32 bits."""
 BYTES_OF_MODE = 12 + 12 + 12 + 12
@@ -90,7 +91,7 @@ def _parser():
     demo.add_argument(
         "--size",
         type=int,
-        default=2048,
+        default=FULL_SIZE,
         metavar="PX",
         help="rows and columns of a frame (small ones show how it works, not how well)",
     )
@@ -146,6 +147,8 @@ def _demo(options):
     print("Making flats of them, as of real exposures")
     status, program = _make(files.exposures, files.ground_flats, options, started)
     _tell_recovery(program, simulated)
+    if options.size < FULL_SIZE:
+        print("Small frames show how it works, not how well: the windows of the fits are made for 2048 px")
     print(f"\nAgain: nircam-flats run '{inputs}/cal/*_cal.fits' --ground-flats {inputs}/ground_flats --out DIR")
     return status
 

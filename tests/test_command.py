@@ -52,15 +52,20 @@ class TestRun:
     def test_what_is_left_out_is_told_and_is_no_failure(self, campaign, of_b1, tmp_path, capsys):
         text = tmp_path / "notes_cal.fits"
         text.write_text("not FITS")
-        arguments = ["run", *of_b1, str(text), str(tmp_path / "gone_cal.fits")]
+        arguments = ["run", *of_b1, str(text)]
         arguments += ["--ground-flats", str(campaign.folder / "ground_flats"), "--out", str(tmp_path / "new")]
         assert main(arguments) == 0
         said = capsys.readouterr()
-        assert f"Left out: 2 of 14 exposures (each is in {tmp_path / 'new' / 'exposures.ecsv'})" in said.out
+        assert f"Left out: 1 of 13 exposures (each is in {tmp_path / 'new' / 'exposures.ecsv'})" in said.out
         assert "  1: needed a FITS file; got something else: notes_cal.fits\n" in said.out
-        assert "  1: needed a FITS file; got nothing there: gone_cal.fits\n" in said.out
         (warning,) = said.err.splitlines()
-        assert warning.startswith("nircam-flats: 2 of 14 files cannot be used")
+        assert warning.startswith("nircam-flats: 1 of 13 files cannot be used")
+
+    def test_a_file_that_is_not_there_is_refused(self, campaign, of_b1, tmp_path, capsys):
+        gone = tmp_path / "gone_cal.fits"
+        arguments = ["--ground-flats", str(campaign.folder / "ground_flats"), "--out", str(tmp_path / "new")]
+        assert main(["run", *of_b1, str(gone), *arguments]) == 2
+        assert f"{gone}: a file to read is needed; nothing is there" in capsys.readouterr().err
 
     def test_a_missing_ground_flat(self, campaign, of_b1, tmp_path, capsys):
         for path in campaign.ground_flats:

@@ -53,6 +53,7 @@ def problems_of(members):
     """Return for each member why it cannot be combined with the others, as a text; empty where it can."""
     own = [list(_own_problems(member)) for member in members]
     usual = _usual_layouts(member for member, found in zip(members, own, strict=True) if not found)
+    told = {(member.detector, member.filter) for member in members if member.flat_name is not None}
     seen = {}
     for member, found in zip(members, own, strict=True):
         earlier = next((seen[key] for key in _identities(member) if key in seen), None)
@@ -61,6 +62,10 @@ def problems_of(members):
         layout, needed = _layout(member), usual.get(member.detector)
         if needed is not None and layout != needed:
             found.append(f"must be like the others, {_describe(needed)}; got {_describe(layout)}")
+        if member.flat_name is None and (member.detector, member.filter) in told:
+            found.append(
+                "R_FLAT must name the flat that divided the image, as in the others of its filter; it does not"
+            )
         if not found:  # what is left out keeps no good copy of it out
             seen.update((key, member) for key in _identities(member))
     return [", and ".join(found) for found in own]
@@ -98,5 +103,5 @@ def demand_one_flat(members):
             came = ", ".join(f"{flat} ({count} exposures)" for flat, count in counts.most_common())
             raise InvalidInputError(
                 f"ExposureSet: exposures of {detector} in {filter} must be divided by one flat (R_FLAT); got "
-                f"{came}; select one with .where(flat_name=...)"
+                f"{came}; give only the exposures of one of them, as .where(flat_name=...) selects"
             )

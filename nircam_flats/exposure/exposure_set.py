@@ -106,7 +106,9 @@ def _expand(paths):
     if os.path.isdir(text):
         remedy = os.path.join(text, "*_cal.fits")
         raise InvalidInputError(f"ExposureSet.read: needed files; got the folder {text}; say {remedy!r}")
-    if os.path.exists(text) or not glob.has_magic(text):
+    if not os.path.exists(text) and not glob.has_magic(text):
+        raise InvalidInputError(f"{text}: a file to read is needed; nothing is there")
+    if os.path.exists(text):
         return [Path(text)]
     found = sorted(glob.glob(text, recursive=True))
     if not found:

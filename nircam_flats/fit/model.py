@@ -11,10 +11,11 @@ from nircam_flats.exceptions import FitError, InvalidInputError
 from nircam_flats.fit import _fits
 from nircam_flats.fit.median import MedianFilter
 from nircam_flats.fit.polynomial import Polynomial2D
-from nircam_flats.instrument import Detector, Filter
+from nircam_flats.instrument import Detector
 from nircam_flats.kernels import box_medians, expand_mesh
 from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
+from nircam_flats.skyflat.delta import to_filters
 from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["FlatModelFit"]
@@ -44,7 +45,7 @@ class FlatModelFit(HoldsArrays):
     """
 
     detector: Detector = field(converter=Detector.get)
-    filters: tuple = field(converter=lambda names: tuple(Filter.get(name) for name in names))
+    filters: tuple = field(converter=to_filters, repr=lambda items: f"<{', '.join(map(str, items))}>")
     surface: np.ndarray = image(sets_shape=True)
     residual: np.ndarray = image()
     covariance_modes: np.ndarray = image(ndim=3, follows_shape=False)

@@ -23,6 +23,11 @@ __all__ = ["DeltaSkyflat"]
 BAND = 4 * MESH_BOX
 
 
+def to_filters(names):
+    """Return the filters of these names, a tuple."""
+    return tuple(Filter.get(name) for name in names)
+
+
 def _combine_band(start, *, frames, strategy):
     stack = frames.band(slice(start, start + BAND))
     data, err, n_used = strategy(stack)
@@ -56,7 +61,7 @@ class DeltaSkyflat(HoldsArrays):
     """
 
     detector: Detector = field(converter=Detector.get)
-    filters: tuple = field(converter=lambda names: tuple(Filter.get(name) for name in names))
+    filters: tuple = field(converter=to_filters, repr=lambda items: f"<{', '.join(map(str, items))}>")
     data: np.ndarray = image(sets_shape=True)
     err: np.ndarray = image()
     n_used: np.ndarray = image(np.int32)

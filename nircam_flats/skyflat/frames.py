@@ -97,7 +97,7 @@ class NormalizedFrame(HoldsArrays):
         if level.masked_fraction > MAX_MASKED_FRACTION:
             raise InvalidInputError(
                 f"{exposure.name}: at most {MAX_MASKED_FRACTION:.0%} of the good pixels may be masked for the sky to "
-                f"be measured; got {level.masked_fraction:.0%} (a crowded field does not make a flat)"
+                f"be measured; got {level.masked_fraction:.1%} (a crowded field does not make a flat)"
             )
         if not level.value > 0:
             raise InvalidInputError(

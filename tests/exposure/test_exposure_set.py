@@ -327,12 +327,16 @@ class TestForOneDetector:
         old, new = {"flat_name": "old.fits"}, {"flat_name": "new.fits"}
         text = (
             r"exposures of NRCB4 in F200W must be divided by one flat \(R_FLAT\); "
-            r"got new.fits \(2 exposures\), old.fits \(1 exposures\); select one with .where\(flat_name=...\)"
+            r"got new.fits \(2 exposures\), old.fits \(1 exposures\); give only the exposures of one of them"
         )
         with pytest.raises(InvalidInputError, match=text):
             same_kind(old, new, new).for_one_detector()
-        with pytest.raises(InvalidInputError, match=r"got new.fits \(2 exposures\), an unknown flat \(1 exposures\)"):
-            same_kind({}, new, new).for_one_detector()
+
+    def test_one_that_does_not_tell_its_flat_is_left_out_where_others_do(self, same_kind):
+        new = {"flat_name": "new.fits"}
+        usable = same_kind({}, new, new).for_one_detector()
+        assert names(usable) == "e1e2"
+        assert "R_FLAT must name the flat" in usable.excluded[0].reason
 
     def test_a_flat_of_an_exposure_left_out_does_not_matter(self, same_kind):
         old, new = {"flat_name": "old.fits", "steps": {}}, {"flat_name": "new.fits"}

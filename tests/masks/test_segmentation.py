@@ -75,7 +75,7 @@ def test_noise_of_the_smoothed_image():
 
 @pytest.mark.parametrize(
     ("strategy", "most"),
-    [(Segmentation.of_report(), 0.01), (Segmentation(), 0.02), (Segmentation.for_first_pass(), 0.02)],
+    [(Segmentation.of_report(), 0.01), (Segmentation(), 0.03), (Segmentation.for_first_pass(), 0.03)],
     ids=repr,
 )
 def test_an_empty_sky_is_left_alone(strategy, most):
