@@ -171,7 +171,7 @@ def bad_files(campaign, tmp_path_factory):
     """Every kind of bad exposure, made of the first good one: dict from file name to path."""
     folder = tmp_path_factory.mktemp("bad")
     source = next(path for path in campaign.exposures if path.name.endswith("_nrcb1_cal.fits"))
-    paths = {kind: folder / f"jw0_{kind}_nrcb1_cal.fits" for kind in (*BAD, "copy", "text", "missing")}
+    paths = {kind: folder / f"jw0_{kind}_nrcb1_cal.fits" for kind in (*BAD, "copy", "text")}
     for number, (kind, (changes, _)) in enumerate(BAD.items()):
         changed(source, paths[kind], number=number, **changes)
     cut(paths["truncated"])
@@ -182,7 +182,7 @@ def bad_files(campaign, tmp_path_factory):
 
 def test_bad_exposures_are_left_out_named_and_explained_and_nothing_else_is_lost(campaign, made, bad_files, tmp_path):
     reasons = {kind: reason for kind, (_, reason) in BAD.items()}
-    reasons |= {"copy": "the same exposure as", "missing": "nothing there"}
+    reasons |= {"copy": "the same exposure as"}
     reasons["text"] = "needed a FITS file; got something else"
     before = [path for kind, path in bad_files.items() if kind != "copy"]  # of two alike the first stays
     cal = [*before, *campaign.exposures, bad_files["copy"]]
