@@ -73,7 +73,7 @@ class SourceMask(HoldsArrays):
         strategy
             A `~nircam_flats.MaskStrategy`; by default `Segmentation`.
         correction
-            A `~nircam_flats.FlatModelFit` that divides the data before sources are looked for (second pass).
+            A `~nircam_flats.FlatModelFit` that divides the data before sources are looked for (passes after the first).
 
         Raises
         ------

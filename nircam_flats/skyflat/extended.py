@@ -40,8 +40,7 @@ class ExtendedLight(Strategy):
     What is common starts as the lower quartile over the frames, so that light in up to half of them cannot hide, and
     becomes the median over the frames not flagged there; flags and common part are found in turns. Filters with fewer
     than 4 frames are left alone. Light that is in all frames of a filter alike (a wisp of constant strength) cannot be
-    found this way. ``benchmarks/accuracy.py --masks`` shows what the masking of extended light and the balancing of
-    the frames are worth.
+    found this way.
     """
 
     def __init__(self, *, n_sigma=5.0, floor=0.01, n_sigma_edge=3.0, floor_edge=0.003, grow=0.4):

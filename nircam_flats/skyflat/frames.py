@@ -202,7 +202,7 @@ class NormalizedFrames(HoldsArrays):
             such, what any of them masks is masked.
         correction
             A `~nircam_flats.FlatModelFit` that divides the data before sources are looked for and the level is
-            measured; the frames themselves stay as the ground flat left them. This is the second pass.
+            measured; the frames themselves stay as the ground flat left them. So are the passes after the first.
         preprocess
             Called with each exposure before anything else, returns the exposure to use (to remove 1/f noise, say).
         executor

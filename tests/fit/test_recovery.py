@@ -1,4 +1,4 @@
-"""From simulated exposures with all that spoils them to the flat that they were made with, in two passes."""
+"""From simulated exposures with all that spoils them to the flat that they were made with, pass by pass."""
 
 from types import SimpleNamespace
 

@@ -90,3 +90,19 @@ def make_frames():
         return NormalizedFrames(detector="B4", frames=frames)
 
     return make
+
+
+@pytest.fixture
+def frames_of():
+    """Make frames of images: ``frames_of(images, filters, noise)``, named frame0, frame1 ..."""
+
+    def make(images, filters, noise):
+        level = SkyLevel(value=1.0, err=1e-4, scatter=noise, n_pixels=1000, masked_fraction=0.0)
+        facts = {"detector": "B1", "flat_name": None, "start": None, "end": None, "level": level}
+        frames = [
+            NormalizedFrame(name=f"frame{number}", filter=name, values=values, **facts)
+            for number, (values, name) in enumerate(zip(images, filters, strict=True))
+        ]
+        return NormalizedFrames(detector="B1", frames=frames)
+
+    return make

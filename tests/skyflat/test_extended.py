@@ -49,47 +49,27 @@ def test_rows_of_one_over_f_noise_are_no_light():
     assert nf.ExtendedLight().find(frames).mean() < 0.01
 
 
-def frames_of(values, filters):
-    level = nf.SkyLevel(value=1.0, err=0.001, scatter=0.05, n_pixels=1000, masked_fraction=0.0)
-    return nf.NormalizedFrames(
-        detector="B1",
-        frames=[
-            nf.NormalizedFrame(
-                name=f"frame{i}",
-                detector="B1",
-                filter=name,
-                flat_name=None,
-                start=None,
-                end=None,
-                level=level,
-                values=item,
-            )
-            for i, (item, name) in enumerate(zip(values, filters, strict=True))
-        ],
-    )
-
-
 def images(rng, n):
     flat = np.kron(flat_with_structure(), np.ones((MESH_BOX, MESH_BOX)))
     return [flat + 0.05 * rng.standard_normal(flat.shape, np.float32) for _ in range(n)]
 
 
-def test_masks_are_grown_and_named_and_say_why():
+def test_masks_are_grown_and_named_and_say_why(frames_of):
     values = images(np.random.default_rng(7), 4)
     light = np.kron(halo(16, 16, 3.0, 0.4), np.ones((MESH_BOX, MESH_BOX)))
     values[2] = values[2] + light
-    masks = nf.ExtendedLight()(frames_of(values, ["F200W"] * 4))
+    masks = nf.ExtendedLight()(frames_of(values, ["F200W"] * 4, 0.05))
     assert set(masks) == {"frame2"}
     assert masks["frame2"].masked[light > 0.01].all()
     assert np.unique(masks["frame2"].flags).tolist() == [0, nf.MaskReason.EXTENDED]
-    less = nf.ExtendedLight(grow=0)(frames_of(values, ["F200W"] * 4))
+    less = nf.ExtendedLight(grow=0)(frames_of(values, ["F200W"] * 4, 0.05))
     assert less["frame2"].fraction < masks["frame2"].fraction
 
 
-def test_a_filter_with_few_frames_is_left_alone():
+def test_a_filter_with_few_frames_is_left_alone(frames_of):
     values = images(np.random.default_rng(8), 3)
     values[0] = values[0] + 0.5
-    assert nf.ExtendedLight()(frames_of(values, ["F200W"] * 3)) == {}
+    assert nf.ExtendedLight()(frames_of(values, ["F200W"] * 3, 0.05)) == {}
 
 
 @pytest.mark.parametrize("wrong", [{"n_sigma": 1.0}, {"n_sigma_edge": 0.0}, {"floor": 0.001}, {"grow": -1.0}])
