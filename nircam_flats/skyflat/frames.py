@@ -17,7 +17,7 @@ from nircam_flats.kernels import box_medians, expand_mesh
 from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
 from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
-from nircam_flats.skyflat.balance import balance_meshes
+from nircam_flats.skyflat.balance import FrameBalance, balance_meshes
 from nircam_flats.skyflat.combine import FrameStack
 from nircam_flats.skyflat.meshes import MESH_BOX
 
@@ -39,7 +39,7 @@ class NormalizedFrame(HoldsArrays):
     values
         float32 image, 1 on average, NaN where masked.
     balance
-        Mesh (boxes of 32 px, interpolated) that divides ``values`` when frames are combined; None for none. See
+        What divides ``values`` when frames are combined, a `FrameBalance`; None for nothing. See
         `NormalizedFrames.balanced`.
     """
 
@@ -51,7 +51,7 @@ class NormalizedFrame(HoldsArrays):
     end: Time | None = field(repr=False)
     level: SkyLevel = field()
     values: np.ndarray = image()
-    balance: np.ndarray | None = image(optional=True, follows_shape=False)
+    balance: FrameBalance | None = field(default=None, repr=False)
 
     @cached_property
     def mesh(self):
@@ -67,7 +67,7 @@ class NormalizedFrame(HoldsArrays):
         values = self.values[rows]
         if self.balance is None:
             return values
-        return values / expand_mesh(self.balance, MESH_BOX, self.values.shape, rows=rows)
+        return values / expand_mesh(self.balance.divisor, MESH_BOX, self.values.shape, rows=rows)
 
     @property
     def noise(self):
@@ -300,12 +300,12 @@ class NormalizedFrames(HoldsArrays):
     def balanced(self):
         """Return the frames with their levels and filters balanced, ready to be combined.
 
-        Each frame is divided by a smooth map: its scale against the others, and what its filter shows on large scales
-        beyond the mean of all frames. Without this a stack would show where sources were masked: a pixel that lost
-        more frames of one filter than of the other would take after the other.
+        Each frame is divided by a smooth map: its scale against the others, the broad stripes of its 1/f noise, and
+        what its filter shows on large scales beyond the mean of all frames. Without this a stack would show where
+        sources were masked: a pixel that lost more frames of one filter than of the other would take after the other.
         """
-        meshes = balance_meshes(self.meshes, [frame.filter.name for frame in self.frames])
-        frames = [evolve(frame, balance=mesh) for frame, mesh in zip(self.frames, meshes, strict=True)]
+        balances = balance_meshes(self.meshes, [frame.filter.name for frame in self.frames])
+        frames = [evolve(frame, balance=item) for frame, item in zip(self.frames, balances, strict=True)]
         return evolve(self, frames=frames, history=self.history.then("balance levels and filters"))
 
     def band(self, rows):
@@ -314,6 +314,12 @@ class NormalizedFrames(HoldsArrays):
             values=readonly(np.stack([frame.rows(rows) for frame in self.frames])),
             noise=[frame.noise for frame in self.frames],
         )
+
+    @property
+    def stripes(self):
+        """What balancing took out of the rows of boxes of each frame, relative, shape (n, boxes in y); 0 without."""
+        none = np.zeros(-(-self.shape[0] // MESH_BOX), np.float32)
+        return np.stack([none if frame.balance is None else frame.balance.stripes for frame in self.frames])
 
     @property
     def shape(self):

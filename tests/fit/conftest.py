@@ -35,6 +35,7 @@ def make_delta():
         masked=0.1,
         detector="B4",
         filters=("F200W",),
+        balance=False,
     ):
         rng = np.random.default_rng(seed)
         y, x = np.indices(shape) / np.array(shape)[:, None, None] - 0.5
@@ -48,7 +49,7 @@ def make_delta():
             level = SkyLevel(value=0.3, err=1e-5, scatter=0.3 * noise, n_pixels=values.size, masked_fraction=masked)
             facts = {"flat_name": FLAT_NAME, "start": None, "end": None, "filter": filters[number % len(filters)]}
             frames.append(NormalizedFrame(name=f"{number}", detector=detector, level=level, values=values, **facts))
-        return DeltaSkyflat.from_frames(NormalizedFrames(detector=detector, frames=frames), balance=False)
+        return DeltaSkyflat.from_frames(NormalizedFrames(detector=detector, frames=frames), balance=balance)
 
     return make
 

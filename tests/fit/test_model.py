@@ -165,10 +165,11 @@ class TestError:
         white = settings["noise"] / np.sqrt(n_seen) / 32 * np.pi / 2  # of the median over a box of medians over frames
         assert np.mean([fit.misfit**2 for fit in fits]) < 0.35 * white**2
 
-    def test_noise_that_pixels_share_is_no_misfit(self, make_delta):
+    @pytest.mark.parametrize("balance", [True, False])
+    def test_noise_that_pixels_share_is_no_misfit(self, make_delta, balance):
         """Stripes of each exposure, which no plane follows: what is left of them in the stack is noise."""
         stripes = 0.01
-        deltas = [make_delta((512, 64), seed, stripes=stripes) for seed in range(8)]
+        deltas = [make_delta((512, 128), seed, stripes=stripes, balance=balance) for seed in range(8)]
         fits = [FlatModelFit.from_delta(delta, strategy=Polynomial2D(degree=3)) for delta in deltas]
         residuals = [np.nanmedian(fit.residual.reshape(16, -1), axis=1) for fit in fits]
         left = stripes / np.sqrt(12)

@@ -57,3 +57,30 @@ def test_levels_of_the_frames_are_brought_together(frames_of):
     levels = [np.nanmedian(frame.rows(slice(None))) for frame in frames.balanced().frames]
     assert np.std(levels) < 5e-4
     assert np.std([np.nanmedian(frame.values) for frame in frames.frames]) > 2e-3
+
+
+@pytest.mark.parametrize("balance", [True, False])
+def test_stripes_stay_in_the_error(frames_of, balance):
+    """Stripes are levelled where frames are masked, but their mean stays in the stack: the jackknife must know it."""
+    n, stripe = 12, 0.005
+    rng = np.random.default_rng(6)
+    images = rng.normal(1, 0.005, (n, *SHAPE))
+    images *= 1 + stripe * np.repeat(rng.standard_normal((n, SHAPE[0] // 32)), 32, axis=1)[:, :, None]
+    delta = nf.DeltaSkyflat.from_frames(frames_of(list(images), ["F200W"] * n, 0.007), balance=balance)
+    claimed = np.sqrt((delta.influences**2).sum(axis=0))
+    assert np.median(claimed) == pytest.approx(stripe / np.sqrt(n), rel=0.3)
+
+
+def test_stripes_leave_no_step_where_frames_are_masked(frames_of):
+    n, stripe = 12, 0.005
+    rng = np.random.default_rng(7)
+    images = rng.normal(1, 0.002, (n, *SHAPE))
+    images *= 1 + stripe * np.repeat(rng.standard_normal((n, SHAPE[0] // 32)), 32, axis=1)[:, :, None]
+    images[: n // 2, :, 128:] = np.nan
+    frames = frames_of(list(images), ["F200W"] * n, 0.005)
+
+    def steps(balance):
+        data = nf.kernels.box_medians(nf.DeltaSkyflat.from_frames(frames, balance=balance).data, 32)[0]
+        return np.std(np.median(data[:, 4:], axis=1) / np.median(data[:, :4], axis=1))
+
+    assert steps(True) < 0.3 * steps(False)
