@@ -43,7 +43,7 @@ class ExtendedLight(Strategy):
     found this way.
     """
 
-    def __init__(self, *, n_sigma=5.0, floor=0.01, n_sigma_edge=3.0, floor_edge=0.003, grow=0.4):
+    def __init__(self, *, n_sigma=4.0, floor=0.006, n_sigma_edge=3.0, floor_edge=0.003, grow=0.4):
         if not n_sigma >= n_sigma_edge > 0 or not floor >= floor_edge >= 0 or grow < 0:
             raise InvalidInputError(
                 "ExtendedLight needs n_sigma >= n_sigma_edge > 0, floor >= floor_edge >= 0 and grow >= 0; "
