@@ -34,6 +34,7 @@ def values():
     exposures = nf.ExposureSet.from_exposures(program.exposures())
     frames = nf.NormalizedFrames.from_exposures(exposures)
     delta = nf.DeltaSkyflat.from_frames(frames)
+    fit = nf.FlatModelFit.from_delta(delta)
     ground = program.ground_flat("B4", "F200W")
     header = exposures[0].without_pixels()
     made = [
@@ -42,7 +43,7 @@ def values():
         nf.Exclusion(name="jw01", path="jw01_cal.fits", reason="too bright", header=header),
         *(frames, frames.frames[0], frames.frames[0].level, frames.band(slice(0, 8))),
         nf.SourceMask.from_exposure(exposures[0]),
-        *(delta, nf.FlatModelFit.from_delta(delta)),
+        *(delta, fit, fit.covariance, nf.Surface(values=fit.surface, pixel_err=fit.err)),
         *(ground, nf.GroundFlats.collect([ground])),
     ]
     return {type(value): value for value in made}

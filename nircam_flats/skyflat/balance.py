@@ -33,7 +33,7 @@ def balance_meshes(meshes, names):
     """Return the `FrameBalance` of each frame, a list.
 
     Frames are modelled as ``M_j(box) = s_j(row) F_f(box)``: a scale for each row of boxes of a frame and a map for each
-    filter, solved by medians in turns over the boxes that are not masked. The divisor of frame j is ``s_j(row) P_f(box)``,
+    filter, solved by medians in turns over the boxes that are not masked. Frame j is divided by ``s_j(row) P_f(box)``,
     where P_f is the smooth ratio of its filter's map to the mean map of all frames. So where large objects are masked,
     what is left still stands for all frames: neither small differences of their sky levels, nor the broad stripes of
     their 1/f noise, nor the filter that most of them happen to be of leave a step in the stack.

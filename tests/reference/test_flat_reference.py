@@ -4,7 +4,16 @@ import pytest
 from astropy.io import fits
 from astropy.time import Time
 
-from nircam_flats import DQ, Detector, Filter, FlatModelFit, FlatReference, FlatsWarning, InvalidInputError
+from nircam_flats import (
+    DQ,
+    Detector,
+    Filter,
+    FlatModelFit,
+    FlatReference,
+    FlatsWarning,
+    InvalidInputError,
+    SurfaceCovariance,
+)
 from nircam_flats.provenance import History
 from nircam_flats.testing import assert_same, check_value
 
@@ -158,8 +167,13 @@ class TestCorrectedBy:
             filters=("F200W", "F150W"),
             surface=change,
             residual=np.zeros_like(change),
-            covariance_modes=np.full((1, 2, 3), 0.003, np.float32),
-            misfit=0.004,
+            covariance=SurfaceCovariance(
+                modes=np.full((1, 2, 3), 0.003, np.float32),
+                misfit=0.004,
+                misfit_correlation=[1.0],
+                shape=change.shape,
+                box_size=32,
+            ),
             strategy="made up",
             flat_names={"F200W": ground.name, "F150W": None},
             first_date=Time("2022-04-28"),
