@@ -10,6 +10,8 @@ from nircam_flats.skyflat.meshes import median_of_frames, smoothed
 __all__ = ["FrameBalance", "balance_meshes"]
 
 ITERATIONS = 5
+N_AMPLIFIERS = 4
+"""A full frame is read by four amplifiers, each a quarter of the columns, which share part of their 1/f noise."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -21,22 +23,23 @@ class FrameBalance(HoldsArrays):
     divisor
         Mesh (boxes of 32 px, to be interpolated) that divides the frame, shape (boxes in y, boxes in x).
     stripes
-        The part of it that is broad 1/f stripes along the rows, relative to the level of the frame, shape
-        (boxes in y,). It is noise of the frame, which the stack keeps as a mean over all frames.
+        The part of it that is broad 1/f stripes along the rows, a mesh, relative to the level of the frame. It is noise
+        of the frame, which the stack keeps as a mean over all frames.
     """
 
     divisor: np.ndarray = image()
-    stripes: np.ndarray = image(ndim=1, follows_shape=False)
+    stripes: np.ndarray = image()
 
 
 def balance_meshes(meshes, names):
     """Return the `FrameBalance` of each frame, a list.
 
-    Frames are modelled as ``M_j(box) = s_j(row) F_f(box)``: a scale for each row of boxes of a frame and a map for each
-    filter, solved by medians in turns over the boxes that are not masked. Frame j is divided by ``s_j(row) P_f(box)``,
-    where P_f is the smooth ratio of its filter's map to the mean map of all frames. So where large objects are masked,
-    what is left still stands for all frames: neither small differences of their sky levels, nor the broad stripes of
-    their 1/f noise, nor the filter that most of them happen to be of leave a step in the stack.
+    Frames are modelled as ``M_j(box) = s_j (1 + t_j(row, amplifier)) F_f(box)``: a scale for each frame, a stripe for
+    each row of boxes and amplifier, and a map for each filter, solved by medians in turns over the boxes that are not
+    masked. Frame j is divided by ``s_j (1 + t_j) P_f(box)``, where P_f is the smooth ratio of its filter's map to the
+    mean map of all frames. So where large objects are masked, what is left still stands for all frames: neither small
+    differences of their sky levels, nor the broad stripes of their 1/f noise, nor the filter that most of them happen
+    to be of leave a step in the stack.
 
     Parameters
     ----------
@@ -46,7 +49,7 @@ def balance_meshes(meshes, names):
         Name of the filter of each frame.
     """
     names = np.array(names)
-    levels, stripes, maps, weights = np.ones(len(names)), np.zeros(meshes.shape[:2]), {}, {}
+    levels, stripes, maps, weights = np.ones(len(names)), np.zeros(meshes.shape), {}, {}
     for name in np.unique(names):
         chosen = names == name
         maps[name], levels[chosen], stripes[chosen] = _solve(meshes[chosen])
@@ -54,32 +57,42 @@ def balance_meshes(meshes, names):
     mean = sum(weights[name] * item for name, item in maps.items()) / len(names)
     ratios = {name: _smooth_ratio(item, mean) for name, item in maps.items()}
     return [
-        FrameBalance(divisor=level * (1 + rows[:, None]) * ratios[name], stripes=rows)
-        for name, level, rows in zip(names, levels, stripes, strict=True)
+        FrameBalance(divisor=level * (1 + mesh) * ratios[name], stripes=mesh)
+        for name, level, mesh in zip(names, levels, stripes, strict=True)
     ]
 
 
 def _solve(meshes):
     """Return the map that the frames of one filter share, their levels, and their stripes relative to the level."""
-    scales = np.ones(meshes.shape[:2])
+    scales = np.ones(meshes.shape)
     for _ in range(ITERATIONS):
-        common = median_of_frames(meshes / scales[:, :, None])
+        common = median_of_frames(meshes / scales)
         common /= np.nanmedian(common)
-        scales = np.stack([_row_scales(mesh / common) for mesh in meshes])
-        levels = np.median(scales, axis=1, keepdims=True)
+        scales = np.stack([_stripe_scales(mesh / common) for mesh in meshes])
+        levels = np.median(scales, axis=(1, 2), keepdims=True)
         scales /= np.mean(scales / levels, axis=0)  # stripes that the frames have on average belong to the map
-        levels = np.median(scales, axis=1)
-    return common, levels, scales / levels[:, None] - 1
+    levels = np.median(scales, axis=(1, 2), keepdims=True)
+    return common, levels.ravel(), scales / levels - 1
 
 
-def _row_scales(ratio):
-    """Median of each row of boxes; of the whole frame where less than a quarter of a row is left."""
-    seen = np.isfinite(ratio)
-    if not seen.any():
-        return np.ones(len(ratio))
-    enough = seen.sum(axis=1) >= max(4, ratio.shape[1] // 4)
-    whole = np.median(ratio[seen])
-    return np.array([np.median(row[ok]) if use else whole for row, ok, use in zip(ratio, seen, enough, strict=True)])
+def _stripe_scales(ratio):
+    """Median of each row of boxes within each amplifier, a mesh.
+
+    Of the row in all amplifiers where half of the boxes are masked, and of the whole frame where three quarters are.
+    """
+    if not np.isfinite(ratio).any():
+        return np.ones_like(ratio)
+    whole = np.full(len(ratio), np.nanmedian(ratio))
+    rows = _row_medians(ratio, whole, len(ratio.T) / 4)
+    amplifiers = [part for part in np.array_split(ratio, N_AMPLIFIERS, axis=1) if part.size]
+    medians = [_row_medians(part, rows, len(part.T) / 2) for part in amplifiers]
+    return np.repeat(medians, [len(part.T) for part in amplifiers], axis=0).T
+
+
+def _row_medians(ratio, otherwise, least):
+    """Median of each row, ignoring NaN; ``otherwise`` where fewer than ``least`` boxes, or than 4, are seen."""
+    enough = np.isfinite(ratio).sum(axis=1) >= max(4, least)
+    return np.where(enough, median_of_frames(ratio.T), otherwise)
 
 
 def _smooth_ratio(item, mean):
