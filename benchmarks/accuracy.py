@@ -15,7 +15,7 @@ width       robust width of (delta - truth) / err over good pixels, 1 is honest
 claim       median of the error that the fit claims, per cent
 pull        rms of (fitted surface / grey truth - 1) / claimed error in 64 x 64 boxes, 1 is honest
 
-The seeds of the first table were never used while tuning.
+The seeds of the first table were never used while tuning (1 to 24 and 101 to 110 were).
 """
 
 import argparse
@@ -35,7 +35,7 @@ from nircam_flats.report import peak_to_peak
 from nircam_flats.simulation import Effects, SimulatedProgram
 
 DETECTORS = ("NRCB4", "NRCALONG")
-SEEDS = range(101, 111)
+SEEDS = range(201, 211)
 TUNING_SEEDS = (1, 2, 3)
 N_POINTINGS = {12: 2, 18: 3}
 

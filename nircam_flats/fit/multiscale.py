@@ -9,6 +9,7 @@ from scipy.ndimage import uniform_filter
 from scipy.signal import fftconvolve
 
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.fit._texture import texture
 from nircam_flats.fit.polynomial import Polynomial2D
 from nircam_flats.fit.strategy import FitStrategy
 from nircam_flats.fit.surface import Surface
@@ -23,9 +24,10 @@ SIGNIFICANT = 4.0
 class MultiScale(FitStrategy):
     """A smooth surface and, on top, the finer structure that the data show, scale by scale.
 
-    The residual of the smooth surface is split into planes of structure about 1, 2, 4 ... px wide. Each plane is
-    multiplied by a gain between 0 and 1: the part of its local power that noise does not explain. So crosshatch, dust
-    and corner features come through, and noise does not.
+    Two kinds of structure are sought in the residual of the smooth surface. First patterns that repeat (crosshatch),
+    frequency by frequency in overlapping blocks of 64 px. Then, in what is left, compact structure (dust, corner
+    features): it is split into planes of structure about 1, 2, 4 ... px wide. Each frequency and each plane is
+    multiplied by a gain between 0 and 1: the part of its local power that noise does not explain.
 
     Parameters
     ----------
@@ -79,8 +81,7 @@ class MultiScale(FitStrategy):
         self.tolerance = tolerance
 
     def smooth(self, data, err, good):
-        base, planes = self._planes(data, err, good)
-        structure, variance = np.zeros(data.shape, np.float32), np.zeros(data.shape, np.float32)
+        base, structure, variance, planes = self._parts(data, err, good)
         for plane, noise, gain in planes:
             structure += gain * plane
             variance += gain * noise
@@ -89,40 +90,52 @@ class MultiScale(FitStrategy):
     def scales(self, data, err=None, good=None):
         """Return what each scale holds, a QTable.
 
-        Columns are scale (px), signal and noise (rms, relative), and response: the part of the signal's power at that
-        scale that the surface keeps. Parameters are those of `fit`.
+        Columns are scale (px), signal and noise (rms, relative), and response: the part of the signal at that scale
+        that the surface keeps, NaN where there is less than a twentieth of the noise's power. Parameters are those of
+        `fit`.
         """
         data = np.asarray(data, np.float32)
         good = np.isfinite(data) if good is None else good & np.isfinite(data)
         err = None if err is None else np.asarray(err, np.float32)
-        _, planes = self._planes(np.where(good, data, np.float32(np.nan)), err, good)
+        data = np.where(good, data, np.float32(np.nan))
+        _, pattern, passed, planes = self._parts(data, err, good)
+        factors = _noise_factors(self.n_scales)
         rows = []
-        for number, (plane, noise, gain) in enumerate(planes):
-            seen, expected = (np.mean(item[good], dtype=np.float64) for item in (plane**2, noise))
-            signal = np.maximum(plane**2 - noise, 0)[good]
-            kept = np.sum(gain[good] * signal, dtype=np.float64) / max(np.sum(signal, dtype=np.float64), 1e-30)
-            rows.append((2**number * u.pix, np.sqrt(max(seen - expected, 0.0)), np.sqrt(expected), kept))
+        for number, (repeating, (plane, noise, gain)) in enumerate(
+            zip(_starlet(pattern, self.n_scales), planes, strict=True)
+        ):
+            seen, kept = (repeating + plane)[good], (repeating + gain * plane)[good]
+            noise_kept = (gain * noise + factors[number][0] * passed)[good]
+            noise = np.mean(noise[good], dtype=np.float64)
+            signal = np.mean(seen**2, dtype=np.float64) - noise
+            kept = np.mean(seen * kept, dtype=np.float64) - np.mean(noise_kept, dtype=np.float64)
+            response = kept / signal if signal > 0.05 * noise else np.nan
+            rows.append((2**number * u.pix, np.sqrt(max(signal, 0.0)), np.sqrt(noise), response))
         return QTable(rows=rows, names=["scale", "signal", "noise", "response"])
 
-    def _planes(self, data, err, good):
-        """Return the smooth surface, and for each scale (plane, power of its noise, gain)."""
+    def _parts(self, data, err, good):
+        """Return the smooth surface, the repeating pattern, the variance of its noise, and the planes of the rest.
+
+        A plane is (coefficients, variance of their noise, gain).
+        """
         base = self.base(data, err, good)
         residual = data / base - 1
         allowed = self.tolerance + (0 if err is None else 5 * err)
         with np.errstate(invalid="ignore"):
             good = good & (np.abs(residual) <= allowed)
         residual = _filled(residual - _stripes(np.where(good, residual, np.nan)), good)
-        planes = _starlet(residual, self.n_scales)
-        factors = _noise_factors(self.n_scales)
         if err is None:
-            finest = 1.4826 * np.median(np.abs(planes[0][good])) / np.sqrt(factors[0][0])
-            variance = np.full(data.shape, finest**2, np.float32)
+            variance = np.full(data.shape, _finest_noise(residual, good) ** 2, np.float32)
         else:
             variance = _filled((err / base) ** 2, good)
-        return base, [
-            (plane, factor * variance, self._gain(plane, factor * variance, width, 2**number))
-            for number, (plane, (factor, width)) in enumerate(zip(planes, factors, strict=True))
-        ]
+        pattern, pattern_variance = texture(residual, variance, self.n_sigma)
+        planes = []
+        for number, (plane, (factor, width)) in enumerate(
+            zip(_starlet(residual - pattern, self.n_scales), _noise_factors(self.n_scales), strict=True)
+        ):
+            noise = factor * variance
+            planes.append((plane, noise, self._gain(plane, noise, width, 2**number)))
+        return base, pattern, pattern_variance, planes
 
     def _gain(self, plane, noise, width, scale):
         """Gain of each coefficient; ``width`` is the area over which the noise of the plane is correlated, pixels."""
@@ -134,6 +147,12 @@ class MultiScale(FitStrategy):
             together = 1 - margin * uniform_filter(noise, size, mode="reflect") / power
             alone = 1 - np.float32(SIGNIFICANT**2) * noise / plane**2
         return np.clip(np.fmax(together, alone), 0, 1)
+
+
+def _finest_noise(residual, good):
+    """1 sigma of white noise, from the finest plane."""
+    finest, (factor, _) = _starlet(residual, 1)[0], _noise_factors(1)[0]
+    return 1.4826 * np.median(np.abs(finest[good])) / np.sqrt(factor)
 
 
 def _stripes(residual):
