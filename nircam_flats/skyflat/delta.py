@@ -128,14 +128,17 @@ class DeltaSkyflat(HoldsArrays):
             stage=f"combine {frames.detector} {names}",
         )
         data, err, n_used, influences = zip(*bands, strict=True)
+        # The stack keeps the mean of the stripes that were taken out of each frame.
+        influences = np.concatenate(influences, axis=1) + frames.stripes / len(frames)
+        if balance:
+            influences *= _freedom(frames)[:, None, None]
         return cls(
             detector=frames.detector,
             filters=frames.filters,
             data=readonly(np.concatenate(data)),
             err=readonly(np.concatenate(err)),
             n_used=readonly(np.concatenate(n_used)),
-            # The stack keeps the mean of the stripes that were taken out of each frame.
-            influences=readonly(np.concatenate(influences, axis=1) + frames.stripes / len(frames)),
+            influences=readonly(influences),
             flat_names=frames.flat_names,
             exposures=_table_of(frames),
             first_date=min((frame.start for frame in frames.frames if frame.start is not None), default=None),
@@ -169,6 +172,18 @@ class DeltaSkyflat(HoldsArrays):
         from nircam_flats.plotting import draw_flat
 
         return draw_flat(self.data, ax=ax, title=f"{self.detector} {self.label}: delta skyflat", **artist_options)
+
+
+def _freedom(frames):
+    """Factor for the influences of each frame that gives back what balancing hides of its noise.
+
+    Balanced frames depart from the mean of their filter, not from that of all n frames. Their scatter is smaller by
+    sqrt((n_f - 1) / n_f), with n_f frames in the filter, while the jackknife expects sqrt((n - 1) / n).
+    """
+    names = [frame.filter.name for frame in frames.frames]
+    of_filter = np.array([max(names.count(name), 2) for name in names])
+    n = len(names)
+    return np.sqrt(of_filter / (of_filter - 1) * (n - 1) / n).astype(np.float32)
 
 
 def _table_of(frames):

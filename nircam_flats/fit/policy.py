@@ -1,0 +1,169 @@
+"""Which surface corrects the flat of which filter: one for all, one for each, or something in between."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from attrs import evolve
+from scipy.fft import dctn, idctn
+
+from nircam_flats._fields import readonly
+from nircam_flats._strategy import Strategy
+from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.fit.model import FlatModelFit
+from nircam_flats.kernels import box_medians, expand_mesh
+from nircam_flats.skyflat.meshes import MESH_BOX
+
+__all__ = ["FlatPolicy", "Grey", "PerFilter", "Shrunk"]
+
+
+class FlatPolicy(Strategy, ABC):
+    """How the filters of a detector share what the sky says about their flats.
+
+    Subclasses write `decide`.
+    """
+
+    @abstractmethod
+    def decide(self, grey, by_filter, fit):
+        """Return a `FlatModelFit` for each filter, a dict by filter name.
+
+        Parameters
+        ----------
+        grey
+            The `~nircam_flats.DeltaSkyflat` of all filters.
+        by_filter
+            Those of the single filters, a dict by filter name.
+        fit
+            ``fit(delta)`` returns the `FlatModelFit` of a delta skyflat with the strategy that was asked for.
+        """
+
+    def __call__(self, grey, by_filter, *, strategy=None, n_replicates=16, executor=None):
+        """Return a `FlatModelFit` for each filter of ``by_filter``, a dict by filter name.
+
+        Parameters
+        ----------
+        grey, by_filter
+            As in `decide`.
+        strategy, n_replicates, executor
+            As in `FlatModelFit.from_delta`.
+
+        Raises
+        ------
+        InvalidInputError
+            If a filter is not in ``grey``, or `decide` returns no fit for it.
+        """
+        grey_filters = {item.name for item in grey.filters}
+        for name, delta in by_filter.items():
+            if delta.detector != grey.detector or name not in grey_filters:
+                raise InvalidInputError(
+                    f"{self} needs a grey delta skyflat of {delta.detector} that {name} is part of; got one of "
+                    f"{grey.detector} {', '.join(sorted(grey_filters))}"
+                )
+
+        def fit(delta):
+            return FlatModelFit.from_delta(delta, strategy=strategy, n_replicates=n_replicates, executor=executor)
+
+        fits = self.decide(grey, by_filter, fit)
+        missing = [name for name in by_filter if not isinstance(fits.get(name), FlatModelFit)]
+        if missing:
+            raise InvalidInputError(f"{self}.decide must return a FlatModelFit for each filter; {missing[0]} has none")
+        return fits
+
+
+class Grey(FlatPolicy):
+    """One surface for all filters: the report's choice, with the least noise; what filters differ by stays wrong."""
+
+    def decide(self, grey, by_filter, fit):
+        found = fit(grey)
+        return dict.fromkeys(by_filter, found)
+
+
+class PerFilter(FlatPolicy):
+    """A surface for each filter from its own exposures: nothing stays wrong, but few exposures mean much noise."""
+
+    def decide(self, grey, by_filter, fit):
+        return {name: fit(delta) for name, delta in by_filter.items()}
+
+
+class Shrunk(FlatPolicy):
+    """The grey surface, from which each filter departs as far as its exposures demand.
+
+    Notes
+    -----
+    Empirical Bayes. The ratio of a filter's delta skyflat to the grey one is fitted as a delta skyflat is, and its
+    surface written in cosines (the discrete cosine transform of its mesh of 32 px boxes). A coefficient c of error
+    sigma is multiplied by ``tau^2 / (tau^2 + sigma^2)``. The errors come from the jackknife; tau^2, the variance of the
+    true coefficients, is the mean of ``c^2 - sigma^2`` over the filters and over the coefficients of about the same
+    scale. So where the filters agree within the errors, the result is grey; where their exposures are many, it is their
+    own.
+    """
+
+    def decide(self, grey, by_filter, fit):
+        common = fit(grey)
+        ratios = {name: fit(_relative(delta, grey)) for name, delta in by_filter.items()}
+        found = {name: _Coefficients(ratio) for name, ratio in ratios.items()}
+        any_found = next(iter(found.values()))
+        bands = any_found.bands
+        n_bands = bands.max() + 1
+        excess = sum(np.bincount(bands.ravel(), (item.values**2).ravel(), n_bands) for item in found.values())
+        noise = sum(item.noise * np.bincount(bands.ravel(), minlength=n_bands) for item in found.values())
+        members = np.maximum(np.bincount(bands.ravel(), minlength=n_bands) * len(found), 1)
+        tau2 = np.maximum(excess - noise, 0) / members
+        return {name: _shrunk(common, ratios[name], found[name], tau2) for name in by_filter}
+
+
+class _Coefficients:
+    """Cosine coefficients of the departure of a filter from grey, and their errors by band of scale."""
+
+    def __init__(self, ratio):
+        mesh = box_medians(ratio.surface, MESH_BOX, max_iterations=0)[0].astype(np.float64) - 1
+        self.values = dctn(mesh, norm="ortho")
+        self.modes = dctn(ratio.covariance.modes.astype(np.float64), norm="ortho", axes=(1, 2))
+        self.values[0, 0] = self.modes[:, 0, 0] = 0  # the scale of a flat is a convention
+        y, x = np.indices(mesh.shape)
+        wave = np.hypot(y, x)
+        self.bands = np.ceil(np.log2(np.maximum(wave, 1) / 1.5) + 1).astype(int)
+        variances = np.sum(self.modes**2, axis=0)
+        members = np.bincount(self.bands.ravel())
+        self.noise = np.bincount(self.bands.ravel(), variances.ravel()) / np.maximum(members, 1)
+
+
+def _relative(delta, grey):
+    """Return ``delta / grey`` as a delta skyflat: its influences are those of its frames less what grey owes them."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        data = np.where(delta.good & grey.good, delta.data / grey.data, np.float32(np.nan))
+    own = {name: index for index, name in enumerate(_frame_names(delta))}
+    influences = -np.asarray(grey.influences, np.float32)
+    for index, name in enumerate(_frame_names(grey)):
+        if name in own:
+            influences[index] += delta.influences[own[name]]
+    return evolve(delta, data=readonly(data), influences=readonly(influences))
+
+
+def _frame_names(delta):
+    return [str(name) for name in delta.exposures["name"][delta.exposures["used"]]]
+
+
+def _shrunk(common, ratio, coefficients, tau2):
+    noise = coefficients.noise
+    gains = np.where(tau2 > 0, tau2 / np.maximum(tau2 + noise, 1e-300), 0.0)
+    gain = gains[coefficients.bands]
+    shape = common.surface.shape
+    departure = expand_mesh(idctn(gain * coefficients.values, norm="ortho"), MESH_BOX, shape)
+    surface = common.surface * (1 + departure)
+    surface /= np.median(surface)
+    grey_modes, own_modes = common.covariance.modes, idctn(gain * coefficients.modes, norm="ortho", axes=(1, 2))
+    n = min(len(grey_modes), len(own_modes))
+    modes = np.concatenate([grey_modes[:n] + own_modes[:n], grey_modes[n:], own_modes[n:]])
+    # What shrinking leaves out is as large as its prior says: (1 - gain)^2 tau^2 of each coefficient.
+    left = np.mean(((1 - gain) ** 2 * tau2[coefficients.bands]))
+    misfit = np.hypot(common.misfit, np.sqrt(left))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        residual = (1 + common.residual) * (1 + ratio.residual) * ratio.surface / (1 + departure) - 1
+    return evolve(
+        ratio,
+        surface=readonly(surface),
+        residual=readonly(residual),
+        covariance=evolve(common.covariance, modes=modes, misfit=misfit),
+        strategy=f"Shrunk({common.strategy})",
+        history=ratio.history.then("shrink toward grey", gains=", ".join(f"{gain:.2f}" for gain in gains[1:])),
+    )
