@@ -3,7 +3,8 @@
 from functools import cache
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, zoom
+from numba import njit
+from scipy.ndimage import distance_transform_edt, spline_filter1d, zoom
 
 from nircam_flats.kernels.clipping import clip_sorted_rows
 
@@ -58,22 +59,68 @@ def fill_mesh(mesh):
 
 @cache
 def _spline_matrix(n, box_size, length):
-    """Matrix that turns ``n`` values at box centres into ``length`` values at pixels by a cubic spline."""
+    """Matrix that turns ``n`` values at box centres into ``length`` values at pixels by a cubic spline, float64."""
     if n == 1:
-        return np.ones((length, 1), np.float32)
-    matrix = zoom(np.eye(n), (box_size, 1), order=min(3, n - 1), mode="reflect", grid_mode=True)
-    return matrix[:length].astype(np.float32)
+        return np.ones((length, 1))
+    return zoom(np.eye(n), (box_size, 1), order=min(3, n - 1), mode="reflect", grid_mode=True)[:length]
+
+
+@cache
+def _taps(n, box_size, length):
+    """First index and four weights, for each pixel, of the spline coefficients of ``n`` values at box centres.
+
+    Coefficients are extended by reflection: two before the first, two after the last.
+    """
+    position = (np.arange(length) + 0.5) / box_size - 0.5
+    first = np.floor(position).astype(np.int64)
+    t = position - first
+    weights = np.stack([(1 - t) ** 3, 4 - 3 * t**2 * (2 - t), 4 - 3 * (1 - t) ** 2 * (1 + t), t**3], axis=1) / 6
+    return first + 1, weights.astype(np.float32)
+
+
+@njit(nogil=True, cache=True, fastmath={"nsz", "contract", "reassoc"})
+def _expand(coefficients, first_y, weights_y, first_x, weights_x, out):
+    line = np.empty(coefficients.shape[1], np.float32)
+    for y in range(out.shape[0]):
+        j = first_y[y]
+        for i in range(line.size):
+            line[i] = (
+                weights_y[y, 0] * coefficients[j, i]
+                + weights_y[y, 1] * coefficients[j + 1, i]
+                + weights_y[y, 2] * coefficients[j + 2, i]
+                + weights_y[y, 3] * coefficients[j + 3, i]
+            )
+        for x in range(out.shape[1]):
+            i = first_x[x]
+            out[y, x] = (
+                weights_x[x, 0] * line[i]
+                + weights_x[x, 1] * line[i + 1]
+                + weights_x[x, 2] * line[i + 2]
+                + weights_x[x, 3] * line[i + 3]
+            )
 
 
 def expand_mesh(mesh, box_size, shape, *, rows=slice(None)):
     """Return the image of ``shape`` that interpolates ``mesh`` (values at box centres, no NaN) by cubic splines.
 
-    The interpolation is that of photutils' ``Background2D`` (`scipy.ndimage.zoom`, reflected at the edges), done
-    as two products with one-dimensional matrices. ``rows`` selects rows of the image.
+    The interpolation is that of photutils' ``Background2D`` (`scipy.ndimage.zoom`, reflected at the edges), one axis
+    after the other, without a library of linear algebra: its threads would fight with those that call this. ``rows``
+    selects rows of the image.
     """
-    y = _spline_matrix(mesh.shape[0], box_size, shape[0])[rows]
-    x = _spline_matrix(mesh.shape[1], box_size, shape[1])
-    return y @ np.asarray(mesh, np.float32) @ x.T
+    if min(mesh.shape) < 4:  # splines of lower order
+        y, x = (_spline_matrix(n, box_size, length) for n, length in zip(mesh.shape, shape, strict=True))
+        return (y[rows] @ mesh @ x.T).astype(np.float32)
+    coefficients = np.asarray(mesh, np.float64)
+    for axis in (0, 1):
+        coefficients = spline_filter1d(coefficients, 3, axis=axis, mode="reflect")
+    coefficients = np.pad(coefficients.astype(np.float32), 2, mode="symmetric")
+    (first_y, weights_y), (first_x, weights_x) = (
+        _taps(n, box_size, length) for n, length in zip(mesh.shape, shape, strict=True)
+    )
+    first_y, weights_y = first_y[rows], weights_y[rows]
+    out = np.empty((len(first_y), shape[1]), np.float32)
+    _expand(coefficients, first_y, weights_y, first_x, weights_x, out)
+    return out
 
 
 def project_mesh(weights, box_size):
@@ -82,5 +129,5 @@ def project_mesh(weights, box_size):
     The adjoint of `expand_mesh`: a weighted sum over an interpolated image, taken without making the image. float64.
     """
     ny, nx = weights.shape
-    y, x = (_spline_matrix(-(-n // box_size), box_size, n).astype(np.float64) for n in (ny, nx))
+    y, x = (_spline_matrix(-(-n // box_size), box_size, n) for n in (ny, nx))
     return y.T @ weights @ x
