@@ -155,7 +155,7 @@ def _shrunk(common, ratio, coefficients, tau2):
     n = min(len(grey_modes), len(own_modes))
     modes = np.concatenate([grey_modes[:n] + own_modes[:n], grey_modes[n:], own_modes[n:]])
     # What shrinking leaves out is as large as its prior says: (1 - gain)^2 tau^2 of each coefficient.
-    left = np.mean(((1 - gain) ** 2 * tau2[coefficients.bands]))
+    left = np.mean((1 - gain) ** 2 * tau2[coefficients.bands])
     misfit = np.hypot(common.misfit, np.sqrt(left))
     with np.errstate(invalid="ignore", divide="ignore"):
         residual = (1 + common.residual) * (1 + ratio.residual) * ratio.surface / (1 + departure) - 1
