@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nircam_flats._files import open_product, read_image, read_keyword, write_product
+from nircam_flats._files import open_product, read_image, read_keyword, read_table, write_product
 from nircam_flats.skyflat._fits import origin_header, origin_table, read_origin
 
 __all__ = ["read_fit", "write_fit"]
@@ -17,7 +17,7 @@ def write_fit(fit, path, *, overwrite):
         "FlatModelFit",
         origin_header(fit) | {"STRATEGY": fit.strategy, "MISFIT": fit.misfit},
         images | {"ERR": fit.err},
-        {"FILTERS": origin_table(fit)},
+        {"FILTERS": origin_table(fit), "EXPOSURES": fit.exposures},
         fit.history,
         overwrite=overwrite,
     )
@@ -31,6 +31,7 @@ def read_fit(path):
             fields
             | read_origin(hdus, path)
             | {
+                "exposures": read_table(hdus, "EXPOSURES", path),
                 "strategy": read_keyword(header, "STRATEGY", str, path),
                 "misfit": read_keyword(header, "MISFIT", float, path),
             }

@@ -3,6 +3,7 @@
 from functools import cached_property, partial
 
 import numpy as np
+from astropy.table import QTable
 from astropy.time import Time
 from attrs import field, frozen
 
@@ -38,7 +39,7 @@ class FlatModelFit(HoldsArrays):
         Structure on the scale of the boxes that the surface leaves in the residual beyond the noise, 1 sigma.
     strategy
         What made the surface, as text.
-    detector, filters, flat_names, first_date, last_date
+    detector, filters, flat_names, exposures, first_date, last_date
         Those of the delta skyflat.
     history
         How it was made.
@@ -52,6 +53,7 @@ class FlatModelFit(HoldsArrays):
     misfit: float = field(converter=lambda value: float(f"{value:.9g}"))  # as exact as a header keeps it
     strategy: str = field(converter=str)
     flat_names: dict = field(converter=dict, repr=False)
+    exposures: QTable = field(repr=lambda table: f"<{len(table)} exposures>")
     first_date: Time | None = field(default=None, repr=False)
     last_date: Time | None = field(default=None, repr=False)
     history: History = field(factory=History, repr=False)
@@ -115,6 +117,7 @@ class FlatModelFit(HoldsArrays):
             misfit=_misfit(delta, residual, _modes(-pulls - shifts)),
             strategy=repr(strategy),
             flat_names=delta.flat_names,
+            exposures=delta.exposures,
             first_date=delta.first_date,
             last_date=delta.last_date,
             history=delta.history.then("fit", strategy=strategy, scaled_by=f"{1 / scale:.6f}"),

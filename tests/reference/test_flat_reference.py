@@ -2,6 +2,7 @@ import attrs
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import QTable
 from astropy.time import Time
 
 from nircam_flats import DQ, Detector, Filter, FlatModelFit, FlatReference, FlatsWarning, InvalidInputError
@@ -162,6 +163,7 @@ class TestCorrectedBy:
             misfit=0.004,
             strategy="made up",
             flat_names={"F200W": ground.name, "F150W": None},
+            exposures=QTable({"name": ["jw_nrcb4"], "used": [True]}),
             first_date=Time("2022-04-28"),
             last_date=Time("2022-05-02"),
             history=History().then("invented"),
