@@ -4,9 +4,9 @@ from nircam_flats import recipes, testing
 from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError
 from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, Pointing
 from nircam_flats.fit import FitStrategy, FlatModelFit, MedianFilter, Polynomial2D
-from nircam_flats.instrument import DQ, Detector, Filter, ImagingMode, imaging_modes
+from nircam_flats.instrument import DQ, Detector, Filter, ImagingMode, Subarray, imaging_modes
 from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
-from nircam_flats.reference import FlatReference, GroundFlats
+from nircam_flats.reference import FlatComparison, FlatProvenance, FlatReference, GroundFlats, PhotometricShift
 from nircam_flats.skyflat import (
     CombineStrategy,
     DeltaSkyflat,
@@ -31,7 +31,9 @@ __all__ = [
     "Filter",
     "FitError",
     "FitStrategy",
+    "FlatComparison",
     "FlatModelFit",
+    "FlatProvenance",
     "FlatReference",
     "FlatsError",
     "FlatsWarning",
@@ -44,6 +46,7 @@ __all__ = [
     "MedianFilter",
     "NormalizedFrame",
     "NormalizedFrames",
+    "PhotometricShift",
     "Pointing",
     "Polynomial2D",
     "Segmentation",
@@ -51,6 +54,7 @@ __all__ = [
     "SigmaClippedMedian",
     "SkyLevel",
     "SourceMask",
+    "Subarray",
     "imaging_modes",
     "recipes",
     "testing",

@@ -34,7 +34,9 @@ def values():
     exposures = nf.ExposureSet.from_exposures(program.exposures())
     frames = nf.NormalizedFrames.from_exposures(exposures)
     delta = nf.DeltaSkyflat.from_frames(frames)
+    fit = nf.FlatModelFit.from_delta(delta)
     ground = program.ground_flat("B4", "F200W")
+    flight = ground.corrected_by(fit)
     header = exposures[0].without_pixels()
     made = [
         *(nf.Detector.get("B4"), nf.Filter.get("F200W"), nf.imaging_modes()[0]),
@@ -42,8 +44,9 @@ def values():
         nf.Exclusion(name="jw01", path="jw01_cal.fits", reason="too bright", header=header),
         *(frames, frames.frames[0], frames.frames[0].level, frames.band(slice(0, 8))),
         nf.SourceMask.from_exposure(exposures[0]),
-        *(delta, nf.FlatModelFit.from_delta(delta)),
-        *(ground, nf.GroundFlats.collect([ground])),
+        *(delta, fit),
+        *(ground, nf.GroundFlats.collect([ground]), ground.compare(flight), nf.Subarray.get("FULL", "B4")),
+        *(flight.provenance, flight.provenance.photometry),
     ]
     return {type(value): value for value in made}
 

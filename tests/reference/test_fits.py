@@ -72,8 +72,9 @@ class TestWrite:
     def test_layout(self, flight, tmp_path):
         flight.write(tmp_path / "flat.fits")
         with fits.open(tmp_path / "flat.fits") as hdus:
-            assert [hdu.name for hdu in hdus] == ["PRIMARY", "SCI", "ERR", "DQ", "DQ_DEF"]
-            assert [hdus[name].header["EXTVER"] for name in ("SCI", "ERR", "DQ", "DQ_DEF")] == [1] * 4
+            planes, tables = ["SCI", "ERR", "DQ", "DQ_DEF"], ["EXPOSURES", "HISTORY", "PHOTOMETRY"]
+            assert [hdu.name for hdu in hdus] == ["PRIMARY", *planes, *tables]
+            assert [hdu.header["EXTVER"] for hdu in hdus[1:]] == [1] * 7
             assert [hdus[name].header["BITPIX"] for name in ("SCI", "ERR", "DQ")] == [-32, -32, 32]
             assert hdus["DQ"].data.dtype == np.uint32
             assert hdus["DQ_DEF"].columns.names == ["BIT", "VALUE", "NAME", "DESCRIPTION"]
@@ -107,6 +108,12 @@ class TestWrite:
             assert {keyword: header[keyword] for keyword in expected} == expected
             assert header["DESCRIP"].startswith("Flight flat NRCB4 F200W")
             assert tuple(header["HISTORY"]) == flight.history
+
+    def test_a_flat_of_unknown_making_has_no_tables(self, ground, tmp_path):
+        ground.write(tmp_path / "flat.fits")
+        with fits.open(tmp_path / "flat.fits") as hdus:
+            assert [hdu.name for hdu in hdus] == ["PRIMARY", "SCI", "ERR", "DQ", "DQ_DEF"]
+        assert FlatReference.read(tmp_path / "flat.fits").provenance is None
 
     @pytest.mark.parametrize(
         ("detector", "filter", "keywords"),
