@@ -6,7 +6,14 @@ from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureS
 from nircam_flats.fit import FitStrategy, FlatModelFit, MedianFilter, Polynomial2D
 from nircam_flats.instrument import DQ, Detector, Filter, ImagingMode, Subarray, imaging_modes
 from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
-from nircam_flats.reference import FlatComparison, FlatProvenance, FlatReference, GroundFlats, PhotometricShift
+from nircam_flats.reference import (
+    FlatComparison,
+    FlatDelivery,
+    FlatProvenance,
+    FlatReference,
+    GroundFlats,
+    PhotometricShift,
+)
 from nircam_flats.skyflat import (
     CombineStrategy,
     DeltaSkyflat,
@@ -32,6 +39,7 @@ __all__ = [
     "FitError",
     "FitStrategy",
     "FlatComparison",
+    "FlatDelivery",
     "FlatModelFit",
     "FlatProvenance",
     "FlatReference",

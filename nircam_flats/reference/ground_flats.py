@@ -8,7 +8,7 @@ from nircam_flats._files import bare_file_name
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.reference.flat_reference import FlatReference
 
-__all__ = ["GroundFlats"]
+__all__ = ["GroundFlats", "expanded"]
 
 
 @frozen(kw_only=True, eq=False)
@@ -40,7 +40,7 @@ class GroundFlats:
         items = [source] if isinstance(source, str | Path | FlatReference) else list(source)
         flats, folders = {}, []
         for item in items:
-            for flat in _expanded(item):
+            for flat in expanded(item):
                 name = bare_file_name(flat.name)
                 if name in flats:
                     raise InvalidInputError(f"ground flats must have different names; two are called {name}")
@@ -81,7 +81,8 @@ class GroundFlats:
         return flat
 
 
-def _expanded(item):
+def expanded(item):
+    """Return the flat, the path, or the paths ``*.fits`` of the folder ``item``, a list."""
     if isinstance(item, FlatReference):
         return [item]
     path = Path(item).expanduser()
