@@ -2,7 +2,7 @@
 
 from nircam_flats.kernels.clipping import clipped_statistics
 from nircam_flats.kernels.combine import combine_clipped
-from nircam_flats.kernels.flats import correct_flat
+from nircam_flats.kernels.flats import correct_flat, ratio_moments
 from nircam_flats.kernels.influence import box_influences
 from nircam_flats.kernels.mesh import box_medians, expand_mesh, fill_mesh
 from nircam_flats.kernels.neighbours import grow, smooth
@@ -16,5 +16,6 @@ __all__ = [
     "expand_mesh",
     "fill_mesh",
     "grow",
+    "ratio_moments",
     "smooth",
 ]

@@ -1,9 +1,9 @@
-"""The product of a flat and a surface, pixel by pixel, with errors and flags, in one pass."""
+"""Loops over the pixels of flats: the product with a surface, with errors and flags; the mean of a ratio."""
 
 import numpy as np
 from numba import njit
 
-__all__ = ["correct_flat"]
+__all__ = ["correct_flat", "ratio_moments"]
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -67,3 +67,23 @@ def correct_flat(data, err, dq, surface, surface_err, *, no_flat, no_answer):
     new = np.empty(data.shape, np.float32), np.empty(data.shape, np.float32), np.empty(data.shape, np.uint32)
     n_given_up = _correct(data, err, dq, surface, surface_err, np.uint32(no_flat), np.uint32(no_answer), *new)
     return *new, n_given_up
+
+
+@njit(nogil=True, cache=True)
+def ratio_moments(first, second, good):
+    """Return number, mean and standard deviation (of the population) of ``first / second`` where ``good``."""
+    n, total, squares = 0, 0.0, 0.0
+    for y in range(first.shape[0]):
+        row_total, row_squares = 0.0, 0.0
+        for x in range(first.shape[1]):
+            if good[y, x]:
+                departure = np.float64(first[y, x]) / np.float64(second[y, x]) - 1.0
+                n += 1
+                row_total += departure
+                row_squares += departure * departure
+        total += row_total
+        squares += row_squares
+    if n == 0:
+        return 0, np.nan, np.nan
+    mean = total / n
+    return n, 1.0 + mean, np.sqrt(max(squares / n - mean * mean, 0.0))

@@ -131,6 +131,8 @@ def _read_flags(hdus, path, shape, faults, told):
 
 def _decoded(stored, table, faults, told):
     """Translate a file's own bits to the standard ones by name; bits without a known name are left out."""
+    if _is_standard(table) and not np.bitwise_or.reduce(stored, axis=None) & ~np.bitwise_or.reduce(table["VALUE"]):
+        return stored
     flagged = np.flatnonzero(stored)
     theirs = stored.ravel()[flagged]
     ours, explained = np.zeros_like(theirs), 0
@@ -156,6 +158,13 @@ def _decoded(stored, table, faults, told):
     dq = np.zeros_like(stored)
     dq.ravel()[flagged] = ours
     return dq
+
+
+def _is_standard(table):
+    names = [str(name).strip() for name in table["NAME"]]
+    return "VALUE" in table.dtype.names and all(
+        name in DQ.__members__ and int(value) == DQ[name] for name, value in zip(names, table["VALUE"], strict=True)
+    )
 
 
 def _keyword_faults(fields):

@@ -7,6 +7,7 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Subarray
+from nircam_flats.kernels import ratio_moments
 
 __all__ = ["PhotometricShift"]
 
@@ -31,7 +32,7 @@ class PhotometricShift(HoldsArrays):
     ----------
     mean, median, scatter
         Over the pixels that are usable in both flats: what happens to the mean of many stars, and the standard
-        deviation from star to star.
+        deviation from star to star. The median is that of every 17th pixel.
     places
         Table of the reference positions of the detector and its subarrays (SIAF, PRDOPSSOC-075) that the flat covers:
         ``place``, the position ``x``, ``y`` on the detector (from 1), and ``shift``, the median over 32 x 32 pixels
@@ -58,15 +59,15 @@ class PhotometricShift(HoldsArrays):
                 f"{old.corner} {old.data.shape} and {new.detector} {new.corner} {new.data.shape}"
             )
         good = old.good & new.good
-        ratio = old.data[good] / new.data[good]
-        if not ratio.size:
+        n, mean, scatter = ratio_moments(old.data, new.data, good)
+        if not n:
             raise InvalidInputError(
                 "PhotometricShift.between needs pixels that are usable in both flats; there are none"
             )
         return cls(
-            mean=ratio.mean(dtype=np.float64) - 1,
-            median=np.median(ratio) - 1,
-            scatter=ratio.std(dtype=np.float64),
+            mean=mean - 1,
+            median=_sampled_median(old.data, new.data, good) - 1,
+            scatter=scatter,
             places=_shifts_at_places(old, new, good),
         )
 
@@ -78,6 +79,13 @@ class PhotometricShift(HoldsArrays):
     def __str__(self):
         places = "".join(f"; {row['place']} {row['shift']:+.4f}" for row in self.places)
         return f"mean {self.mean:+.4f}, median {self.median:+.4f}, scatter {self.scatter:.4f}{places}"
+
+
+def _sampled_median(first, second, good):
+    """Median of the ratio over every 17th good pixel: of 4 million, enough; 17 divides no frame into columns."""
+    places = np.flatnonzero(good)
+    places = places[(len(places) - 1) % 17 // 2 :: 17]
+    return np.median(first.ravel()[places] / second.ravel()[places])
 
 
 def _shifts_at_places(old, new, good):

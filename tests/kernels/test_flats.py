@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nircam_flats.kernels import correct_flat
+from nircam_flats.kernels import correct_flat, ratio_moments
 
 NO_FLAT, NO_ANSWER = 4, 5
 
@@ -51,3 +51,23 @@ def test_known_values_stay_as_they_are():
     for found, given in zip(planes, (data, err, dq), strict=True):
         np.testing.assert_array_equal(found, given)
     assert n_given_up == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 300), (300, 7)])
+def test_moments_of_a_ratio(shape):
+    rng = np.random.default_rng(5)
+    first, second = rng.normal(1, 0.05, (2, *shape)).astype("f4")
+    good = rng.random(shape) < 0.7
+    good[0, 0] = True
+    second[~good] = 0
+    ratio = first[good].astype(float) / second[good]
+    n, mean, std = ratio_moments(first, second, good)
+    assert n == good.sum()
+    np.testing.assert_allclose([mean, std], [ratio.mean(), ratio.std()], rtol=1e-12, atol=1e-12)
+
+
+def test_moments_of_nothing():
+    plane = np.ones((3, 3), "f4")
+    n, mean, std = ratio_moments(plane, plane, np.zeros((3, 3), bool))
+    assert n == 0
+    assert np.isnan([mean, std]).all()
