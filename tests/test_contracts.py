@@ -28,7 +28,7 @@ def public_classes():
 
 
 @pytest.fixture(scope="module")
-def values():
+def values(tmp_path_factory):
     """One object of each public value class, by class, made of four small simulated exposures."""
     program = SimulatedProgram(detectors=["B4"], filters=["F200W"], shape=(96, 80), n_pointings=2, n_dithers=2)
     exposures = nf.ExposureSet.from_exposures(program.exposures())
@@ -47,6 +47,7 @@ def values():
         *(delta, fit),
         *(ground, nf.GroundFlats.collect([ground]), ground.compare(flight), nf.Subarray.get("FULL", "B4")),
         *(flight.provenance, flight.provenance.photometry),
+        nf.FlatDelivery.from_ground(ground, fit, out=tmp_path_factory.mktemp("delivery")),
     ]
     return {type(value): value for value in made}
 
