@@ -13,9 +13,9 @@ sky         worst ratio of measured to injected sky level, minus one, per cent
 response    of the delta skyflat to the injected crosshatch (LW), 1 is perfect
 width       robust width of (delta - truth) / err over good pixels, 1 is honest
 claim       median of the error that the fit claims, per cent
-pull        rms of (fitted surface - fit to the noiseless truth) / claimed error, 1 is honest, less is cautious
+pull        rms of (fitted surface / grey truth - 1) / claimed error in 64 x 64 boxes, 1 is honest
 
-The seeds of the first table were never used while tuning.
+The seeds of the first table were never used while tuning (1 to 24 and 101 to 110 were).
 """
 
 import argparse
@@ -28,13 +28,14 @@ from astropy.table import Table
 
 import nircam_flats as nf
 from nircam_flats.fit.model import default_strategy
+from nircam_flats.kernels import box_medians
 from nircam_flats.parallel import map_ordered
 from nircam_flats.recipes import masked_frames
 from nircam_flats.report import peak_to_peak
 from nircam_flats.simulation import Effects, SimulatedProgram
 
 DETECTORS = ("NRCB4", "NRCALONG")
-SEEDS = range(101, 111)
+SEEDS = range(201, 211)
 TUNING_SEEDS = (1, 2, 3)
 N_POINTINGS = {12: 2, 18: 3}
 
@@ -85,17 +86,17 @@ def measure(program, frames, *, balance=True, n_replicates=16):
         "response": response(delta.data / fit.surface, grey_truth / ideal, truth.crosshatch, good),
         "width": 1.4826 * np.median(np.abs(pull - np.median(pull))),
         "claim": 100 * np.median(fit.err),
-        "pull": pull_of_fit(fit, ideal, good),
+        "pull": pull_of_fit(fit, grey_truth, good),
         "masked": 100 * np.mean([frame.level.masked_fraction for frame in frames.frames]),
     }
 
 
-def pull_of_fit(fit, ideal, good):
-    """Return the rms of (fitted / ideal surface - 1) / claimed error over good pixels; NaN without an error."""
-    departure = fit.surface / ideal
-    departure = (departure / np.median(departure[good]) - 1)[good]
-    err = fit.err[good]
-    return float(np.sqrt(np.mean((departure / err) ** 2))) if (err > 0).all() else np.nan
+def pull_of_fit(fit, truth, good):
+    """Return the rms of (fitted surface / truth - 1) / claimed error over the medians of 64 x 64 boxes."""
+    departure = np.where(good, fit.surface / truth, np.nan)
+    departure = departure / np.nanmedian(departure) - 1
+    medians = [box_medians(np.asarray(item, np.float32), 64)[0] for item in (departure, fit.err)]
+    return float(np.sqrt(np.nanmean((medians[0] / medians[1]) ** 2)))
 
 
 def worst_level(program, frames, good):

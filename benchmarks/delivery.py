@@ -20,7 +20,7 @@ from _bench import Case, main
 from astropy.table import QTable
 from astropy.time import Time
 
-from nircam_flats import DQ, FlatDelivery, FlatModelFit, FlatReference, imaging_modes
+from nircam_flats import DQ, FlatDelivery, FlatModelFit, FlatReference, SurfaceCovariance, imaging_modes
 from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
 
@@ -55,8 +55,9 @@ def prepare():
         filters=filters,
         surface=np.broadcast_to(np.linspace(0.97, 1.03, SHAPE[1]), SHAPE),
         residual=np.zeros(SHAPE),
-        covariance_modes=rng.normal(0, 0.001, (16, 64, 64)),
-        misfit=0.001,
+        covariance=SurfaceCovariance(
+            modes=rng.normal(0, 0.001, (16, 64, 64)), misfit=0.001, misfit_correlation=[1.0], shape=SHAPE, box_size=32
+        ),
         strategy="invented",
         flat_names={filter.name: f"ground_{i:02d}.fits" for i, filter in enumerate(filters)},
         exposures=QTable({"name": [f"jw{i:02d}" for i in range(40)], "used": [True] * 40, "reason": [""] * 40}),

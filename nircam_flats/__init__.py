@@ -3,7 +3,15 @@
 from nircam_flats import recipes, testing
 from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError
 from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, Pointing
-from nircam_flats.fit import FitStrategy, FlatModelFit, MedianFilter, Polynomial2D
+from nircam_flats.fit import (
+    FitStrategy,
+    FlatModelFit,
+    MedianFilter,
+    MultiScale,
+    Polynomial2D,
+    Surface,
+    SurfaceCovariance,
+)
 from nircam_flats.instrument import DQ, Detector, Filter, ImagingMode, Subarray, imaging_modes
 from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
 from nircam_flats.reference import (
@@ -52,6 +60,7 @@ __all__ = [
     "MaskReason",
     "MaskStrategy",
     "MedianFilter",
+    "MultiScale",
     "NormalizedFrame",
     "NormalizedFrames",
     "PhotometricShift",
@@ -63,6 +72,8 @@ __all__ = [
     "SkyLevel",
     "SourceMask",
     "Subarray",
+    "Surface",
+    "SurfaceCovariance",
     "imaging_modes",
     "recipes",
     "testing",

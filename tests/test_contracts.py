@@ -44,7 +44,7 @@ def values(tmp_path_factory):
         nf.Exclusion(name="jw01", path="jw01_cal.fits", reason="too bright", header=header),
         *(frames, frames.frames[0], frames.frames[0].level, frames.band(slice(0, 8))),
         nf.SourceMask.from_exposure(exposures[0]),
-        *(delta, fit),
+        *(delta, fit, fit.covariance, nf.Surface(values=fit.surface, pixel_err=fit.err)),
         *(ground, nf.GroundFlats.collect([ground]), ground.compare(flight), nf.Subarray.get("FULL", "B4")),
         *(flight.provenance, flight.provenance.photometry),
         nf.FlatDelivery.from_ground(ground, fit, out=tmp_path_factory.mktemp("delivery")),

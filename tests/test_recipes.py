@@ -24,7 +24,7 @@ from nircam_flats.report import peak_to_peak
 from nircam_flats.simulation import Effects, SimulatedProgram
 
 pytestmark = pytest.mark.usefixtures("empty_figures")
-SHARED = ("data", "err", "n_used", "influences", "surface", "residual", "covariance_modes", "dq")
+SHARED = ("data", "err", "n_used", "influences", "surface", "residual", "dq")
 
 
 def assert_same_pixels(one, other):

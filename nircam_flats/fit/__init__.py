@@ -1,8 +1,11 @@
 """Smooth surfaces of delta skyflats, and the strategies that make them."""
 
+from nircam_flats.fit.covariance import SurfaceCovariance
 from nircam_flats.fit.median import MedianFilter
 from nircam_flats.fit.model import FlatModelFit
+from nircam_flats.fit.multiscale import MultiScale
 from nircam_flats.fit.polynomial import Polynomial2D
 from nircam_flats.fit.strategy import FitStrategy
+from nircam_flats.fit.surface import Surface
 
-__all__ = ["FitStrategy", "FlatModelFit", "MedianFilter", "Polynomial2D"]
+__all__ = ["FitStrategy", "FlatModelFit", "MedianFilter", "MultiScale", "Polynomial2D", "Surface", "SurfaceCovariance"]

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats.exceptions import FitError, InvalidInputError
 from nircam_flats.fit import _fits
+from nircam_flats.fit.covariance import SurfaceCovariance, correlation_by_distance, weights_of
 from nircam_flats.fit.median import MedianFilter
 from nircam_flats.fit.polynomial import Polynomial2D
 from nircam_flats.instrument import Detector
@@ -32,11 +33,11 @@ class FlatModelFit(HoldsArrays):
         float32 image, finite everywhere, median 1 over the pixels that the delta skyflat measured.
     residual
         delta skyflat / surface - 1; NaN where unmeasured.
-    covariance_modes
-        float32, shape (modes, boxes in y, boxes in x): the covariance of the surface between two places is the sum over
-        the modes of the products of their values there (low rank; from the jackknife over exposures).
-    misfit
-        Structure on the scale of the boxes that the surface leaves in the residual beyond the noise, 1 sigma.
+    covariance
+        Covariance of the surface between any two places, a `SurfaceCovariance`: low-rank modes from the jackknife over
+        exposures, and the misfit, which is the structure that the surface leaves in the residual beyond the noise.
+    pixel_err
+        float32 image: 1 sigma error of each pixel that neighbours do not share; None for smooth surfaces.
     strategy
         What made the surface, as text.
     detector, filters, flat_names, exposures, first_date, last_date
@@ -49,8 +50,8 @@ class FlatModelFit(HoldsArrays):
     filters: tuple = field(converter=to_filters, repr=lambda items: f"<{', '.join(map(str, items))}>")
     surface: np.ndarray = image(sets_shape=True)
     residual: np.ndarray = image()
-    covariance_modes: np.ndarray = image(ndim=3, follows_shape=False)
-    misfit: float = field(converter=lambda value: float(f"{value:.9g}"))  # as exact as a header keeps it
+    covariance: SurfaceCovariance = field(repr=False)
+    pixel_err: np.ndarray | None = image(optional=True)
     strategy: str = field(converter=str)
     flat_names: dict = field(converter=dict, repr=False)
     exposures: QTable = field(repr=lambda table: f"<{len(table)} exposures>")
@@ -94,7 +95,8 @@ class FlatModelFit(HoldsArrays):
                 f"FlatModelFit.from_delta needs n_replicates of 2 or more, or 0 for no jackknife; got {n_replicates}"
             )
         strategy = default_strategy(delta.detector) if strategy is None else strategy
-        surface = strategy(delta.data, delta.err, delta.good)
+        found = strategy.fit(delta.data, delta.err, delta.good)
+        surface = found.values
         scale = np.float32(np.median(surface[delta.good]))
         if not scale > 0 or not (surface > 0).all():
             raise FitError(
@@ -108,13 +110,21 @@ class FlatModelFit(HoldsArrays):
         work = partial(_shift, delta=delta, strategy=strategy, surface=surface)
         stage = f"jackknife {delta.detector}"
         shifts = np.array(list(map_ordered(work, pulls, executor=executor, stage=stage))).reshape(pulls.shape)
+        misfit, correlation = _misfit(delta, residual, _modes(-pulls - shifts))
+        own_modes = n_replicates == 0 and found.modes is not None
         return cls(
             detector=delta.detector,
             filters=delta.filters,
             surface=readonly(surface),
             residual=readonly(residual),
-            covariance_modes=_modes(shifts),
-            misfit=_misfit(delta, residual, _modes(-pulls - shifts)),
+            covariance=SurfaceCovariance(
+                modes=found.modes / scale if own_modes else _modes(shifts),
+                misfit=misfit,
+                misfit_correlation=correlation,
+                shape=surface.shape,
+                box_size=MESH_BOX,
+            ),
+            pixel_err=None if found.pixel_err is None else found.pixel_err / scale,
             strategy=repr(strategy),
             flat_names=delta.flat_names,
             exposures=delta.exposures,
@@ -124,16 +134,27 @@ class FlatModelFit(HoldsArrays):
         )
 
     @property
-    def box_size(self):
-        """Side of the boxes of `covariance_modes`, pixels; the last ones may be cut by the edge."""
-        return MESH_BOX
+    def misfit(self):
+        """Structure on the scale of boxes that the surface leaves undescribed beyond the noise, 1 sigma."""
+        return self.covariance.misfit
 
     @cached_property
     def err(self):
-        """1 sigma error of the surface, float32: jackknife over exposures and misfit in quadrature."""
-        variance = np.sum(self.covariance_modes.astype(np.float64) ** 2, axis=0)
-        deviation = expand_mesh(np.sqrt(variance), self.box_size, self.surface.shape)
-        return readonly(np.hypot(np.maximum(deviation, 0), np.float32(self.misfit)).astype(np.float32))
+        """1 sigma error of the surface, float32: jackknife over exposures, misfit, and pixels' own, in quadrature."""
+        err = self.covariance.err()
+        return readonly(err if self.pixel_err is None else np.hypot(err, self.pixel_err))
+
+    def error_of_mean(self, where):
+        """Return the 1 sigma error of the mean of the surface over a region, an aperture or an image of weights.
+
+        Relative, and what it leaves in the flux summed there; see `SurfaceCovariance.error_of_mean`. Errors that pixels
+        do not share are added.
+        """
+        shared = self.covariance.error_of_mean(where)
+        if self.pixel_err is None:
+            return shared
+        weights = weights_of(where, self.surface.shape)
+        return float(np.hypot(shared, np.sqrt(np.sum((weights * self.pixel_err) ** 2))))
 
     @property
     def label(self):
@@ -192,19 +213,16 @@ def _modes(replicates):
 
 
 def _misfit(delta, residual, modes):
-    """Root mean square of the box medians of the residual, beyond what its noise explains.
+    """Root mean square of the box medians of the residual, beyond what its noise explains, and its correlation.
 
     The noise is that of the exposures as a whole (``modes``, the jackknife of the residual) or the white noise of the
     pixels in the box, whichever is larger. A constant is no misfit: the scale of a surface is a convention.
     """
     medians, stds, kept = box_medians(residual, delta.box_size)
-    measured = np.isfinite(medians)
-    if not measured.any():
+    if np.isnan(medians).all():
         raise FitError(
             f"FlatModelFit of {delta.detector} needs a box of {delta.box_size} px with 10 % good pixels; there is none"
         )
-    medians, modes = medians[measured].astype(np.float64), modes[:, measured].astype(np.float64)
-    seen = np.mean((medians - medians.mean()) ** 2)
-    shared = np.sum((modes - modes.mean(axis=1, keepdims=True)) ** 2, axis=0)
-    white = np.pi / 2 * stds[measured].astype(np.float64) ** 2 / kept[measured]
-    return np.sqrt(max(seen - np.mean(np.maximum(shared, white)), 0.0))
+    white = np.pi / 2 * stds.astype(np.float64) ** 2 / np.maximum(kept, 1)
+    variance, correlation = correlation_by_distance(medians, modes, white)
+    return np.sqrt(variance), correlation

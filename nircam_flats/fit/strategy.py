@@ -3,9 +3,11 @@
 from abc import ABC, abstractmethod
 
 import numpy as np
+from attrs import evolve
 
 from nircam_flats._strategy import Strategy, checked_image
 from nircam_flats.exceptions import FitError, InvalidInputError
+from nircam_flats.fit.surface import Surface
 from nircam_flats.kernels import fill_mesh
 
 __all__ = ["FitStrategy"]
@@ -34,7 +36,8 @@ class FitStrategy(Strategy, ABC):
     def smooth(self, data, err, good):
         """Return the surface, an image of the shape of ``data``, finite at all good pixels.
 
-        Elsewhere (the border of reference pixels, say) it may be NaN, which means: as the nearest answer.
+        Elsewhere (the border of reference pixels, say) it may be NaN, which means: as the nearest answer. A strategy
+        that knows its own errors returns a `Surface` instead of the bare image.
 
         Parameters
         ----------
@@ -47,7 +50,11 @@ class FitStrategy(Strategy, ABC):
         """
 
     def __call__(self, data, err=None, good=None):
-        """Fit ``data`` and return the surface, float32 and finite everywhere.
+        """Fit ``data`` and return the surface, float32 and finite everywhere; parameters and errors as `fit`."""
+        return self.fit(data, err, good).values
+
+    def fit(self, data, err=None, good=None):
+        """Fit ``data`` and return the `Surface`, its values float32 and finite everywhere.
 
         Parameters
         ----------
@@ -78,13 +85,20 @@ class FitStrategy(Strategy, ABC):
         if not usable.any():
             raise InvalidInputError(f"{name} needs at least one good pixel; all {data.size} are bad")
         clean = np.where(usable, data, np.float32(np.nan)).astype(np.float32, copy=False)
-        surface = checked_image(
-            self.smooth(clean, err, usable), data.shape, np.float32, f"{name}.smooth(data, err, good)"
-        )
-        finite = np.isfinite(surface)
+        surface = self.smooth(clean, err, usable)
+        if not isinstance(surface, Surface):
+            surface = Surface(values=checked_image(surface, data.shape, np.float32, f"{name}.smooth(data, err, good)"))
+        elif surface.values.shape != data.shape:
+            raise InvalidInputError(
+                f"{name}.smooth(data, err, good) must return a surface of shape {data.shape}; got "
+                f"{surface.values.shape}"
+            )
+        finite = np.isfinite(surface.values)
         if not finite[usable].all():
             bad = np.count_nonzero(usable & ~finite)
             raise FitError(
                 f"{name}.smooth(data, err, good) must be finite at all good pixels; {bad} of {usable.sum()} are not"
             )
-        return surface if finite.all() else fill_mesh(np.where(finite, surface, np.float32(np.nan)))
+        if finite.all():
+            return surface
+        return evolve(surface, values=fill_mesh(np.where(finite, surface.values, np.float32(np.nan))))

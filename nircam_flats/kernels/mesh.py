@@ -7,7 +7,7 @@ from scipy.ndimage import distance_transform_edt, zoom
 
 from nircam_flats.kernels.clipping import clip_sorted_rows
 
-__all__ = ["box_medians", "expand_mesh", "fill_mesh"]
+__all__ = ["box_medians", "expand_mesh", "fill_mesh", "project_mesh"]
 
 
 def box_medians(data, box_size, *, n_sigma=3.0, max_iterations=5, min_fraction=0.1):
@@ -74,3 +74,13 @@ def expand_mesh(mesh, box_size, shape, *, rows=slice(None)):
     y = _spline_matrix(mesh.shape[0], box_size, shape[0])[rows]
     x = _spline_matrix(mesh.shape[1], box_size, shape[1])
     return y @ np.asarray(mesh, np.float32) @ x.T
+
+
+def project_mesh(weights, box_size):
+    """Return the mesh ``p`` with ``sum(p * mesh) == sum(weights * expand_mesh(mesh, box_size, weights.shape))``.
+
+    The adjoint of `expand_mesh`: a weighted sum over an interpolated image, taken without making the image. float64.
+    """
+    ny, nx = weights.shape
+    y, x = (_spline_matrix(-(-n // box_size), box_size, n).astype(np.float64) for n in (ny, nx))
+    return y.T @ weights @ x

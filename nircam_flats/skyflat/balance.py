@@ -2,6 +2,7 @@
 
 import numpy as np
 from attrs import frozen
+from scipy.ndimage import distance_transform_edt, label
 
 from nircam_flats._fields import HoldsArrays, image
 from nircam_flats.kernels import fill_mesh
@@ -9,7 +10,12 @@ from nircam_flats.skyflat.meshes import median_of_frames, smoothed
 
 __all__ = ["FrameBalance", "balance_meshes"]
 
-ITERATIONS = 5
+ITERATIONS = 20
+CLIPS = 3
+SMALLEST_OBJECT = 2.5
+"""Radius in boxes from which on a masked object is taken to have faint light around it."""
+N_AMPLIFIERS = 4
+"""A full frame is read by four amplifiers, each a quarter of the columns, which share part of their 1/f noise."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -21,22 +27,24 @@ class FrameBalance(HoldsArrays):
     divisor
         Mesh (boxes of 32 px, to be interpolated) that divides the frame, shape (boxes in y, boxes in x).
     stripes
-        The part of it that is broad 1/f stripes along the rows, relative to the level of the frame, shape
-        (boxes in y,). It is noise of the frame, which the stack keeps as a mean over all frames.
+        The part of it that is broad 1/f stripes along the rows, a mesh, relative to the level of the frame. It is noise
+        of the frame, which the stack keeps as a mean over all frames.
     """
 
     divisor: np.ndarray = image()
-    stripes: np.ndarray = image(ndim=1, follows_shape=False)
+    stripes: np.ndarray = image()
 
 
 def balance_meshes(meshes, names):
     """Return the `FrameBalance` of each frame, a list.
 
-    Frames are modelled as ``M_j(box) = s_j(row) F_f(box)``: a scale for each row of boxes of a frame and a map for each
-    filter, solved by medians in turns over the boxes that are not masked. The divisor of frame j is ``s_j(row) P_f(box)``,
-    where P_f is the smooth ratio of its filter's map to the mean map of all frames. So where large objects are masked,
+    Frames are modelled as ``M_j(box) = s_j (1 + t_j(row, amplifier)) (1 + h_j H_j(box)) F_f(box)``: a scale for each
+    frame, a stripe for each row of boxes and amplifier, the light around what is masked in it, and a map for each
+    filter, solved in turns over the boxes that are not masked. Frame j is divided by all of it but F_f, of which only
+    P_f stays, the smooth ratio of its filter's map to the mean map of all frames. So where large objects are masked,
     what is left still stands for all frames: neither small differences of their sky levels, nor the broad stripes of
-    their 1/f noise, nor the filter that most of them happen to be of leave a step in the stack.
+    their 1/f noise, nor the faint light around the objects, nor the filter that most of them happen to be of leave a
+    step in the stack.
 
     Parameters
     ----------
@@ -46,40 +54,80 @@ def balance_meshes(meshes, names):
         Name of the filter of each frame.
     """
     names = np.array(names)
-    levels, stripes, maps, weights = np.ones(len(names)), np.zeros(meshes.shape[:2]), {}, {}
+    scales, stripes, maps, weights = np.ones(meshes.shape), np.zeros(meshes.shape), {}, {}
     for name in np.unique(names):
         chosen = names == name
-        maps[name], levels[chosen], stripes[chosen] = _solve(meshes[chosen])
+        maps[name], scales[chosen], stripes[chosen] = _solve(meshes[chosen])
         weights[name] = chosen.sum()
     mean = sum(weights[name] * item for name, item in maps.items()) / len(names)
     ratios = {name: _smooth_ratio(item, mean) for name, item in maps.items()}
     return [
-        FrameBalance(divisor=level * (1 + rows[:, None]) * ratios[name], stripes=rows)
-        for name, level, rows in zip(names, levels, stripes, strict=True)
+        FrameBalance(divisor=scale * ratios[name], stripes=stripe)
+        for name, scale, stripe in zip(names, scales, stripes, strict=True)
     ]
 
 
 def _solve(meshes):
-    """Return the map that the frames of one filter share, their levels, and their stripes relative to the level."""
-    scales = np.ones(meshes.shape[:2])
+    """Return the map that the frames of one filter share, what else is in each frame, and its stripes alone."""
+    shapes = np.stack([_halo_shape(mesh) for mesh in meshes])
+    scales, halos = np.ones(meshes.shape), np.ones(meshes.shape)
     for _ in range(ITERATIONS):
-        common = median_of_frames(meshes / scales[:, :, None])
+        common = median_of_frames(meshes / (scales * halos))
         common /= np.nanmedian(common)
-        scales = np.stack([_row_scales(mesh / common) for mesh in meshes])
-        levels = np.median(scales, axis=1, keepdims=True)
+        scales = np.stack([_stripe_scales(mesh / common) for mesh in meshes / halos])
+        levels = np.median(scales, axis=(1, 2), keepdims=True)
         scales /= np.mean(scales / levels, axis=0)  # stripes that the frames have on average belong to the map
-        levels = np.median(scales, axis=1)
-    return common, levels, scales / levels[:, None] - 1
+        excess = meshes / (common * scales) - 1
+        halos = 1 + np.stack([_halo_height(*pair) * pair[1] for pair in zip(excess, shapes, strict=True)])
+    return common, scales * halos, scales / np.median(scales, axis=(1, 2), keepdims=True) - 1
 
 
-def _row_scales(ratio):
-    """Median of each row of boxes; of the whole frame where less than a quarter of a row is left."""
-    seen = np.isfinite(ratio)
-    if not seen.any():
-        return np.ones(len(ratio))
-    enough = seen.sum(axis=1) >= max(4, ratio.shape[1] // 4)
-    whole = np.median(ratio[seen])
-    return np.array([np.median(row[ok]) if use else whole for row, ok, use in zip(ratio, seen, enough, strict=True)])
+def _halo_shape(mesh):
+    """How light around the masked objects fades: the sum over them of ``(1 + distance / radius)^-2``, a mesh.
+
+    Distances are from the edge of the object, radii those of a circle of its area; objects that hide a few boxes only
+    leave nothing that a box would show.
+    """
+    labels, n_groups = label(np.isnan(mesh), structure=np.ones((3, 3)))
+    radii = np.sqrt(np.bincount(labels.ravel(), minlength=n_groups + 1) / np.pi)
+    large = [group for group in range(1, n_groups + 1) if radii[group] >= SMALLEST_OBJECT]
+    return sum(
+        ((1 + distance_transform_edt(labels != group) / radii[group]) ** -2.0 for group in large), np.zeros(mesh.shape)
+    )
+
+
+def _halo_height(excess, shape):
+    """Height of the light around the objects, by least squares against ``shape`` and a constant; not negative."""
+    used = np.isfinite(excess)
+    if not shape.any() or used.sum() < 4:
+        return 0.0
+    height = 0.0
+    for _ in range(CLIPS):
+        terms = np.stack([np.ones(used.sum()), shape[used]], axis=1)
+        constant, height = np.linalg.lstsq(terms, excess[used], rcond=None)[0]
+        departure = np.abs(excess - constant - height * shape)
+        used = departure < 3 * np.std(departure[used])
+    return max(height, 0.0)
+
+
+def _stripe_scales(ratio):
+    """Median of each row of boxes within each amplifier, a mesh.
+
+    Of the row in all amplifiers where half of the boxes are masked, and of the whole frame where three quarters are.
+    """
+    if not np.isfinite(ratio).any():
+        return np.ones_like(ratio)
+    whole = np.full(len(ratio), np.nanmedian(ratio))
+    rows = _row_medians(ratio, whole, len(ratio.T) / 4)
+    amplifiers = [part for part in np.array_split(ratio, N_AMPLIFIERS, axis=1) if part.size]
+    medians = [_row_medians(part, rows, len(part.T) / 2) for part in amplifiers]
+    return np.repeat(medians, [len(part.T) for part in amplifiers], axis=0).T
+
+
+def _row_medians(ratio, otherwise, least):
+    """Median of each row, ignoring NaN; ``otherwise`` where fewer than ``least`` boxes, or than 4, are seen."""
+    enough = np.isfinite(ratio).sum(axis=1) >= max(4, least)
+    return np.where(enough, median_of_frames(ratio.T), otherwise)
 
 
 def _smooth_ratio(item, mean):

@@ -134,7 +134,8 @@ class DeltaSkyflat(HoldsArrays):
             data=readonly(np.concatenate(data)),
             err=readonly(np.concatenate(err)),
             n_used=readonly(np.concatenate(n_used)),
-            influences=readonly(np.concatenate(influences, axis=1) + _mean_stripes(frames)),
+            # The stack keeps the mean of the stripes that were taken out of each frame.
+            influences=readonly(np.concatenate(influences, axis=1) + frames.stripes / len(frames)),
             flat_names=frames.flat_names,
             exposures=_table_of(frames),
             first_date=min((frame.start for frame in frames.frames if frame.start is not None), default=None),
@@ -168,11 +169,6 @@ class DeltaSkyflat(HoldsArrays):
         from nircam_flats.plotting import draw_flat
 
         return draw_flat(self.data, ax=ax, title=f"{self.detector} {self.label}: delta skyflat", **artist_options)
-
-
-def _mean_stripes(frames):
-    """What the stripes that balancing took out of each frame add to the stack, which keeps their mean everywhere."""
-    return frames.stripes[:, :, None] / len(frames)
 
 
 def _table_of(frames):

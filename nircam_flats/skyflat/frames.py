@@ -317,8 +317,8 @@ class NormalizedFrames(HoldsArrays):
 
     @property
     def stripes(self):
-        """What balancing took out of the rows of boxes of each frame, relative, shape (n, boxes in y); 0 without."""
-        none = np.zeros(-(-self.shape[0] // MESH_BOX), np.float32)
+        """The 1/f stripes that balancing took out of each frame, relative, shape (n, boxes in y, in x); 0 without."""
+        none = np.zeros([-(-n // MESH_BOX) for n in self.shape], np.float32)
         return np.stack([none if frame.balance is None else frame.balance.stripes for frame in self.frames])
 
     @property

@@ -103,7 +103,7 @@ class TestSurface:
         delta = make_delta(filters=("F200W", "F150W"))
         delta = attrs.evolve(delta, first_date=Time("2022-05-01"), last_date=Time("2022-05-02"))
         fit = FlatModelFit.from_delta(delta)
-        for fact in ("detector", "filters", "flat_names", "first_date", "last_date", "label", "box_size"):
+        for fact in ("detector", "filters", "flat_names", "first_date", "last_date", "label"):
             assert getattr(fit, fact) == getattr(delta, fact)
         assert fit.label == "grey"
         assert [step.name for step in fit.history.steps] == [*(step.name for step in delta.history.steps), "fit"]
@@ -133,7 +133,7 @@ class TestError:
         assert seen > 1e-3
         assert predicted == pytest.approx(seen, rel=0.2)
         boxes = np.stack([box_medians(surface, 32, max_iterations=0)[0] for surface in surfaces])
-        modes = np.stack([np.sum(fit.covariance_modes.astype(float) ** 2, axis=0) for fit in fits])
+        modes = np.stack([np.sum(fit.covariance.modes.astype(float) ** 2, axis=0) for fit in fits])
         middle = np.sqrt(np.mean(np.var(boxes, axis=0, ddof=1)[1:3, 1:3]))
         assert np.sqrt(np.mean(modes[:, 1:3, 1:3])) == pytest.approx(middle, rel=0.2)
         assert middle < 0.7 * seen  # tilts move the corners most, and the modes know where
@@ -143,8 +143,8 @@ class TestError:
         """Up to 16 replicates, each exposure or groups of two and three: always tilt / sqrt(n)."""
         tilt, n_boxes = 0.01, 4
         fits = [FlatModelFit.from_delta(make_delta((128, 128), seed, n=n, tilt=tilt, masked=0)) for seed in range(8)]
-        assert {len(fit.covariance_modes) for fit in fits} == {min(n, 16)}
-        predicted = np.mean([np.sum(fit.covariance_modes.astype(float) ** 2, axis=0) for fit in fits])
+        assert {len(fit.covariance.modes) for fit in fits} == {min(n, 16)}
+        predicted = np.mean([np.sum(fit.covariance.modes.astype(float) ** 2, axis=0) for fit in fits])
         theory = tilt**2 / n * 2 * (1 - 1 / n_boxes**2) / 12  # of box means, along x and y, each from -1/2 to 1/2
         assert np.sqrt(predicted) == pytest.approx(np.sqrt(theory), rel=0.15)
 
@@ -152,7 +152,7 @@ class TestError:
         """Where a tilt lifts one edge, it lowers the other: the modes know it."""
         tilt, n = 0.01, 8
         fits = [FlatModelFit.from_delta(make_delta((128, 128), seed, n=n, tilt=tilt, masked=0)) for seed in range(16)]
-        modes = np.concatenate([fit.covariance_modes.mean(axis=1) for fit in fits]).astype(float)
+        modes = np.concatenate([fit.covariance.modes.mean(axis=1) for fit in fits]).astype(float)
         predicted = np.sum(modes[:, 0] * modes[:, 3]) / len(fits)
         assert predicted == pytest.approx(-((3 / 8 * tilt) ** 2) / n, rel=0.3)
 
@@ -193,16 +193,16 @@ class TestError:
 
     def test_no_jackknife(self, delta):
         with_modes, without = (FlatModelFit.from_delta(delta, n_replicates=n) for n in (16, 0))
-        assert with_modes.covariance_modes.shape == (12, 3, 4)
-        assert without.covariance_modes.shape == (0, 3, 4)
+        assert with_modes.covariance.modes.shape == (12, 3, 4)
+        assert without.covariance.modes.shape == (0, 3, 4)
         np.testing.assert_array_equal(without.surface, with_modes.surface)
         np.testing.assert_allclose(without.err, without.misfit, rtol=1e-6)
 
     @pytest.mark.parametrize("n_replicates", [2, 5, 12])
     def test_replicates_are_groups(self, delta, n_replicates):
         fit = FlatModelFit.from_delta(delta, n_replicates=n_replicates)
-        assert len(fit.covariance_modes) == n_replicates
-        np.testing.assert_allclose(fit.covariance_modes.sum(axis=0), 0, atol=1e-6)
+        assert len(fit.covariance.modes) == n_replicates
+        np.testing.assert_allclose(fit.covariance.modes.sum(axis=0), 0, atol=1e-6)
 
     @pytest.mark.parametrize("n_replicates", [1, -3])
     def test_one_replicate_is_none(self, delta, n_replicates):
@@ -214,7 +214,7 @@ class TestError:
         fit = FlatModelFit.from_delta(make_delta(shape))
         assert fit.err.shape == fit.surface.shape == shape
         assert np.isfinite(fit.err).all()
-        assert fit.covariance_modes.shape == (12, -(-shape[0] // 32), -(-shape[1] // 32))
+        assert fit.covariance.modes.shape == (12, -(-shape[0] // 32), -(-shape[1] // 32))
         assert fit.err.max() < 0.01
 
     def test_the_same_for_any_executor(self, delta, run_elsewhere):

@@ -30,22 +30,26 @@ def peak_to_peak(ratio, good):
 
 @pytest.fixture(scope="module", params=FILTERS)
 def campaign(request):
+    return made(request.param, seed=3)
+
+
+def made(detector, seed):
     """24 exposures in two filters, 192 px; what would fill half of so small a frame is left out."""
     effects = attrs.evolve(Effects(), large_galaxy=False, saturated_star=False, persistence=False)
     program = SimulatedProgram(
-        detectors=request.param,
-        filters=FILTERS[request.param],
+        detectors=detector,
+        filters=FILTERS[detector],
         shape=(192, 192),
         n_pointings=2,
         n_dithers=6,
-        seed=3,
+        seed=seed,
         effects=effects,
     )
     exposures = ExposureSet.from_exposures(program.exposures())
     first = DeltaSkyflat.from_exposures(exposures, masks=Segmentation.for_first_pass())
     rough = FlatModelFit.from_delta(first, strategy=MedianFilter(box_size=32, filter_size=5), n_replicates=0)
     frames = NormalizedFrames.from_exposures(exposures, correction=rough)
-    truth = program.truth(request.param)
+    truth = program.truth(detector)
     return SimpleNamespace(
         program=program,
         exposures=exposures,
@@ -115,16 +119,29 @@ def test_the_second_pass_is_no_worse_than_the_first(campaign):
     assert scatter[1] < scatter[0]  # the error of the flat is no noise any more
 
 
-def test_fits_are_right_within_their_errors(campaign):
-    """Against the same strategy fitted to the noiseless truth."""
+def departure_of_fit(campaign):
+    """Return the fit, and what it differs by from the same strategy fitted to the noiseless truth."""
     fit = FlatModelFit.from_delta(campaign.second)
     noiseless = attrs.evolve(campaign.second, data=np.where(campaign.usable, campaign.grey, np.nan))
     ideal = FlatModelFit.from_delta(noiseless, n_replicates=0)
-    difference = fit.surface / ideal.surface - 1
-    difference -= np.median(difference)
-    assert mad_std(difference / fit.err) < 1.2
-    assert np.std(difference) < 0.002
     assert np.std(ideal.surface) > 0.003
+    difference = fit.surface / ideal.surface - 1
+    return fit, difference - np.median(difference)
+
+
+def test_fits_are_right(campaign):
+    assert np.std(departure_of_fit(campaign)[1]) < 0.002
+
+
+def test_fits_claim_honest_errors():
+    """A cubic has ten numbers, so that a single frame says little: over six campaigns.
+
+    Half of what is masked in frames this small are halos of sources, which the exposures of a pointing share; the
+    jackknife takes them as independent, so that some more than 1 is right here.
+    """
+    results = [departure_of_fit(made("B1", seed)) for seed in range(1, 7)]
+    squares = [np.mean((difference / fit.err) ** 2) for fit, difference in results]
+    assert 0.8 < np.sqrt(np.mean(squares)) < 1.4
 
 
 def test_a_flight_flat_with_its_history(campaign, tmp_path):

@@ -19,6 +19,7 @@ from nircam_flats import (
     FlatModelFit,
     FlatReference,
     InvalidInputError,
+    SurfaceCovariance,
     imaging_modes,
 )
 from nircam_flats.provenance import History
@@ -69,8 +70,9 @@ def make_fit(simulated):
             filters=filters,
             surface=np.broadcast_to(np.linspace(1 - tilt, 1 + tilt, SHAPE[1]), SHAPE),
             residual=np.zeros(SHAPE),
-            covariance_modes=np.full((1, 2, 2), 0.003),
-            misfit=0.004,
+            covariance=SurfaceCovariance(
+                modes=np.full((1, 2, 2), 0.003), misfit=0.004, misfit_correlation=[1.0], shape=SHAPE, box_size=32
+            ),
             strategy="made up",
             flat_names={name: simulated.ground_flat(detector, name).name for name in filters},
             exposures=QTable({"name": ["jw01", "jw02"], "used": [True, False], "reason": ["", "bright"]}),

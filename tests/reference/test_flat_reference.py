@@ -5,7 +5,17 @@ from astropy.io import fits
 from astropy.table import QTable
 from astropy.time import Time
 
-from nircam_flats import DQ, Detector, Filter, FlatModelFit, FlatReference, FlatsWarning, InvalidInputError, Subarray
+from nircam_flats import (
+    DQ,
+    Detector,
+    Filter,
+    FlatModelFit,
+    FlatReference,
+    FlatsWarning,
+    InvalidInputError,
+    Subarray,
+    SurfaceCovariance,
+)
 from nircam_flats.provenance import History
 from nircam_flats.testing import assert_same, check_value
 
@@ -160,8 +170,13 @@ class TestCorrectedBy:
             filters=("F200W", "F150W"),
             surface=change,
             residual=np.zeros_like(change),
-            covariance_modes=np.full((1, 2, 3), 0.003, np.float32),
-            misfit=0.004,
+            covariance=SurfaceCovariance(
+                modes=np.full((1, 2, 3), 0.003, np.float32),
+                misfit=0.004,
+                misfit_correlation=[1.0],
+                shape=change.shape,
+                box_size=32,
+            ),
             strategy="made up",
             flat_names={"F200W": ground.name, "F150W": None},
             exposures=QTable({"name": ["jw_nrcb4"], "used": [True]}),

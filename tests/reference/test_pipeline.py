@@ -4,7 +4,7 @@ import attrs
 import numpy as np
 import pytest
 
-from nircam_flats import DQ, Exposure, FlatDelivery, FlatModelFit, FlatReference, imaging_modes
+from nircam_flats import DQ, Exposure, FlatDelivery, FlatModelFit, FlatReference, SurfaceCovariance, imaging_modes
 from nircam_flats.reference._deliver import file_name
 from nircam_flats.testing import assert_same
 
@@ -301,8 +301,13 @@ class TestDelivery:
             **{name: getattr(fit, name) for name in ("detector", "surface", "flat_names", "exposures", "history")},
             filters=tuple(fit.flat_names),
             residual=np.zeros_like(fit.surface),
-            covariance_modes=np.full((1, 2, 3), 0.003),
-            misfit=0.001,
+            covariance=SurfaceCovariance(
+                modes=np.full((1, 2, 3), 0.003),
+                misfit=0.001,
+                misfit_correlation=[1.0],
+                shape=fit.surface.shape,
+                box_size=32,
+            ),
             strategy="made up",
             first_date=fit.first_date,
             last_date=fit.last_date,

@@ -84,3 +84,19 @@ def test_stripes_leave_no_step_where_frames_are_masked(frames_of):
         return np.std(np.median(data[:, 4:], axis=1) / np.median(data[:, :4], axis=1))
 
     assert steps(True) < 0.3 * steps(False)
+
+
+def test_light_around_masked_objects_leaves_no_trace(frames_of):
+    """A large object in half of the frames, its faint light beyond the mask fading in proportion to its size."""
+    n, shape = 12, (384, 384)
+    rng = np.random.default_rng(8)
+    y, x = np.indices(shape)
+    distance = np.hypot(y - 150, x - 200) - 110
+    light = 0.006 * (1 + np.maximum(distance, 0) / 110) ** -3.0
+    images = rng.normal(1, 0.002, (n, *shape))
+    images[: n // 2] += np.where(distance > 0, light, np.nan)
+    frames = frames_of(list(images), ["F200W"] * n, 0.002)
+    bare = nf.kernels.box_medians(nf.DeltaSkyflat.from_frames(frames, balance=False).data, 32)[0]
+    balanced = nf.kernels.box_medians(nf.DeltaSkyflat.from_frames(frames).data, 32)[0]
+    assert np.ptp(bare) > 0.002
+    assert np.ptp(balanced) < 0.5 * np.ptp(bare)

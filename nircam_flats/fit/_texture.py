@@ -1,0 +1,50 @@
+"""Fine patterns that repeat, such as crosshatch: found frequency by frequency in overlapping blocks."""
+
+import numpy as np
+from scipy import fft
+from scipy.ndimage import uniform_filter
+
+__all__ = ["texture"]
+
+BLOCK = 64
+STEP = BLOCK // 2
+NEIGHBOURS = 5
+COARSEST = 2
+"""Frequencies below this many cycles per block are left out: that is structure wider than 32 px."""
+INDEPENDENT = (NEIGHBOURS / 1.2) ** 2
+"""Number of independent blocks among 5 x 5: neighbours overlap by half, and share (1/pi)^2 of their power."""
+
+
+def texture(image, variance, n_sigma):
+    """Return the repeating pattern in ``image``, and the variance of its noise, two float32 images.
+
+    Each block of 64 x 64 px is multiplied by a window whose squares add up to 1 (root of Hann, half overlap) and
+    Fourier transformed. A coefficient is multiplied by ``1 - m N / P``, at least 0: P is the power at its frequency,
+    averaged over 5 x 5 blocks, N that of white noise of ``variance``, and m a margin of ``n_sigma`` standard deviations
+    of P.
+    """
+    ny, nx = image.shape
+    pad = [(STEP, STEP + -n % STEP) for n in image.shape]
+    padded = np.pad(image, pad, mode="symmetric")
+    window = np.sin(np.pi * (np.arange(BLOCK) + 0.5) / BLOCK).astype(np.float32)
+    window = window[:, None] * window
+    blocks = np.lib.stride_tricks.sliding_window_view(padded, (BLOCK, BLOCK))[::STEP, ::STEP]
+    spectra = fft.rfft2(blocks * window)
+    noise = uniform_filter(np.pad(variance, pad, mode="symmetric"), BLOCK)[STEP::STEP, STEP::STEP]
+    noise = noise[: blocks.shape[0], : blocks.shape[1], None, None] * np.float32(np.sum(window**2))
+    power = uniform_filter(np.abs(spectra) ** 2, (NEIGHBOURS, NEIGHBOURS, 1, 1), mode="nearest")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain = 1 - np.float32(1 + n_sigma / np.sqrt(INDEPENDENT)) * noise / power
+    gain = np.where(gain > 0, gain, np.float32(0))
+    y, x = np.abs(fft.fftfreq(BLOCK, 1 / BLOCK)), fft.rfftfreq(BLOCK, 1 / BLOCK)
+    gain *= np.hypot(y[:, None], x) >= COARSEST
+    parts = fft.irfft2(spectra * gain, (BLOCK, BLOCK)) * window
+    kept = gain.mean(axis=(2, 3))  # to first order: the part of the white noise that comes through
+    found, passed = np.zeros(padded.shape, np.float32), np.zeros(padded.shape, np.float32)
+    for j in range(parts.shape[0]):
+        for i in range(parts.shape[1]):
+            area = np.s_[j * STEP : j * STEP + BLOCK, i * STEP : i * STEP + BLOCK]
+            found[area] += parts[j, i]
+            passed[area] += kept[j, i] * window**2
+    inside = np.s_[STEP : STEP + ny, STEP : STEP + nx]
+    return found[inside], passed[inside] * variance

@@ -1,0 +1,152 @@
+"""How the errors of a surface hang together: what an average over many pixels does not average away."""
+
+import numpy as np
+from attrs import field, frozen
+from regions import PixelRegion, SkyRegion
+from scipy.signal import fftconvolve
+
+from nircam_flats._fields import HoldsArrays, image
+from nircam_flats._strategy import checked_image
+from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.kernels import expand_mesh, project_mesh
+
+__all__ = ["SurfaceCovariance", "correlation_by_distance"]
+
+
+@frozen(kw_only=True, eq=False)
+class SurfaceCovariance(HoldsArrays):
+    """Covariance of a relative surface between any two places, in low rank.
+
+    Attributes
+    ----------
+    modes
+        float32, shape (modes, boxes in y, boxes in x): the covariance from noise is the sum over the modes of the
+        products of their values at the two places (interpolated between the centres of the boxes).
+    misfit
+        1 sigma of what the surface leaves undescribed on the scale of boxes.
+    misfit_correlation
+        float32, shape (n,): correlation of the misfit between boxes 0, 1, 2 ... boxes apart; none beyond.
+    shape
+        Rows and columns of the surface.
+    box_size
+        Side of the boxes, pixels.
+    """
+
+    modes: np.ndarray = image(ndim=3, follows_shape=False)
+    misfit: float = field(converter=lambda value: float(f"{value:.9g}"))  # as exact as a header keeps it
+    misfit_correlation: np.ndarray = image(ndim=1, follows_shape=False)
+    shape: tuple = field(converter=tuple)
+    box_size: int = field(converter=int)
+
+    def err(self):
+        """Return the 1 sigma error of each pixel, a float32 image."""
+        variance = np.sum(self.modes.astype(np.float64) ** 2, axis=0)
+        deviation = np.maximum(expand_mesh(np.sqrt(variance), self.box_size, self.shape), 0)
+        return np.hypot(deviation, np.float32(self.misfit)).astype(np.float32)
+
+    def error_of_mean(self, where):
+        """Return the 1 sigma error of the mean of the surface over some pixels, a float.
+
+        It is also the relative error that the surface leaves in the flux summed over these pixels; unlike the noise of
+        the pixels, it hardly gets smaller with their number.
+
+        Parameters
+        ----------
+        where
+            A pixel region (package ``regions``), an aperture (``photutils.aperture``, one position), a boolean image,
+            or an image of weights of the shape of the surface.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is none of these, or lies outside the frame.
+        """
+        weights = weights_of(where, self.shape)
+        mesh = project_mesh(weights, self.box_size)
+        noise = np.tensordot(self.modes.astype(np.float64), mesh, 2)
+        boxes = _box_sums(weights, self.box_size)
+        structure = np.sum(boxes * fftconvolve(boxes, self._misfit_kernel(boxes.shape), mode="same"))
+        return float(np.sqrt(np.sum(noise**2) + self.misfit**2 * max(structure, 0.0)))
+
+    def _misfit_kernel(self, shape):
+        reach = min(len(self.misfit_correlation), max(shape)) - 1
+        y, x = np.indices((2 * reach + 1, 2 * reach + 1)) - reach
+        distance = np.hypot(y, x)
+        return np.interp(distance, np.arange(len(self.misfit_correlation)), self.misfit_correlation, right=0.0)
+
+
+def weights_of(where, shape):
+    """Return the weights of the pixels of a frame in a mean over ``where``, float64, of sum 1."""
+    if isinstance(where, SkyRegion):
+        raise InvalidInputError("error_of_mean needs a region in pixels; make it one with region.to_pixel(wcs)")
+    if isinstance(where, PixelRegion):
+        weights = where.to_mask(mode="exact").to_image(shape)
+    elif hasattr(where, "to_mask"):
+        masks = where.to_mask(method="exact")
+        if isinstance(masks, list | tuple):
+            raise InvalidInputError(f"error_of_mean needs an aperture at one position; got {len(masks)}")
+        weights = masks.to_image(shape)
+    else:
+        weights = checked_image(where, shape, np.float64, "pixels given to error_of_mean")
+    total = 0.0 if weights is None else np.sum(weights)
+    if not (np.isfinite(total) and total > 0):
+        raise InvalidInputError(
+            f"error_of_mean needs pixels with a positive sum of weights inside the frame of {shape}; got {where!r}"
+        )
+    return weights / total
+
+
+def _box_sums(weights, box_size):
+    starts = [np.arange(0, n, box_size) for n in weights.shape]
+    return np.add.reduceat(np.add.reduceat(weights, starts[0], axis=0), starts[1], axis=1)
+
+
+def correlation_by_distance(residual, modes, white):
+    """Return the variance of the structure in a mesh beyond its noise, and its correlation by distance in boxes.
+
+    Parameters
+    ----------
+    residual
+        Box medians, NaN where unmeasured.
+    modes
+        Modes of their noise, shape (n, boxes in y, boxes in x).
+    white
+        Variance of their white noise, an array like ``residual``.
+
+    Returns
+    -------
+    variance, correlation
+        float; float32 array that starts with 1 and ends before the first distance at which nothing is left.
+
+    Notes
+    -----
+    The autocovariance of the mesh over all pairs of boxes, averaged in rings of one box, less that of the noise. The
+    noise of a box is what its modes say or the white noise of its pixels, whichever is larger.
+    """
+    measured = np.isfinite(residual)
+    pairs = _autocorrelated(measured.astype(float))
+    seen = _autocorrelated(_centred(residual, measured)) / np.maximum(pairs, 0.5)
+    shared = [_centred(mode, measured) for mode in modes]
+    noise = sum((_autocorrelated(mode) for mode in shared), np.zeros_like(seen)) / np.maximum(pairs, 0.5)
+    middle = tuple(n // 2 for n in seen.shape)
+    variances = np.sum(np.square(shared), axis=0) if shared else np.zeros_like(white)
+    noise[middle] = np.mean(np.maximum(variances, white)[measured])
+    y, x = np.indices(seen.shape)
+    ring = np.rint(np.hypot(y - middle[0], x - middle[1])).astype(int)
+    enough = pairs > 0.1 * measured.sum()
+    weights = np.bincount(ring[enough], pairs[enough])
+    profile = np.bincount(ring[enough], (pairs * (seen - noise))[enough]) / np.maximum(weights, 0.5)
+    variance = max(profile[0], 0.0)
+    if variance == 0:
+        return 0.0, np.ones(1, np.float32)
+    below = np.flatnonzero(profile <= 0)
+    end = below[0] if below.size else len(profile)
+    return variance, np.minimum(profile[:end] / variance, 1).astype(np.float32)
+
+
+def _centred(mesh, measured):
+    return np.where(measured, mesh - np.mean(mesh[measured], dtype=np.float64), 0.0)
+
+
+def _autocorrelated(mesh):
+    return fftconvolve(mesh, mesh[::-1, ::-1])

@@ -1,0 +1,219 @@
+"""Structure at every spatial scale, as far as it stands out from the noise."""
+
+from functools import cache
+
+import numpy as np
+from astropy import units as u
+from astropy.table import QTable
+from scipy.ndimage import uniform_filter
+from scipy.signal import fftconvolve
+
+from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.fit._texture import texture
+from nircam_flats.fit.polynomial import Polynomial2D
+from nircam_flats.fit.strategy import FitStrategy
+from nircam_flats.fit.surface import Surface
+
+__all__ = ["MultiScale"]
+
+SPLINE = np.array([1, 4, 6, 4, 1], np.float32) / 16
+N_AMPLIFIERS = 4
+SIGNIFICANT = 4.0
+
+
+class MultiScale(FitStrategy):
+    """A smooth surface and, on top, the finer structure that the data show, scale by scale.
+
+    Two kinds of structure are sought in the residual of the smooth surface. First patterns that repeat (crosshatch),
+    frequency by frequency in overlapping blocks of 64 px. Then, in what is left, compact structure (dust, corner
+    features): it is split into planes of structure about 1, 2, 4 ... px wide. Each frequency and each plane is
+    multiplied by a gain between 0 and 1: the part of its local power that noise does not explain.
+
+    Parameters
+    ----------
+    base
+        The strategy of the smooth surface; by default `Polynomial2D`.
+    n_scales
+        Number of planes; 6 reach from 1 to 32 px. Wider structure is for ``base``.
+    window
+        Side of the area over which the power of a plane is taken, in units of its scale.
+    n_sigma
+        Power that exceeds the noise by less than this many of its standard deviations is no structure.
+    tolerance
+        Pixels that depart from the smooth surface by more than ``tolerance + 5 err`` are dead or hot and not the
+        flat of their neighbours; they are left out.
+
+    Notes
+    -----
+    The planes are those of the isotropic undecimated wavelet transform with a cubic B spline ("starlet"; Starck,
+    Murtagh & Fadili 2010, *Sparse Image and Signal Processing*, section 3.5). The gain is that of an empirical Wiener
+    filter, ``1 - N / P`` with N the power of the noise (from ``err``) and P the power seen, or ``1 - (4 sigma / w)^2``
+    for a single coefficient w, whichever is larger. Without ``err`` the noise is taken from the finest plane.
+
+    What is constant along a row within one amplifier (a quarter of the columns) looks like the mean of the 1/f stripes
+    of the exposures, and is left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nircam_flats import MultiScale
+    >>> rng = np.random.default_rng(1)
+    >>> y, x = np.indices((128, 128))
+    >>> lines = 0.01 * np.cos(2 * np.pi * (x + y) / 14)
+    >>> noisy = 1 + lines + rng.normal(0, 0.005, lines.shape)
+    >>> found = MultiScale()(noisy, np.full(lines.shape, 0.005)) - 1
+    >>> bool(0.85 < (found * lines).sum() / (lines**2).sum() < 1.05)
+    True
+    """
+
+    def __init__(self, *, base=None, n_scales=6, window=8, n_sigma=3.0, tolerance=0.2):
+        if n_scales < 1 or window < 2 or n_sigma < 0 or tolerance <= 0:
+            raise InvalidInputError(
+                "MultiScale needs n_scales >= 1, window >= 2, n_sigma >= 0 and tolerance > 0; got "
+                f"n_scales={n_scales}, window={window}, n_sigma={n_sigma}, tolerance={tolerance}"
+            )
+        if base is not None and not isinstance(base, FitStrategy):
+            raise InvalidInputError(f"MultiScale needs a FitStrategy as base, Polynomial2D(), say; got {base!r}")
+        self.base = Polynomial2D() if base is None else base
+        self.n_scales = int(n_scales)
+        self.window = window
+        self.n_sigma = n_sigma
+        self.tolerance = tolerance
+
+    def smooth(self, data, err, good):
+        base, structure, variance, planes = self._parts(data, err, good)
+        for plane, noise, gain in planes:
+            structure += gain * plane
+            variance += gain * noise
+        return Surface(values=base * (1 + structure), pixel_err=base * np.sqrt(variance))
+
+    def scales(self, data, err=None, good=None):
+        """Return what each scale holds, a QTable.
+
+        Columns are scale (px), signal and noise (rms, relative), and response: the part of the signal at that scale
+        that the surface keeps, NaN where there is less than a twentieth of the noise's power. Parameters are those of
+        `fit`.
+        """
+        data = np.asarray(data, np.float32)
+        good = np.isfinite(data) if good is None else good & np.isfinite(data)
+        err = None if err is None else np.asarray(err, np.float32)
+        data = np.where(good, data, np.float32(np.nan))
+        _, pattern, passed, planes = self._parts(data, err, good)
+        factors = _noise_factors(self.n_scales)
+        rows = []
+        for number, (repeating, (plane, noise, gain)) in enumerate(
+            zip(_starlet(pattern, self.n_scales), planes, strict=True)
+        ):
+            seen, kept = (repeating + plane)[good], (repeating + gain * plane)[good]
+            noise_kept = (gain * noise + factors[number][0] * passed)[good]
+            noise = np.mean(noise[good], dtype=np.float64)
+            signal = np.mean(seen**2, dtype=np.float64) - noise
+            kept = np.mean(seen * kept, dtype=np.float64) - np.mean(noise_kept, dtype=np.float64)
+            response = kept / signal if signal > 0.05 * noise else np.nan
+            rows.append((2**number * u.pix, np.sqrt(max(signal, 0.0)), np.sqrt(noise), response))
+        return QTable(rows=rows, names=["scale", "signal", "noise", "response"])
+
+    def _parts(self, data, err, good):
+        """Return the smooth surface, the repeating pattern, the variance of its noise, and the planes of the rest.
+
+        A plane is (coefficients, variance of their noise, gain).
+        """
+        base = self.base(data, err, good)
+        residual = data / base - 1
+        allowed = self.tolerance + (0 if err is None else 5 * err)
+        with np.errstate(invalid="ignore"):
+            good = good & (np.abs(residual) <= allowed)
+        residual = _filled(residual - _stripes(np.where(good, residual, np.nan)), good)
+        if err is None:
+            variance = np.full(data.shape, _finest_noise(residual, good) ** 2, np.float32)
+        else:
+            variance = _filled((err / base) ** 2, good)
+        pattern, pattern_variance = texture(residual, variance, self.n_sigma)
+        planes = []
+        for number, (plane, (factor, width)) in enumerate(
+            zip(_starlet(residual - pattern, self.n_scales), _noise_factors(self.n_scales), strict=True)
+        ):
+            noise = factor * variance
+            planes.append((plane, noise, self._gain(plane, noise, width, 2**number)))
+        return base, pattern, pattern_variance, planes
+
+    def _gain(self, plane, noise, width, scale):
+        """Gain of each coefficient; ``width`` is the area over which the noise of the plane is correlated, pixels."""
+        size = min(int(self.window * scale) | 1, 2 * min(plane.shape) - 1)
+        area = min(size, plane.shape[0]) * min(size, plane.shape[1])
+        margin = np.float32(1 + self.n_sigma * np.sqrt(2 * width / area))
+        power = uniform_filter(plane**2, size, mode="reflect")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            together = 1 - margin * uniform_filter(noise, size, mode="reflect") / power
+            alone = 1 - np.float32(SIGNIFICANT**2) * noise / plane**2
+        return np.clip(np.fmax(together, alone), 0, 1)
+
+
+def _finest_noise(residual, good):
+    """1 sigma of white noise, from the finest plane."""
+    finest, (factor, _) = _starlet(residual, 1)[0], _noise_factors(1)[0]
+    return 1.4826 * np.median(np.abs(finest[good])) / np.sqrt(factor)
+
+
+def _stripes(residual):
+    """What is constant along each row within an amplifier, an image; 0 where nothing of the row is good."""
+    parts = []
+    for part in np.array_split(residual, N_AMPLIFIERS, axis=1):
+        ordered = np.sort(part, axis=1)  # NaN last
+        n = np.isfinite(part).sum(axis=1)
+        rows = np.arange(len(part))
+        low, high = ordered[rows, np.maximum(n - 1, 0) // 2], ordered[rows, np.minimum(n // 2, part.shape[1] - 1)]
+        levels = np.where(n > 0, (low + high) / 2, 0)
+        parts.append(np.broadcast_to(levels[:, None], part.shape))
+    return np.concatenate(parts, axis=1)
+
+
+def _filled(image, good):
+    """``image`` with pixels that are not good replaced by the mean of the good ones around, from near to far."""
+    filled = np.where(good, image, 0).astype(np.float32)
+    missing = ~good
+    for size in (3, 9, 33):
+        if not missing.any():
+            break
+        weight = uniform_filter(good.astype(np.float32), size, mode="reflect")
+        total = uniform_filter(np.where(good, image, 0).astype(np.float32), size, mode="reflect")
+        found = missing & (weight > 0.5 / size**2)
+        filled[found] = total[found] / weight[found]
+        missing &= ~found
+    return filled
+
+
+def _starlet(image, n_scales):
+    """Planes of the image, from fine to coarse; with the smooth rest, which is not returned, they add up to it."""
+    planes = []
+    for number in range(n_scales):
+        smoother = _spline_smoothed(image, 2**number)
+        planes.append(image - smoother)
+        image = smoother
+    return planes
+
+
+def _spline_smoothed(image, step):
+    """Convolution with the B spline whose five taps are ``step`` apart, reflected at the edges."""
+    for axis in (0, 1):
+        n = image.shape[axis]
+        order = np.arange(-2 * step, n + 2 * step) % (2 * n)
+        padded = np.take(image, np.where(order < n, order, 2 * n - 1 - order), axis=axis)
+        parts = (padded[(slice(None),) * axis + (slice(k * step, k * step + n),)] for k in range(5))
+        image = sum(tap * part for tap, part in zip(SPLINE, parts, strict=True))
+    return image
+
+
+@cache
+def _noise_factors(n_scales):
+    """Power of white noise of variance 1 in each plane, and the area over which it is correlated, pixels."""
+    size = 2 ** (n_scales + 3) + 1
+    impulse = np.zeros((size, size), np.float32)
+    impulse[size // 2, size // 2] = 1
+    factors = []
+    for plane in _starlet(impulse, n_scales):
+        plane = plane.astype(np.float64)
+        power = np.sum(plane**2)
+        correlation = fftconvolve(plane, plane[::-1, ::-1], mode="same") / power
+        factors.append((np.float32(power), float(np.sum(correlation**2))))
+    return tuple(factors)
