@@ -88,11 +88,11 @@ def _made(task):
         row = _row_if_current(task, origins)
         if row is not None:
             return row, False
-    ground, told = _quietly_read(task.ground)
+    ground = task.ground if isinstance(task.ground, FlatReference) else FlatReference(**read_flat(task.ground)[0])
     extrapolate = task.filter.name not in task.change.flat_names
     ground = attrs.evolve(ground, useafter=task.useafter or ground.useafter, author=task.author or ground.author)
     flat, unchecked = corrected(ground, task.change, extrapolate=extrapolate, **origins)
-    notes = "; ".join([*told, *([unchecked] if unchecked else [])])
+    notes = "; ".join([*ground._faults, *([unchecked] if unchecked else [])])
     history = flat.provenance.history.then("deliver", notes=notes)
     flat = attrs.evolve(flat, provenance=attrs.evolve(flat.provenance, history=history))
     flat.write(task.path, overwrite=True)
@@ -131,13 +131,6 @@ def _settings_of_file(path):
     except (InvalidInputError, KeyError):
         return {}
     return {} if provenance is None else provenance.settings(STEP)
-
-
-def _quietly_read(ground):
-    if isinstance(ground, FlatReference):
-        return ground, []
-    fields, told = read_flat(ground)
-    return FlatReference(**fields), told
 
 
 def _row(flat, path, sha256):

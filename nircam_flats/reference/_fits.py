@@ -32,7 +32,7 @@ NOT_CARRIED = ("DATE", "FILENAME", "CHECKSUM", "DATASUM", "HISTORY", "COMMENT", 
 def read_flat(path):
     """Return the fields of the flat in ``path`` by name, and what was left out or assumed, a list of texts.
 
-    What is wrong with the file is in the field ``faults``.
+    What is wrong with the file, those texts included, is the field ``faults``.
     """
     path = Path(path)
     faults, told = [], []
@@ -63,7 +63,7 @@ def _facts(header, path):
     for name, keyword in TEXTS.items():
         fields[name] = read_keyword(header, keyword, str, path, default=None)
     fields["history"] = tuple(str(line) for line in header.get("HISTORY", ()))
-    return fields | {"header": header, "path": path, "name": path.name}
+    return fields | {"header": header, "name": path.name}
 
 
 def _read_provenance(hdus, path, faults):
@@ -229,7 +229,7 @@ def _primary_header(flat, filename):
     header["SUBSIZE2"] = (ny, "Number of pixels in axis 2 direction")
     header["FASTAXIS"] = (flat.detector.fast_axis, "Fast readout axis direction")
     header["SLOWAXIS"] = (flat.detector.slow_axis, "Slow readout axis direction")
-    for card in flat.header.copy(strip=True).cards:
+    for card in fits.Header.fromstring(flat._header).copy(strip=True).cards:
         if card.keyword not in header and card.keyword not in NOT_CARRIED:
             header.append(card, end=True)
     for line in flat.history:

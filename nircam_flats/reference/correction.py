@@ -62,7 +62,6 @@ def corrected(ground, fit, *, extrapolate=False, **origins):
     flight = attrs.evolve(
         flight,
         name=None,
-        path=None,
         pedigree=" ".join(("INFLIGHT", *days)),
         description=f"Flight flat {ground.detector} {ground.filter}: {name} x sky flat"
         + (" of other filters" if extrapolated else ""),

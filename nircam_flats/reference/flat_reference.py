@@ -3,7 +3,6 @@
 import re
 import warnings
 from functools import cached_property
-from pathlib import Path
 from textwrap import wrap
 
 import attrs
@@ -73,8 +72,6 @@ class FlatReference(HoldsArrays):
         Flags as bits of `~nircam_flats.DQ`, uint32; by default no pixel is flagged.
     name
         Bare file name, by which the R_FLAT keyword of an exposure knows the flat; None if it has none yet.
-    path
-        The file it was read from.
     author, description, pedigree, useafter
         Keywords AUTHOR, DESCRIP, PEDIGREE (``INFLIGHT YYYY-MM-DD YYYY-MM-DD``, GROUND, ...) and USEAFTER
         (``YYYY-MM-DDTHH:MM:SS``, UTC; a `~astropy.time.Time` is accepted). All are needed for writing.
@@ -84,10 +81,8 @@ class FlatReference(HoldsArrays):
         How it was made, in lines of at most 72 characters (longer ones are broken). Needed for writing.
     provenance
         What a flight flat was made of, a `FlatProvenance`; None if it is not told.
-    header
-        Primary header of the file it was read from; keywords that are not fields are written again.
-    faults
-        What `read` found wrong with the file.
+
+    A flat that was read keeps the other keywords of its file, which are written again, and what is wrong with it.
 
     Examples
     --------
@@ -104,7 +99,6 @@ class FlatReference(HoldsArrays):
     err: np.ndarray | None = image(optional=True)
     dq: np.ndarray = image(np.uint32)
     name: str | None = field(default=None, converter=bare_file_name)
-    path: Path | None = field(default=None, converter=attrs.converters.optional(Path))
     author: str | None = field(default=None, converter=_text)
     description: str | None = field(default=None, converter=_text)
     pedigree: str | None = field(default=None, converter=_text)
@@ -114,7 +108,7 @@ class FlatReference(HoldsArrays):
     history: tuple[str, ...] = field(default=(), converter=_history_lines, repr=False)
     provenance: FlatProvenance | None = field(default=None, repr=False)
     _header: str = field(default="", converter=_header_text, repr=False, alias="header")
-    faults: tuple[str, ...] = field(default=(), converter=tuple, repr=False)
+    _faults: tuple[str, ...] = field(default=(), converter=tuple, repr=False, alias="faults")
 
     @dq.default
     def _no_flags(self):
@@ -126,11 +120,6 @@ class FlatReference(HoldsArrays):
                 f"FlatReference.filter must be of the {self.detector.channel} channel, as {self.detector}; "
                 f"got {self.filter}"
             )
-
-    @property
-    def header(self):
-        """Primary header of the file it was read from, a fresh copy."""
-        return fits.Header.fromstring(self._header)
 
     @cached_property
     def good(self):
@@ -166,7 +155,7 @@ class FlatReference(HoldsArrays):
         First what `read` found in the file, then what keeps `write` from writing (the rules are those of
         ``nircam_flats.reference.rules``).
         """
-        return (*self.faults, *violations(self))
+        return (*self._faults, *violations(self))
 
     def repaired(self):
         """Return the flat with 1.0 and NO_FLAT_FIELD | DO_NOT_USE where it has no answer.
@@ -236,7 +225,7 @@ class FlatReference(HoldsArrays):
         name, corner, shape = place_of(subarray, self.detector, corner, shape)
         line = f"Cut out {name}: {shape[1]} x {shape[0]} pixels from {corner} of {self.name or 'a flat without a name'}"
         part = cut(self, corner, shape)
-        return attrs.evolve(part, subarray=name, name=None, path=None, faults=(), history=(*self.history, line))
+        return attrs.evolve(part, subarray=name, name=None, faults=(), history=(*self.history, line))
 
     def apply_to(self, exposure, *, replacing=None):
         """Return ``exposure`` as it would be, had this flat calibrated it instead of ``replacing``.

@@ -75,7 +75,7 @@ class GroundFlats:
         flat = found if isinstance(found, FlatReference) else FlatReference.read(found)
         if (flat.detector, flat.filter) != (detector, filter):
             raise InvalidInputError(
-                f"{flat.path or name}: a flat of {detector} {filter} is needed; its header says "
+                f"{name if found is flat else found}: a flat of {detector} {filter} is needed; its header says "
                 f"{flat.detector} {flat.filter}"
             )
         return flat

@@ -309,6 +309,8 @@ class TestBadGroundFlats:
         delivery = deliver(replace("SCI", lambda data: np.ceil(data).astype(dtype)))
         assert len(delivery.manifest) == 4
         assert fits.getheader(delivery.folder / F200W, "SCI")["BITPIX"] == -32
+        (row,) = (row for row in delivery.manifest if row["file"] == F200W)
+        assert "extension SCI must be float32" in row["notes"]
 
     @pytest.mark.parametrize(
         ("change", "reason"),

@@ -82,11 +82,6 @@ class TestFields:
         assert " ".join(flat.history).split() == [*words.split(), "two", "lines", "?m", "and", "tab"]
         assert attrs.evolve(flat).history == flat.history
 
-    def test_header_is_a_copy(self, flat_file):
-        flat = FlatReference.read(flat_file())
-        flat.header["AUTHOR"] = "somebody else"
-        assert flat.header["AUTHOR"] == "A. Tester"
-
     def test_good(self, ground):
         data = ground.data.copy()
         data[30, 30:35] = [np.nan, np.inf, 0, -1, 2]
@@ -157,7 +152,6 @@ class TestCorrectedBy:
         assert "numpy " in " ".join(flight.history)
         assert flight.useafter == ground.useafter
         assert flight.name is None
-        assert flight.path is None
 
     def test_without_dates_it_cannot_be_written_as_inflight(self, ground, fit, tmp_path):
         fit.first_date = fit.last_date = None
@@ -414,7 +408,7 @@ class TestCutout:
         part = flight.cutout("SUB", corner=self.CORNER, shape=self.SHAPE)
         for name in ("data", "err", "dq"):
             assert_same(getattr(part, name), getattr(flight, name)[4:24, 8:38].copy())
-        assert (part.subarray, part.corner, part.name, part.path) == ("SUB", (9, 5), None, None)
+        assert (part.subarray, part.corner, part.name) == ("SUB", (9, 5), None)
         assert "SUB: 30 x 20 pixels from (9, 5) of flight.fits" in part.history[-1]
         assert part.check() == ()
         check_value(part)
@@ -425,7 +419,7 @@ class TestCutout:
         names = ("SUBARRAY", "SUBSTRT1", "SUBSTRT2", "SUBSIZE1", "SUBSIZE2")
         assert [header[name] for name in names] == ["SUB", 9, 5, 30, 20]
         again = FlatReference.read(tmp_path / "part.fits")
-        assert again.faults == ()
+        assert again.check() == ()
         assert (again.corner, again.data.shape, again.subarray) == (self.CORNER, self.SHAPE, "SUB")
 
     def test_a_part_of_a_part(self, flight):

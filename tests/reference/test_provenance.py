@@ -68,7 +68,7 @@ def test_tables_of_others_are_none_of_ours(ground, tmp_path):
     ground.write(path)
     fits.append(path, QTable({"a": [1]}).as_array(), fits.Header({"EXTNAME": "EXPOSURES"}))
     flat = FlatReference.read(path)
-    assert (flat.provenance, flat.faults) == (None, ())
+    assert (flat.provenance, flat.check()) == (None, ())
 
 
 def test_the_file_alone_tells_how_to_make_it_again(tmp_path):
