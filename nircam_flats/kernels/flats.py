@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-__all__ = ["correct_flat", "ratio_moments"]
+__all__ = ["correct_flat", "ratio_moments", "usable_pixels"]
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -67,6 +67,17 @@ def correct_flat(data, err, dq, surface, surface_err, *, no_flat, no_answer):
     new = np.empty(data.shape, np.float32), np.empty(data.shape, np.float32), np.empty(data.shape, np.uint32)
     n_given_up = _correct(data, err, dq, surface, surface_err, np.uint32(no_flat), np.uint32(no_answer), *new)
     return *new, n_given_up
+
+
+@njit(nogil=True, cache=True)
+def usable_pixels(data, dq, flags):
+    """Return a boolean image, True where ``data`` is finite and positive and ``dq`` has none of ``flags``."""
+    usable = np.empty(data.shape, np.bool_)
+    for y in range(data.shape[0]):
+        for x in range(data.shape[1]):
+            value = data[y, x]
+            usable[y, x] = np.isfinite(value) & (value > 0) & ((dq[y, x] & flags) == 0)
+    return usable
 
 
 @njit(nogil=True, cache=True)

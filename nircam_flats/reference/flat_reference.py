@@ -15,7 +15,8 @@ from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats._files import bare_file_name
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
 from nircam_flats.instrument import Detector, Filter
-from nircam_flats.reference._arithmetic import NO_ANSWER, exchanged, value_known
+from nircam_flats.kernels import usable_pixels
+from nircam_flats.reference._arithmetic import NO_ANSWER, exchanged
 from nircam_flats.reference._datamodel import flat_model
 from nircam_flats.reference._fits import read_flat, write_flat
 from nircam_flats.reference._matching import refuse_unsuited_exposure, refuse_without_err
@@ -124,7 +125,7 @@ class FlatReference(HoldsArrays):
     @cached_property
     def good(self):
         """Pixels that the flat corrects: finite and positive, not flagged NO_FLAT_FIELD or DO_NOT_USE."""
-        return readonly(value_known(self.data) & ~NO_ANSWER.is_set(self.dq))
+        return readonly(usable_pixels(self.data, self.dq, np.uint32(NO_ANSWER)))
 
     @classmethod
     def read(cls, path):
@@ -203,7 +204,7 @@ class FlatReference(HoldsArrays):
             If this flat has no name, or the exposures do not name theirs, so that they cannot be compared.
         """
         flat, unchecked = corrected(self, fit, extrapolate=extrapolate)
-        if unchecked and not extrapolate:
+        if unchecked and self.filter.name in fit.flat_names:  # else it was asked for
             warnings.warn(unchecked, FlatsWarning, stacklevel=2)
         return flat
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nircam_flats.kernels import correct_flat, ratio_moments
+from nircam_flats.kernels import correct_flat, ratio_moments, usable_pixels
 
 NO_FLAT, NO_ANSWER = 4, 5
 
@@ -71,3 +71,10 @@ def test_moments_of_nothing():
     n, mean, std = ratio_moments(plane, plane, np.zeros((3, 3), bool))
     assert n == 0
     assert np.isnan([mean, std]).all()
+
+
+def test_usable_pixels():
+    data = np.array([[1, np.nan, np.inf, -np.inf, 0, -1, 1e-30, 1, 1]], "f4")
+    dq = np.array([[0, 0, 0, 0, 0, 0, 0, 4, 2]], np.uint32)
+    expected = [[True, False, False, False, False, False, True, False, True]]
+    assert usable_pixels(data, dq, np.uint32(5)).tolist() == expected

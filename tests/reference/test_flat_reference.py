@@ -536,6 +536,11 @@ class TestExtrapolated:
         with pytest.raises(InvalidInputError, match="needs the flat that the exposures in F200W were divided by"):
             wrong.corrected_by(fit, extrapolate=True)
 
+    def test_what_cannot_be_checked_is_still_told(self, ground, fit):
+        fit.flat_names["F200W"] = None
+        with pytest.warns(FlatsWarning, match="cannot be checked"):
+            ground.corrected_by(fit, extrapolate=True)
+
     def test_a_fit_of_one_filter_says_nothing_of_others(self, other, fit):
         fit.flat_names = {"F200W": GROUND_NAME}
         with pytest.raises(InvalidInputError, match=r"got one of F200W$"):
