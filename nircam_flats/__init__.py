@@ -12,9 +12,16 @@ from nircam_flats.fit import (
     Surface,
     SurfaceCovariance,
 )
-from nircam_flats.instrument import DQ, Detector, Filter, ImagingMode, imaging_modes
+from nircam_flats.instrument import DQ, Detector, Filter, ImagingMode, Subarray, imaging_modes
 from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
-from nircam_flats.reference import FlatReference, GroundFlats
+from nircam_flats.reference import (
+    FlatComparison,
+    FlatDelivery,
+    FlatProvenance,
+    FlatReference,
+    GroundFlats,
+    PhotometricShift,
+)
 from nircam_flats.skyflat import (
     CombineStrategy,
     DeltaSkyflat,
@@ -39,7 +46,10 @@ __all__ = [
     "Filter",
     "FitError",
     "FitStrategy",
+    "FlatComparison",
+    "FlatDelivery",
     "FlatModelFit",
+    "FlatProvenance",
     "FlatReference",
     "FlatsError",
     "FlatsWarning",
@@ -53,6 +63,7 @@ __all__ = [
     "MultiScale",
     "NormalizedFrame",
     "NormalizedFrames",
+    "PhotometricShift",
     "Pointing",
     "Polynomial2D",
     "Segmentation",
@@ -60,6 +71,7 @@ __all__ = [
     "SigmaClippedMedian",
     "SkyLevel",
     "SourceMask",
+    "Subarray",
     "Surface",
     "SurfaceCovariance",
     "imaging_modes",

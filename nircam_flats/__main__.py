@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from nircam_flats.exceptions import FlatsError, FlatsWarning, InvalidInputError
 from nircam_flats.recipes import sky_flat_program
+from nircam_flats.reference import FlatDelivery
 from nircam_flats.report import aligned, prepared_folder, recovery, told
 from nircam_flats.simulation import SimulatedProgram
 
@@ -63,7 +64,7 @@ def _parser():
         epilog="Exit status: 0 all was made, 1 something was not made, 2 the input was refused.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('nircam_flats')}")
-    commands = parser.add_subparsers(required=True, metavar="run | demo")
+    commands = parser.add_subparsers(required=True, metavar="run | demo | deliver")
     run = commands.add_parser(
         "run",
         help="make flats of your exposures",
@@ -107,6 +108,17 @@ def _parser():
     )
     demo.add_argument("--overwrite", action="store_true", help="replace an earlier demo")
     demo.set_defaults(command=_demo)
+    deliver = commands.add_parser(
+        "deliver",
+        help="make flight flats of all modes from ground flats and fits",
+        description="Correct ground flats by the fits of their detectors: flight flats, a manifest, what is missing.",
+    )
+    deliver.add_argument("--ground-flats", required=True, type=Path, metavar="DIR", help="folder of the ground flats")
+    deliver.add_argument("--fits", required=True, nargs="+", type=Path, metavar="FIT", help="fits of the detectors")
+    deliver.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write to, made if need be")
+    deliver.add_argument("--useafter", metavar="DATE", help="USEAFTER; by default that of each ground flat")
+    deliver.add_argument("--overwrite", action="store_true", help="make all again, also over files of others")
+    deliver.set_defaults(command=_deliver)
     return parser
 
 
@@ -151,6 +163,14 @@ def _demo(options):
         print("Small frames show how it works, not how well: the windows of the fits are made for 2048 px")
     print(f"\nAgain: nircam-flats run '{inputs}/cal/*_cal.fits' --ground-flats {inputs}/ground_flats --out DIR")
     return status
+
+
+def _deliver(options):
+    delivery = FlatDelivery.from_ground(
+        options.ground_flats, options.fits, out=options.out, useafter=options.useafter, overwrite=options.overwrite
+    )
+    print(delivery)
+    return DONE if set(delivery.not_made["kind"]) <= {"no fit"} else INCOMPLETE
 
 
 def _make(exposures, ground_flats, options, started):

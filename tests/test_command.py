@@ -12,7 +12,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable, Table
 
-from nircam_flats import FlatReference, FlatsWarning, __main__, parallel
+from nircam_flats import FlatDelivery, FlatReference, FlatsWarning, __main__, parallel
 from nircam_flats.__main__ import main
 
 pytestmark = pytest.mark.usefixtures("empty_figures")
@@ -264,7 +264,7 @@ class TestCommand:
     def test_without_a_command_it_says_what_there_is(self, capsys):
         with pytest.raises(SystemExit, match="2"):
             main([])
-        assert "run | demo" in capsys.readouterr().err
+        assert "run | demo | deliver" in capsys.readouterr().err
 
     def test_progress_is_shown_on_a_terminal_only(self, tmp_path, capsys, monkeypatch):
         assert main([*SMALL_DEMO, "--out", str(tmp_path / "quiet")]) == 0
@@ -291,3 +291,26 @@ class TestCommand:
         assert len(commands) >= 2
         for command in commands:
             __main__._parser().parse_args(command.split())
+
+
+class TestDeliver:
+    def test_what_a_run_made_becomes_a_delivery(self, campaign, made, tmp_path, capsys):
+        fits_made = [tmp_path / f"{item.detector}.fits" for item in made.products]
+        for path, item in zip(fits_made, made.products, strict=True):
+            item.fit.write(path)
+        arguments = ["deliver", "--ground-flats", str(campaign.folder / "ground_flats"), "--out", str(tmp_path / "new")]
+        arguments += ["--fits", *map(str, fits_made), "--useafter", "2022-04-01"]
+        assert main(arguments) == 1  # the campaign has no ground flats of the other filters of its detectors
+        said = capsys.readouterr().out
+        assert f"{tmp_path / 'new'}: 4 of 136 modes, 4 of them made now" in said
+        assert "no ground flat: 25" in said
+        assert "no fit: 107" in said
+        delivery = FlatDelivery.read(tmp_path / "new")
+        assert delivery.verify() == ()
+        assert set(delivery.manifest["useafter"]) == {"2022-04-01T00:00:00"}
+
+    def test_refused(self, tmp_path, capsys):
+        (tmp_path / "empty").mkdir()
+        arguments = ["deliver", "--ground-flats", str(tmp_path / "empty"), "--fits", "a.fits"]
+        assert main([*arguments, "--out", str(tmp_path / "new")]) == 2
+        assert "at least one ground flat" in capsys.readouterr().err

@@ -28,7 +28,7 @@ def public_classes():
 
 
 @pytest.fixture(scope="module")
-def values():
+def values(tmp_path_factory):
     """One object of each public value class, by class, made of four small simulated exposures."""
     program = SimulatedProgram(detectors=["B4"], filters=["F200W"], shape=(96, 80), n_pointings=2, n_dithers=2)
     exposures = nf.ExposureSet.from_exposures(program.exposures())
@@ -36,6 +36,7 @@ def values():
     delta = nf.DeltaSkyflat.from_frames(frames)
     fit = nf.FlatModelFit.from_delta(delta)
     ground = program.ground_flat("B4", "F200W")
+    flight = ground.corrected_by(fit)
     header = exposures[0].without_pixels()
     made = [
         *(nf.Detector.get("B4"), nf.Filter.get("F200W"), nf.imaging_modes()[0]),
@@ -44,7 +45,9 @@ def values():
         *(frames, frames.frames[0], frames.frames[0].level, frames.band(slice(0, 8))),
         nf.SourceMask.from_exposure(exposures[0]),
         *(delta, fit, fit.covariance, nf.Surface(values=fit.surface, pixel_err=fit.err)),
-        *(ground, nf.GroundFlats.collect([ground])),
+        *(ground, nf.GroundFlats.collect([ground]), ground.compare(flight), nf.Subarray.get("FULL", "B4")),
+        *(flight.provenance, flight.provenance.photometry),
+        nf.FlatDelivery.from_ground(ground, fit, out=tmp_path_factory.mktemp("delivery")),
     ]
     return {type(value): value for value in made}
 

@@ -234,9 +234,10 @@ def test_a_missing_ground_flat_costs_one_flat(campaign, made, tmp_path):
 
 @pytest.mark.parametrize("other", [("NRCB1", "F115W"), ("NRCALONG", "F444W")], ids=["other filter", "other detector"])
 def test_a_ground_flat_of_another_mode_is_not_taken(campaign, tmp_path, other):
-    flats = {(flat.detector.name, flat.filter.name): flat for flat in map(FlatReference.read, campaign.ground_flats)}
-    for mode, flat in flats.items():
-        shutil.copy(flats[other].path if mode == ("NRCB1", "F200W") else flat.path, tmp_path / flat.name)
+    flats = {path: FlatReference.read(path) for path in campaign.ground_flats}
+    paths = {(flat.detector.name, flat.filter.name): path for path, flat in flats.items()}
+    for mode, path in paths.items():
+        shutil.copy(paths[other if mode == ("NRCB1", "F200W") else mode], tmp_path / path.name)
     program = recipes.sky_flat_program(campaign.exposures, tmp_path)
     (problem,) = program.problems
     assert problem.what == "NRCB1 F200W flight flat"

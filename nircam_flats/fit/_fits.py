@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nircam_flats._files import open_product, read_image, read_keyword, write_product
+from nircam_flats._files import open_product, read_image, read_keyword, read_table, write_product
 from nircam_flats.fit.covariance import SurfaceCovariance
 from nircam_flats.skyflat._fits import origin_header, origin_table, read_origin
 
@@ -20,7 +20,7 @@ def write_fit(fit, path, *, overwrite):
         "FlatModelFit",
         origin_header(fit) | {"STRATEGY": fit.strategy, "MISFIT": covariance.misfit, "BOXSIZE": covariance.box_size},
         {extension: image for extension, image in images.items() if image is not None},
-        {"FILTERS": origin_table(fit)},
+        {"FILTERS": origin_table(fit), "EXPOSURES": fit.exposures},
         fit.history,
         overwrite=overwrite,
     )
@@ -41,4 +41,6 @@ def read_fit(path):
             box_size=read_keyword(header, "BOXSIZE", int, path),
         )
         strategy = read_keyword(header, "STRATEGY", str, path)
-        return fields | read_origin(hdus, path) | {"covariance": covariance, "strategy": strategy}
+        exposures = read_table(hdus, "EXPOSURES", path)
+        fields |= {"covariance": covariance, "strategy": strategy, "exposures": exposures}
+        return fields | read_origin(hdus, path)

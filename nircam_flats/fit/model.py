@@ -3,6 +3,7 @@
 from functools import cached_property, partial
 
 import numpy as np
+from astropy.table import QTable
 from astropy.time import Time
 from attrs import field, frozen
 
@@ -39,7 +40,7 @@ class FlatModelFit(HoldsArrays):
         float32 image: 1 sigma error of each pixel that neighbours do not share; None for smooth surfaces.
     strategy
         What made the surface, as text.
-    detector, filters, flat_names, first_date, last_date
+    detector, filters, flat_names, exposures, first_date, last_date
         Those of the delta skyflat.
     history
         How it was made.
@@ -53,6 +54,7 @@ class FlatModelFit(HoldsArrays):
     pixel_err: np.ndarray | None = image(optional=True)
     strategy: str = field(converter=str)
     flat_names: dict = field(converter=dict, repr=False)
+    exposures: QTable = field(repr=lambda table: f"<{len(table)} exposures>")
     first_date: Time | None = field(default=None, repr=False)
     last_date: Time | None = field(default=None, repr=False)
     history: History = field(factory=History, repr=False)
@@ -125,6 +127,7 @@ class FlatModelFit(HoldsArrays):
             pixel_err=None if found.pixel_err is None else found.pixel_err / scale,
             strategy=repr(strategy),
             flat_names=delta.flat_names,
+            exposures=delta.exposures,
             first_date=delta.first_date,
             last_date=delta.last_date,
             history=delta.history.then("fit", strategy=strategy, scaled_by=f"{1 / scale:.6f}"),

@@ -1,7 +1,8 @@
-"""Facts about NIRCam: detectors, filters, imaging modes, data-quality bits."""
+"""Facts about NIRCam: detectors, subarrays, filters, imaging modes, data-quality bits."""
 
 from nircam_flats.instrument.detector import Detector
 from nircam_flats.instrument.dq import DQ
 from nircam_flats.instrument.filters import Filter, ImagingMode, imaging_modes
+from nircam_flats.instrument.subarray import Subarray
 
-__all__ = ["DQ", "Detector", "Filter", "ImagingMode", "imaging_modes"]
+__all__ = ["DQ", "Detector", "Filter", "ImagingMode", "Subarray", "imaging_modes"]

@@ -10,6 +10,6 @@ __all__ = ["packaged_table"]
 
 @cache
 def packaged_table(name):
-    """Return the packaged table ``name`` ('detectors', 'filters' or 'imaging_modes'); do not change it."""
+    """Return the packaged table ``name`` ('detectors', 'subarrays', 'filters' or 'imaging_modes'); do not change it."""
     with as_file(files("nircam_flats.instrument") / "data" / f"{name}.ecsv") as path:
         return QTable.read(path, format="ascii.ecsv")

@@ -2,6 +2,7 @@
 
 from nircam_flats.kernels.clipping import clipped_statistics
 from nircam_flats.kernels.combine import combine_clipped
+from nircam_flats.kernels.flats import correct_flat, ratio_moments, usable_pixels
 from nircam_flats.kernels.influence import box_influences
 from nircam_flats.kernels.mesh import box_medians, expand_mesh, fill_mesh, project_mesh
 from nircam_flats.kernels.neighbours import grow, smooth
@@ -11,9 +12,12 @@ __all__ = [
     "box_medians",
     "clipped_statistics",
     "combine_clipped",
+    "correct_flat",
     "expand_mesh",
     "fill_mesh",
     "grow",
     "project_mesh",
+    "ratio_moments",
     "smooth",
+    "usable_pixels",
 ]

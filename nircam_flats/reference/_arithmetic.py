@@ -1,4 +1,4 @@
-"""The arithmetic of flat fields: what the JWST pipeline's own step does with one, and how a fit changes it.
+"""The arithmetic of flat fields: what the JWST pipeline's own step does with one.
 
 Source of the pipeline's rules: ``jwst.flatfield.flat_field.apply_flat_field`` and
 ``jwst.lib.pipe_utils.match_nans_and_flags`` (jwst 3.0.0).
@@ -8,7 +8,7 @@ import numpy as np
 
 from nircam_flats.instrument import DQ
 
-__all__ = ["NO_ANSWER", "as_applied", "err_known", "multiplied", "replaced", "settled", "value_known"]
+__all__ = ["NO_ANSWER", "as_applied", "err_known", "exchanged", "value_known"]
 
 #: Flags of a pixel that a flat says nothing about; its value is 1.0.
 NO_ANSWER = DQ.NO_FLAT_FIELD | DQ.DO_NOT_USE
@@ -26,35 +26,6 @@ def err_known(err):
         return np.isfinite(err) & (err >= 0)
 
 
-def settled(data, err, dq):
-    """Return ``data, err, dq`` such that a flat made of them says only what is known.
-
-    Where value or error is not known, or NO_FLAT_FIELD is set, the value is 1.0 and NO_FLAT_FIELD |
-    DO_NOT_USE are set. An unknown error becomes 1.0 too, as large as the value: it gives the pixel no weight
-    even with a reader who does not look at DQ.
-    """
-    unknown = ~(value_known(data) & err_known(err)) | DQ.NO_FLAT_FIELD.is_set(dq)
-    return (
-        np.where(unknown, np.float32(1), data),
-        np.where(err_known(err), err, np.float32(1)),
-        np.where(unknown, dq | np.uint32(NO_ANSWER), dq),
-    )
-
-
-def multiplied(data, err, surface, surface_err):
-    """Return the product of a flat and a surface, and its error: relative errors in quadrature.
-
-    ``err_new**2 = (err * surface)**2 + (data * surface_err)**2``, in float64 inside, float32 out.
-    """
-    data, err, surface, surface_err = (
-        np.asarray(plane, dtype=np.float64) for plane in (data, err, surface, surface_err)
-    )
-    with np.errstate(invalid="ignore", over="ignore"):
-        product = (data * surface).astype(np.float32)
-        product_err = np.hypot(err * surface, data * surface_err).astype(np.float32)
-    return product, product_err
-
-
 def as_applied(data, dq):
     """Return the values that the pipeline divides by, and the flags that it adds to the exposure.
 
@@ -66,39 +37,41 @@ def as_applied(data, dq):
     return np.where(DQ.DO_NOT_USE.is_set(dq), np.float32(1), data), dq
 
 
-def replaced(exposure, old, new):
+def exchanged(exposure, old, new):
     """Return the planes of ``exposure``, by field name, after flat ``old`` is taken out and ``new`` applied.
 
-    SCI is multiplied by ``old / new``, VAR_POISSON and VAR_RNOISE by the square of it; VAR_FLAT is
-    ``(SCI / new)**2 err_new**2`` with the new SCI, and ERR the root of the sum of the three. Planes that the
-    exposure does not hold are not made, but for DQ; ERR needs both variances.
+    Either may be None. SCI is multiplied by ``old / new``, VAR_POISSON and VAR_RNOISE by the square of it; VAR_FLAT is
+    ``(SCI / new)**2 err_new**2`` with the new SCI, or 0 without a new flat; ERR is the root of the sum of the three.
+    Planes that the exposure does not hold are not made, but for DQ; ERR needs both variances.
 
     Then every pixel that is NaN in one plane or flagged DO_NOT_USE is NaN in all and flagged DO_NOT_USE: what
     the old flat made unusable was lost then, and does not come back.
-    UNRELIABLE_FLAT, which only a flat can set, is taken back where it was the old flat's. All other flags
-    stay, because it is not known who set them.
+    UNRELIABLE_FLAT, which only a flat can set, is taken back where it was the old flat's and a new one takes its
+    place. All other flags stay, because it is not known who set them.
     """
-    taken_out, old_dq = as_applied(old.data, old.dq)
-    divided_by, new_dq = as_applied(new.data, new.dq)
+    taken_out, old_dq = (np.float32(1), np.uint32(0)) if old is None else as_applied(old.data, old.dq)
+    divided_by, new_dq = (np.float32(1), old_dq) if new is None else as_applied(new.data, new.dq)
     planes = {}
     with np.errstate(all="ignore"):
-        ratio = taken_out.astype(np.float64) / divided_by
+        ratio = np.float64(taken_out) / divided_by
         data = exposure.data * ratio
         planes["data"] = data.astype(np.float32)
         for name in ("var_poisson", "var_rnoise"):
             if getattr(exposure, name) is not None:
                 planes[name] = (getattr(exposure, name) * ratio**2).astype(np.float32)
         if exposure.var_flat is not None or exposure.err is not None:
-            var_flat = (data / divided_by * new.err) ** 2
+            var_flat = np.zeros_like(data) if new is None else (data / divided_by * new.err) ** 2
             if exposure.var_flat is not None:
                 planes["var_flat"] = var_flat.astype(np.float32)
             if exposure.err is not None:
                 variance = planes["var_poisson"].astype(np.float64) + planes["var_rnoise"] + var_flat
                 planes["err"] = np.sqrt(variance).astype(np.float32)
     dq = np.zeros(exposure.data.shape, np.uint32) if exposure.dq is None else exposure.dq
-    dq = (dq & ~(old_dq & np.uint32(DQ.UNRELIABLE_FLAT))) | new_dq
+    if new is not None:
+        dq = dq & ~(old_dq & np.uint32(DQ.UNRELIABLE_FLAT))
+    dq = dq | new_dq
     lost = DQ.DO_NOT_USE.is_set(dq)
-    if new.err is not None:
+    if new is not None and new.err is not None:
         lost |= np.isnan(new.err)
     for plane in planes.values():
         lost |= np.isnan(plane)

@@ -1,20 +1,21 @@
-"""The FLAT reference file: SCI, ERR, DQ, DQ_DEF, and the keywords by which CRDS chooses it.
+"""The FLAT reference file: SCI, ERR, DQ, DQ_DEF, the keywords by which CRDS chooses it, and tables of its provenance.
 
 Source: the pipeline's documentation of FLAT reference files and ``stdatamodels``' FlatModel.
 """
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 from astropy.time import Time
 
-from nircam_flats._files import atomic_path, open_fits, read_image, read_keyword
-from nircam_flats.exceptions import FlatsWarning, InvalidInputError
+from nircam_flats._fields import readonly
+from nircam_flats._files import atomic_path, open_fits, read_image, read_keyword, read_sections
+from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import DQ, Detector, Filter
+from nircam_flats.reference.provenance import FlatProvenance
 
-__all__ = ["read_flat", "write_flat"]
+__all__ = ["read_facts", "read_flat", "write_flat"]
 
 #: Texts that are fields of the flat, by name.
 TEXTS = {"author": "AUTHOR", "description": "DESCRIP", "pedigree": "PEDIGREE", "useafter": "USEAFTER"}
@@ -29,15 +30,14 @@ NOT_CARRIED = ("DATE", "FILENAME", "CHECKSUM", "DATASUM", "HISTORY", "COMMENT", 
 
 
 def read_flat(path):
-    """Return the fields of the flat in ``path`` by name; what is wrong with the file is in ``faults``."""
+    """Return the fields of the flat in ``path`` by name, and what was left out or assumed, a list of texts.
+
+    What is wrong with the file, those texts included, is the field ``faults``.
+    """
     path = Path(path)
     faults, told = [], []
     with open_fits(path) as hdus:
-        header = hdus[0].header.copy()
-        _refuse_other_file(header, path)
-        fields = _read_mode(header, path)
-        for name, keyword in TEXTS.items():
-            fields[name] = read_keyword(header, keyword, str, path, default=None)
+        fields = _facts(hdus[0].header.copy(), path)
         fields["data"] = _read_floats(hdus, "SCI", path, faults)
         fields["err"] = _read_floats(hdus, "ERR", path, faults, required=False)
         shape = fields["data"].shape
@@ -45,12 +45,33 @@ def read_flat(path):
             raise InvalidInputError(
                 f"{path}: extension ERR must have the shape of SCI, {shape}; got {fields['err'].shape}"
             )
-        fields["dq"] = _read_flags(hdus, path, shape, faults, told)
-        fields["history"] = tuple(str(line) for line in header.get("HISTORY", ()))
-    faults += _keyword_faults(header, fields)
-    if told:
-        warnings.warn(f"{path}: {'; '.join(told)}", FlatsWarning, stacklevel=3)
-    return fields | {"header": header, "path": path, "name": path.name, "faults": (*told, *faults)}
+        fields["dq"] = readonly(_read_flags(hdus, path, shape, faults, told))
+        fields["provenance"] = _read_provenance(hdus, path, faults)
+    faults += _keyword_faults(fields)
+    return fields | {"faults": (*told, *faults)}, told
+
+
+def read_facts(path):
+    """Return the fields that the primary header of a flat tells, by name; no pixels are read."""
+    path = Path(path)
+    return _facts(fits.Header.fromstring(read_sections(path)["PRIMARY"].text), path)
+
+
+def _facts(header, path):
+    _refuse_other_file(header, path)
+    fields = _read_mode(header, path)
+    for name, keyword in TEXTS.items():
+        fields[name] = read_keyword(header, keyword, str, path, default=None)
+    fields["history"] = tuple(str(line) for line in header.get("HISTORY", ()))
+    return fields | {"header": header, "name": path.name}
+
+
+def _read_provenance(hdus, path, faults):
+    try:
+        return FlatProvenance.from_hdus(hdus, path)
+    except (InvalidInputError, KeyError, ValueError, TypeError) as error:
+        faults.append(f"tables EXPOSURES, HISTORY and PHOTOMETRY must be as they were written; {error}")
+        return None
 
 
 def _refuse_other_file(header, path):
@@ -84,9 +105,10 @@ def _read_floats(hdus, name, path, faults, *, required=True):
         image = read_image(hdus, name, np.float32, path, required=required)
     if image is None:
         faults.append(f"extension {name} must be there; it is missing")
-    elif hdus[name].data.dtype.newbyteorder("=") != np.float32:
+        return None
+    if hdus[name].data.dtype.newbyteorder("=") != np.float32:
         faults.append(f"extension {name} must be float32; got {hdus[name].data.dtype.name}")
-    return image
+    return readonly(image)
 
 
 def _read_flags(hdus, path, shape, faults, told):
@@ -109,30 +131,44 @@ def _read_flags(hdus, path, shape, faults, told):
 
 def _decoded(stored, table, faults, told):
     """Translate a file's own bits to the standard ones by name; bits without a known name are left out."""
-    dq, explained = np.zeros_like(stored), 0
+    if _is_standard(table) and not np.bitwise_or.reduce(stored, axis=None) & ~np.bitwise_or.reduce(table["VALUE"]):
+        return stored
+    flagged = np.flatnonzero(stored)
+    theirs = stored.ravel()[flagged]
+    ours, explained = np.zeros_like(theirs), 0
     for row in table:
         name = str(row["NAME"]).strip()
         value = int(row["VALUE"]) if "VALUE" in table.dtype.names else 1 << int(row["BIT"])
         value &= 0xFFFFFFFF
         explained |= value
-        here = (stored & np.uint32(value)) != 0
+        here = (theirs & np.uint32(value)) != 0
         if name in DQ.__members__:
-            dq[here] |= np.uint32(DQ[name])
+            ours[here] |= np.uint32(DQ[name])
         elif value:  # GOOD has value 0 and flags nothing
             n_pixels = np.count_nonzero(here)
             fault = f"DQ_DEF must use the pipeline's names; {name!r} is left out, set at {n_pixels} pixels"
             (told if n_pixels else faults).append(fault)
-    rest = stored & ~np.uint32(explained)
+    rest = theirs & ~np.uint32(explained)
     if rest.any():
         bits = [bit for bit in range(32) if (rest & np.uint32(1 << bit)).any()]
         told.append(
             f"DQ_DEF must have a row for every bit of DQ; bits {bits} have none, and are left out at "
             f"{np.count_nonzero(rest)} pixels"
         )
+    dq = np.zeros_like(stored)
+    dq.ravel()[flagged] = ours
     return dq
 
 
-def _keyword_faults(header, fields):
+def _is_standard(table):
+    names = [str(name).strip() for name in table["NAME"]]
+    return "VALUE" in table.dtype.names and all(
+        name in DQ.__members__ and int(value) == DQ[name] for name, value in zip(names, table["VALUE"], strict=True)
+    )
+
+
+def _keyword_faults(fields):
+    header = fields["header"]
     for keyword, value in FIXED.items():
         if str(header.get(keyword, "")).strip().upper() != value.upper():
             yield f"{keyword} must be {value!r}; got {header.get(keyword)!r}"
@@ -159,6 +195,7 @@ def write_flat(flat, path, *, overwrite=False):
             fits.ImageHDU(flat.err, name="ERR"),
             fits.ImageHDU(flat.dq, name="DQ"),
             _dq_definition(flat.dq),
+            *(() if flat.provenance is None else flat.provenance.to_hdus()),
         ]
     )
     for hdu in hdus[1:]:
@@ -192,7 +229,7 @@ def _primary_header(flat, filename):
     header["SUBSIZE2"] = (ny, "Number of pixels in axis 2 direction")
     header["FASTAXIS"] = (flat.detector.fast_axis, "Fast readout axis direction")
     header["SLOWAXIS"] = (flat.detector.slow_axis, "Slow readout axis direction")
-    for card in flat.header.copy(strip=True).cards:
+    for card in fits.Header.fromstring(flat._header).copy(strip=True).cards:
         if card.keyword not in header and card.keyword not in NOT_CARRIED:
             header.append(card, end=True)
     for line in flat.history:

@@ -1,8 +1,8 @@
 """A flat field as CRDS keeps it."""
 
 import re
+import warnings
 from functools import cached_property
-from pathlib import Path
 from textwrap import wrap
 
 import attrs
@@ -13,11 +13,17 @@ from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats._files import bare_file_name
-from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.instrument import DQ, Detector, Filter
-from nircam_flats.reference._arithmetic import NO_ANSWER, multiplied, replaced, settled, value_known
+from nircam_flats.exceptions import FlatsWarning, InvalidInputError
+from nircam_flats.instrument import Detector, Filter
+from nircam_flats.kernels import usable_pixels
+from nircam_flats.reference._arithmetic import NO_ANSWER, exchanged
+from nircam_flats.reference._datamodel import flat_model
 from nircam_flats.reference._fits import read_flat, write_flat
-from nircam_flats.reference._matching import refuse_other_fit, refuse_unsuited_exposure
+from nircam_flats.reference._matching import refuse_unsuited_exposure, refuse_without_err
+from nircam_flats.reference.comparison import FlatComparison
+from nircam_flats.reference.correction import corrected, settled
+from nircam_flats.reference.cutouts import cut, place_of
+from nircam_flats.reference.provenance import FlatProvenance
 from nircam_flats.reference.rules import violations
 
 __all__ = ["FlatReference"]
@@ -67,8 +73,6 @@ class FlatReference(HoldsArrays):
         Flags as bits of `~nircam_flats.DQ`, uint32; by default no pixel is flagged.
     name
         Bare file name, by which the R_FLAT keyword of an exposure knows the flat; None if it has none yet.
-    path
-        The file it was read from.
     author, description, pedigree, useafter
         Keywords AUTHOR, DESCRIP, PEDIGREE (``INFLIGHT YYYY-MM-DD YYYY-MM-DD``, GROUND, ...) and USEAFTER
         (``YYYY-MM-DDTHH:MM:SS``, UTC; a `~astropy.time.Time` is accepted). All are needed for writing.
@@ -76,10 +80,10 @@ class FlatReference(HoldsArrays):
         Keyword SUBARRAY, and the first pixel (x, y) on the detector, counted from 1.
     history
         How it was made, in lines of at most 72 characters (longer ones are broken). Needed for writing.
-    header
-        Primary header of the file it was read from; keywords that are not fields are written again.
-    faults
-        What `read` found wrong with the file.
+    provenance
+        What a flight flat was made of, a `FlatProvenance`; None if it is not told.
+
+    A flat that was read keeps the other keywords of its file, which are written again, and what is wrong with it.
 
     Examples
     --------
@@ -96,7 +100,6 @@ class FlatReference(HoldsArrays):
     err: np.ndarray | None = image(optional=True)
     dq: np.ndarray = image(np.uint32)
     name: str | None = field(default=None, converter=bare_file_name)
-    path: Path | None = field(default=None, converter=attrs.converters.optional(Path))
     author: str | None = field(default=None, converter=_text)
     description: str | None = field(default=None, converter=_text)
     pedigree: str | None = field(default=None, converter=_text)
@@ -104,8 +107,9 @@ class FlatReference(HoldsArrays):
     subarray: str = field(default="FULL")
     corner: tuple[int, int] = field(default=(1, 1), converter=tuple)
     history: tuple[str, ...] = field(default=(), converter=_history_lines, repr=False)
+    provenance: FlatProvenance | None = field(default=None, repr=False)
     _header: str = field(default="", converter=_header_text, repr=False, alias="header")
-    faults: tuple[str, ...] = field(default=(), converter=tuple, repr=False)
+    _faults: tuple[str, ...] = field(default=(), converter=tuple, repr=False, alias="faults")
 
     @dq.default
     def _no_flags(self):
@@ -118,15 +122,10 @@ class FlatReference(HoldsArrays):
                 f"got {self.filter}"
             )
 
-    @property
-    def header(self):
-        """Primary header of the file it was read from, a fresh copy."""
-        return fits.Header.fromstring(self._header)
-
     @cached_property
     def good(self):
         """Pixels that the flat corrects: finite and positive, not flagged NO_FLAT_FIELD or DO_NOT_USE."""
-        return readonly(value_known(self.data) & ~NO_ANSWER.is_set(self.dq))
+        return readonly(usable_pixels(self.data, self.dq, np.uint32(NO_ANSWER)))
 
     @classmethod
     def read(cls, path):
@@ -146,7 +145,10 @@ class FlatReference(HoldsArrays):
         FlatsWarning
             If flags are missing or were left out.
         """
-        return cls(**read_flat(path))
+        fields, told = read_flat(path)
+        if told:
+            warnings.warn(f"{path}: {'; '.join(told)}", FlatsWarning, stacklevel=2)
+        return cls(**fields)
 
     def check(self):
         """Return what is wrong with the flat, a sentence for each broken rule; an empty tuple if nothing is.
@@ -154,7 +156,7 @@ class FlatReference(HoldsArrays):
         First what `read` found in the file, then what keeps `write` from writing (the rules are those of
         ``nircam_flats.reference.rules``).
         """
-        return (*self.faults, *violations(self))
+        return (*self._faults, *violations(self))
 
     def repaired(self):
         """Return the flat with 1.0 and NO_FLAT_FIELD | DO_NOT_USE where it has no answer.
@@ -167,15 +169,15 @@ class FlatReference(HoldsArrays):
         InvalidInputError
             If the flat has no errors: none are invented.
         """
-        self._need_err("repaired")
-        data, err, dq = settled(self.data, self.err, self.dq)
-        changed = (data != self.data) | (err != self.err) | (dq != self.dq)
+        refuse_without_err(self, "repaired")
+        flat, _ = settled(self)
+        changed = (flat.data != self.data) | (flat.err != self.err) | (flat.dq != self.dq)
         if not changed.any():
             return self
         line = f"Repaired: {np.count_nonzero(changed)} pixels without an answer flagged, and set to 1.0"
-        return attrs.evolve(self, data=data, err=err, dq=dq, history=(*self.history, line))
+        return attrs.evolve(flat, history=(*self.history, line))
 
-    def corrected_by(self, fit):
+    def corrected_by(self, fit, *, extrapolate=False):
         """Return the flight flat: this ground flat times the surface of ``fit``, with errors and flags.
 
         Relative errors are combined in quadrature. Where this flat has no answer, or the fit has none (NaN),
@@ -186,6 +188,9 @@ class FlatReference(HoldsArrays):
         ----------
         fit
             A `~nircam_flats.FlatModelFit` of the same detector, made of exposures that this flat calibrated.
+        extrapolate
+            Whether a grey fit may correct a filter that none of its exposures was taken in: then nothing says that
+            the filter follows the others, nor that the fit belongs to this flat. History and provenance tell it.
 
         Raises
         ------
@@ -198,56 +203,83 @@ class FlatReference(HoldsArrays):
         FlatsWarning
             If this flat has no name, or the exposures do not name theirs, so that they cannot be compared.
         """
-        self._need_err("corrected_by")
-        refuse_other_fit(self, fit)
-        old_data, old_err, old_dq = settled(self.data, self.err, self.dq)
-        data, err = multiplied(old_data, old_err, fit.surface, fit.err)
-        no_flat = DQ.NO_FLAT_FIELD.is_set(old_dq)
-        data, err = np.where(no_flat, old_data, data), np.where(no_flat, old_err, err)
-        data, err, dq = settled(data, err, old_dq)
-        dates = (fit.first_date, fit.last_date)
-        days = [date.utc.strftime("%Y-%m-%d") for date in dates if date is not None]
-        ground = self.name or "a ground flat"
-        told = f"Flight flat: {ground} times a fitted sky flat"
-        return attrs.evolve(
-            self,
-            data=data,
-            err=err,
-            dq=dq,
-            name=None,
-            path=None,
-            pedigree=" ".join(("INFLIGHT", *days)),
-            description=f"Flight flat {self.detector} {self.filter}: {ground} x sky flat",
-            history=(*self.history, told, *fit.history.to_lines()),
-            faults=(),
-        )
+        flat, unchecked = corrected(self, fit, extrapolate=extrapolate)
+        if unchecked and self.filter.name in fit.flat_names:  # else it was asked for
+            warnings.warn(unchecked, FlatsWarning, stacklevel=2)
+        return flat
 
-    def apply_to(self, exposure, *, replacing):
+    def cutout(self, subarray, *, corner=None, shape=None):
+        """Return the part of the flat that a subarray reads out, a flat of its own, without a name.
+
+        Parameters
+        ----------
+        subarray
+            A `~nircam_flats.Subarray` or the name of one (keyword SUBARRAY).
+        corner, shape
+            First pixel (x, y) on the detector, from 1, and (rows, columns); needed for what is no imaging subarray.
+
+        Raises
+        ------
+        InvalidInputError
+            If the subarray is not known, or the flat does not cover it.
+        """
+        name, corner, shape = place_of(subarray, self.detector, corner, shape)
+        line = f"Cut out {name}: {shape[1]} x {shape[0]} pixels from {corner} of {self.name or 'a flat without a name'}"
+        part = cut(self, corner, shape)
+        return attrs.evolve(part, subarray=name, name=None, faults=(), history=(*self.history, line))
+
+    def apply_to(self, exposure, *, replacing=None):
         """Return ``exposure`` as it would be, had this flat calibrated it instead of ``replacing``.
 
         The result agrees with the pipeline's own flat-field step in SCI, ERR, the variances and DQ, but
         pixels that the old flat made unusable stay lost, and flags that the old flat may have set stay
         (except UNRELIABLE_FLAT, which only a flat sets). Planes that the exposure does not hold are not made.
+        An exposure of a subarray is given the part of the flats that falls on it.
 
         Parameters
         ----------
         exposure
             An `~nircam_flats.Exposure`.
         replacing
-            The `FlatReference` that it was divided by.
+            The `FlatReference` that it was divided by; None if no flat has divided it (see `undo_from`).
 
         Raises
         ------
         InvalidInputError
-            If the three differ in detector, filter, shape or corner; if the exposure's R_FLAT does not name
-            ``replacing``; if this flat has negative or infinite values without a flag, which the pipeline
-            would apply; if the exposure has ERR but not the variances it is made of; if this flat has no
+            If the three differ in detector or filter, or a flat does not cover the exposure; if the exposure's R_FLAT
+            does not name ``replacing``; if this flat has negative or infinite values without a flag, which the
+            pipeline would apply; if the exposure has ERR but not the variances it is made of; if this flat has no
             errors, and they are needed.
         """
-        refuse_unsuited_exposure(exposure, self, replacing)
-        if exposure.err is not None or exposure.var_flat is not None:
-            self._need_err("apply_to")
-        return attrs.evolve(exposure, **replaced(exposure, replacing, self), flat_name=self.name, path=None)
+        return _exchanged(exposure, old=replacing, new=self)
+
+    def undo_from(self, exposure):
+        """Return ``exposure`` as it was before this flat divided it, as the pipeline's own inverse step does.
+
+        VAR_FLAT is 0, ERR the root of the two other variances, S_FLAT becomes SKIPPED and R_FLAT nothing. Flags and
+        lost pixels stay: it is not known which of them the flat set.
+
+        Raises
+        ------
+        InvalidInputError
+            If this is not the flat that divided the exposure (S_FLAT, R_FLAT), or does not cover it; if the exposure
+            has ERR but not the variances it is made of.
+        """
+        return _exchanged(exposure, old=self, new=None)
+
+    def compare(self, other):
+        """Return the `FlatComparison` of this flat with ``other``: large scales, pixel scales, flags."""
+        return FlatComparison.between(self, other)
+
+    def to_datamodel(self):
+        """Return a ``FlatModel`` of stdatamodels (extra ``jwst``), made of the file that `write` writes.
+
+        Raises
+        ------
+        InvalidInputError
+            If stdatamodels is not installed, or the flat breaks a rule.
+        """
+        return flat_model(self)
 
     def write(self, path, *, overwrite=False):
         """Write the flat to a FITS file that CRDS and the pipeline accept.
@@ -264,9 +296,15 @@ class FlatReference(HoldsArrays):
             raise InvalidInputError(f"{path}: this flat cannot be written: {'; '.join(broken)}")
         write_flat(self, path, overwrite=overwrite)
 
-    def _need_err(self, what):
-        if self.err is None:
-            raise InvalidInputError(
-                f"FlatReference.{what} needs the errors of {self.name or 'the flat'}; it has none; give them "
-                "with attrs.evolve(flat, err=...)"
-            )
+
+def _exchanged(exposure, *, old, new):
+    refuse_unsuited_exposure(exposure, new=new, old=old)
+    corner, shape = tuple(exposure.corner), exposure.data.shape
+    parts = [None if flat is None else cut(flat, corner, shape) for flat in (old, new)]
+    return attrs.evolve(
+        exposure,
+        **exchanged(exposure, *parts),
+        steps=exposure.steps | {"S_FLAT": "SKIPPED" if new is None else "COMPLETE"},
+        flat_name=None if new is None else new.name,
+        path=None,
+    )

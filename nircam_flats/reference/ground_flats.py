@@ -8,7 +8,7 @@ from nircam_flats._files import bare_file_name
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.reference.flat_reference import FlatReference
 
-__all__ = ["GroundFlats"]
+__all__ = ["GroundFlats", "expanded"]
 
 
 @frozen(kw_only=True, eq=False)
@@ -40,7 +40,7 @@ class GroundFlats:
         items = [source] if isinstance(source, str | Path | FlatReference) else list(source)
         flats, folders = {}, []
         for item in items:
-            for flat in _expanded(item):
+            for flat in expanded(item):
                 name = bare_file_name(flat.name)
                 if name in flats:
                     raise InvalidInputError(f"ground flats must have different names; two are called {name}")
@@ -75,13 +75,14 @@ class GroundFlats:
         flat = found if isinstance(found, FlatReference) else FlatReference.read(found)
         if (flat.detector, flat.filter) != (detector, filter):
             raise InvalidInputError(
-                f"{flat.path or name}: a flat of {detector} {filter} is needed; its header says "
+                f"{name if found is flat else found}: a flat of {detector} {filter} is needed; its header says "
                 f"{flat.detector} {flat.filter}"
             )
         return flat
 
 
-def _expanded(item):
+def expanded(item):
+    """Return the flat, the path, or the paths ``*.fits`` of the folder ``item``, a list."""
     if isinstance(item, FlatReference):
         return [item]
     path = Path(item).expanduser()

@@ -58,6 +58,18 @@ def useafter_has_no_fraction(flat):
         yield f"useafter (USEAFTER) must be YYYY-MM-DDTHH:MM:SS, without a fraction; got {flat.useafter!r}"
 
 
+def place_is_on_the_detector(flat):
+    last = [first + size - 1 for first, size in zip(flat.corner, flat.data.shape[::-1], strict=True)]
+    limits = flat.detector.shape[::-1]
+    if min(flat.corner) < 1 or any(end > limit for end, limit in zip(last, limits, strict=True)):
+        yield (
+            f"corner (SUBSTRT1, SUBSTRT2) and shape must lie within the {limits[0]} x {limits[1]} pixels of "
+            f"{flat.detector}; got {flat.corner} to {tuple(last)}"
+        )
+    if flat.subarray == "FULL" and tuple(flat.corner) != (1, 1):
+        yield f"corner (SUBSTRT1, SUBSTRT2) of a full frame (SUBARRAY FULL) must be (1, 1); got {flat.corner}"
+
+
 def values_are_positive(flat):
     wrong = ~value_known(flat.data)
     if wrong.any():
@@ -92,6 +104,7 @@ RULES = (
     history_is_told,
     pedigree_is_known,
     useafter_has_no_fraction,
+    place_is_on_the_detector,
     values_are_positive,
     errors_are_known,
     no_answer_is_one_and_flagged,

@@ -232,6 +232,7 @@ class TestFiles:
         fit.write(tmp_path / "fit.fits")
         back = FlatModelFit.read(tmp_path / "fit.fits")
         testing.assert_same(back, fit)
+        testing.assert_same(back.exposures, delta.exposures)
         np.testing.assert_array_equal(back.err, fit.err)
 
     def test_strategies_of_users_with_long_settings(self, delta, tmp_path):

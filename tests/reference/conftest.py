@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import attrs
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.io import fits
+from astropy.table import QTable
 from astropy.time import Time
 
 from nircam_flats import DQ, Detector, Exposure, FlatReference
@@ -63,13 +65,29 @@ def change():
 
 
 @pytest.fixture
-def fit(change):
+def exposure_table():
+    """Table of the exposures of the fit, as a delta skyflat has it."""
+    return QTable(
+        {
+            "name": ["jw01_nrcb4", "jw02_nrcb4", "jw03_nrcb4"],
+            "filter": ["F200W", "F150W", "F200W"],
+            "start": ["2022-04-28T23:59:59.900", "2022-05-01T00:00:00.000", ""],
+            "level": [0.3, 0.25, np.nan] * u.MJy / u.sr,
+            "used": [True, True, False],
+            "reason": ["", "", "S_FLAT must be COMPLETE; got SKIPPED"],
+        }
+    )
+
+
+@pytest.fixture
+def fit(change, exposure_table):
     """What a fit of exposures in two filters offers to `FlatReference.corrected_by`."""
     return SimpleNamespace(
         surface=change,
         err=np.full(SHAPE, 0.002, np.float32),
         detector=Detector.get("B4"),
         flat_names={"F200W": GROUND_NAME, "F150W": "jwst_nircam_flat_9001.fits"},
+        exposures=exposure_table,
         first_date=Time("2022-04-28T23:59:59.9"),
         last_date=Time("2022-05-02T00:00:00"),
         history=History().then("combine", frames=12).then("fit", strategy="Polynomial2D(3)"),

@@ -58,22 +58,21 @@ class TestWrite:
         flat = attrs.evolve(ground, description="d" * 150, history=("a long story " * 20, "", "the end"))
         flat.write(tmp_path / flat.name)
         again = FlatReference.read(tmp_path / flat.name)
-        assert_same(attrs.evolve(again, header="", path=None), flat)
+        assert_same(attrs.evolve(again, header=""), flat)
 
     def test_second_round_trip(self, ground, tmp_path):
         ground.write(tmp_path / "a.fits")
         first = FlatReference.read(tmp_path / "a.fits")
         first.write(tmp_path / "b.fits")
         second = FlatReference.read(tmp_path / "b.fits")
-        assert_same(
-            attrs.evolve(second, header="", path=None, name=None), attrs.evolve(first, header="", path=None, name=None)
-        )
+        assert_same(attrs.evolve(second, header="", name=None), attrs.evolve(first, header="", name=None))
 
     def test_layout(self, flight, tmp_path):
         flight.write(tmp_path / "flat.fits")
         with fits.open(tmp_path / "flat.fits") as hdus:
-            assert [hdu.name for hdu in hdus] == ["PRIMARY", "SCI", "ERR", "DQ", "DQ_DEF"]
-            assert [hdus[name].header["EXTVER"] for name in ("SCI", "ERR", "DQ", "DQ_DEF")] == [1] * 4
+            planes, tables = ["SCI", "ERR", "DQ", "DQ_DEF"], ["EXPOSURES", "HISTORY", "PHOTOMETRY"]
+            assert [hdu.name for hdu in hdus] == ["PRIMARY", *planes, *tables]
+            assert [hdu.header["EXTVER"] for hdu in hdus[1:]] == [1] * 7
             assert [hdus[name].header["BITPIX"] for name in ("SCI", "ERR", "DQ")] == [-32, -32, 32]
             assert hdus["DQ"].data.dtype == np.uint32
             assert hdus["DQ_DEF"].columns.names == ["BIT", "VALUE", "NAME", "DESCRIPTION"]
@@ -107,6 +106,12 @@ class TestWrite:
             assert {keyword: header[keyword] for keyword in expected} == expected
             assert header["DESCRIP"].startswith("Flight flat NRCB4 F200W")
             assert tuple(header["HISTORY"]) == flight.history
+
+    def test_a_flat_of_unknown_making_has_no_tables(self, ground, tmp_path):
+        ground.write(tmp_path / "flat.fits")
+        with fits.open(tmp_path / "flat.fits") as hdus:
+            assert [hdu.name for hdu in hdus] == ["PRIMARY", "SCI", "ERR", "DQ", "DQ_DEF"]
+        assert FlatReference.read(tmp_path / "flat.fits").provenance is None
 
     @pytest.mark.parametrize(
         ("detector", "filter", "keywords"),
@@ -370,4 +375,4 @@ class TestFlagsByName:
     def test_good_flags_nothing(self, flat_file):
         columns = {"BIT": [0, 0], "VALUE": [0, 1], "NAME": ["GOOD", "DEAD"]}
         flat = FlatReference.read(flat_file(self.coded(columns, pixels=[1])))
-        assert flat.faults == ()
+        assert flat.check() == ()

@@ -4,7 +4,8 @@ import attrs
 import numpy as np
 import pytest
 
-from nircam_flats import DQ, Exposure, FlatReference
+from nircam_flats import DQ, Exposure, FlatDelivery, FlatModelFit, FlatReference, SurfaceCovariance, imaging_modes
+from nircam_flats.reference._deliver import file_name
 from nircam_flats.testing import assert_same
 
 pytestmark = pytest.mark.jwst
@@ -191,6 +192,145 @@ class TestApplyTo:
         assert_agree(flat.apply_to(old, replacing=ground), divided(flat))
 
 
+class TestUndoFrom:
+    @pytest.mark.parametrize(
+        "spoil",
+        [{}, {"data": np.nan}, {"data": 0}, {"err": np.nan}, {"dq": DQ.NO_FLAT_FIELD}, {"dq": DQ.UNRELIABLE_FLAT}],
+        ids=str,
+    )
+    def test_agrees_with_the_inverse_step(self, ground, exposure, divided, spoil):
+        planes = {}
+        for name, value in spoil.items():
+            planes[name] = getattr(ground, name).copy()
+            planes[name][30:34, 30:34] = value
+        flat = attrs.evolve(ground, **planes)
+        theirs = divided(flat)
+        ours = flat.undo_from(exposure(flat))
+        model = datamodels.FlatModel(data=flat.data.copy(), err=flat.err.copy(), dq=flat.dq.copy())
+        model.meta.instrument.name = "NIRCAM"
+        model.meta.subarray.xstart = model.meta.subarray.ystart = 1
+        model.meta.subarray.ysize, model.meta.subarray.xsize = model.shape
+        flat_field.do_correction(theirs, flat=model, inverse=True)
+        assert_agree(ours, theirs)
+        assert np.nanmax(ours.var_flat) == 0
+
+    def test_the_step_takes_it_from_there(self, ground, flight, exposure, science, tmp_path):
+        """Undone by us, divided again by the pipeline: what ours gives in one step."""
+        undone = ground.undo_from(exposure(ground))
+        model = science()
+        for name in (*PLANES, "dq"):
+            setattr(model, name, getattr(undone, name).copy())
+        flight.write(tmp_path / "flight.fits")
+        theirs, _ = flat_field.do_correction(model, flat=datamodels.FlatModel(tmp_path / "flight.fits"))
+        assert_agree(flight.apply_to(undone), theirs)
+
+
+class TestSubarrays:
+    CORNER, SHAPE = (9, 5), (20, 30)
+
+    @pytest.fixture
+    def sub_science(self, raw):
+        """Function that makes an ``ImageModel`` of a subarray before any flat."""
+
+        def make():
+            (x, y), (ny, nx) = self.CORNER, self.SHAPE
+            model = datamodels.ImageModel(self.SHAPE)
+            for name, plane in raw.items():
+                setattr(model, name, plane[y - 1 : y - 1 + ny, x - 1 : x - 1 + nx].copy())
+            model.err = np.sqrt(model.var_poisson + model.var_rnoise)
+            model.meta.instrument.name = "NIRCAM"
+            model.meta.exposure.type = "NRC_IMAGE"
+            model.meta.subarray.xstart, model.meta.subarray.ystart = self.CORNER
+            model.meta.subarray.ysize, model.meta.subarray.xsize = self.SHAPE
+            return model
+
+        return make
+
+    @pytest.fixture
+    def as_exposure(self):
+        def make(model, flat_name):
+            planes = {name: getattr(model, name).copy() for name in (*PLANES, "dq")}
+            return Exposure(
+                **planes, detector="B4", filter="F200W", name="jw_sub", flat_name=flat_name, corner=self.CORNER
+            )
+
+        return make
+
+    def test_full_flat_or_cut_out_make_no_difference(self, ground, flight, sub_science, as_exposure, tmp_path):
+        ground.write(tmp_path / ground.name)
+        flight.write(tmp_path / "flight.fits")
+        part = flight.cutout("SUB64P", corner=self.CORNER, shape=self.SHAPE)
+        part.write(tmp_path / "part.fits")
+        with strict(tmp_path / "part.fits") as model:
+            model.validate()
+            assert model.meta.subarray.name == "SUB64P"
+        by_name = {
+            name: flat_field.do_correction(sub_science(), flat=datamodels.FlatModel(tmp_path / name))[0]
+            for name in (ground.name, "flight.fits", "part.fits")
+        }
+        old = as_exposure(by_name[ground.name], ground.name)
+        assert_agree(flight.apply_to(old, replacing=ground), by_name["flight.fits"])
+        assert_agree(part.apply_to(old, replacing=ground), by_name["part.fits"])
+        assert_same(np.asarray(by_name["part.fits"].data), np.asarray(by_name["flight.fits"].data))
+
+
+class TestToDatamodel:
+    def test_is_what_the_file_gives(self, flight, tmp_path):
+        flight.write(tmp_path / "flat.fits")
+        model = flight.to_datamodel()
+        assert type(model) is datamodels.FlatModel
+        with strict(tmp_path / "flat.fits") as theirs:
+            for name in ("data", "err", "dq"):
+                assert_same(np.asarray(getattr(model, name)), np.asarray(getattr(theirs, name)))
+            assert model.meta.useafter == theirs.meta.useafter
+        model.validate()
+
+    def test_the_step_takes_it(self, ground, flight, exposure, science):
+        theirs, _ = flat_field.do_correction(science(), flat=flight.to_datamodel())
+        assert_agree(flight.apply_to(exposure(ground), replacing=ground), theirs)
+
+
+class TestDelivery:
+    @pytest.fixture
+    def delivery(self, ground, fit, tmp_path):
+        return FlatDelivery.from_ground([ground], [fit], out=tmp_path / "new")
+
+    @pytest.fixture
+    def fit(self, fit):
+        return FlatModelFit(
+            **{name: getattr(fit, name) for name in ("detector", "surface", "flat_names", "exposures", "history")},
+            filters=tuple(fit.flat_names),
+            residual=np.zeros_like(fit.surface),
+            covariance=SurfaceCovariance(
+                modes=np.full((1, 2, 3), 0.003),
+                misfit=0.001,
+                misfit_correlation=[1.0],
+                shape=fit.surface.shape,
+                box_size=32,
+            ),
+            strategy="made up",
+            first_date=fit.first_date,
+            last_date=fit.last_date,
+        )
+
+    def test_is_strictly_valid_and_serves_the_step(self, delivery, ground, exposure, science):
+        (name,) = delivery.manifest["file"]
+        with strict(delivery.folder / name) as model:
+            model.validate()
+            assert model.meta.pedigree == "INFLIGHT 2022-04-28 2022-05-02"
+        theirs, _ = flat_field.do_correction(science(), flat=datamodels.FlatModel(delivery.folder / name))
+        assert_agree(FlatReference.read(delivery.folder / name).apply_to(exposure(ground), replacing=ground), theirs)
+
+    def test_names_are_fit_for_submission(self):
+        """Lower case, and none that CRDS might take for one of its own."""
+        config = pytest.importorskip("crds.core.config")
+        for mode in imaging_modes():
+            name = file_name(mode.detector, mode.filter)
+            config.check_filename(name)
+            assert config.is_cdbs_name(name)
+            assert not config.is_crds_name(name)
+
+
 class TestRealFormat:
     """The 256 x 256 corner of an exposure that the pipeline calibrated with the ground flat beside it."""
 
@@ -242,6 +382,14 @@ class TestRealFormat:
         theirs, _ = flat_field.do_correction(undivided(), flat=datamodels.FlatModel(tmp_path / "same.fits"))
         assert_agree(ground.apply_to(cal, replacing=ground), theirs)
         assert_agree(cal, theirs)
+
+    def test_undone_as_the_pipeline_does(self, cal, ground, undivided):
+        assert_agree(ground.undo_from(cal), undivided())
+
+    def test_undone_exposure_opens_there(self, cal, ground, tmp_path):
+        ground.undo_from(cal).write(tmp_path / "undone_cal.fits")
+        with datamodels.open(tmp_path / "undone_cal.fits") as model:
+            assert model.meta.cal_step.flat_field == "SKIPPED"
 
     def test_written_exposure_opens_there(self, cal, ground, flight, tmp_path):
         better = flight.apply_to(cal, replacing=ground)

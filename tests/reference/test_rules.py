@@ -39,6 +39,11 @@ BREAK = {
         (lambda flat, text=text: attrs.evolve(flat, useafter=text), f"got {text!r}")
         for text in (None, "2022-05-02T00:00:00.0", "2022-05-02 00:00:00", "2022-05-02", "2022-5-2T0:0:0")
     ],
+    "place_is_on_the_detector": [
+        (lambda flat: attrs.evolve(flat, subarray="SUB", corner=(0, 1)), "got (0, 1) to (79, 64)"),
+        (lambda flat: attrs.evolve(flat, subarray="SUB", corner=(1, 1986)), "got (1, 1986) to (80, 2049)"),
+        (lambda flat: attrs.evolve(flat, corner=(5, 1)), "(SUBARRAY FULL) must be (1, 1); got (5, 1)"),
+    ],
     "values_are_positive": [
         (lambda flat, value=value: with_pixel(flat, data=value), "[y, x] = [30, 40]")
         for value in (np.nan, np.inf, -np.inf, 0, -0.1)

@@ -1,0 +1,13 @@
+"""The optional extra: what is told without it. What it gives is in test_pipeline.py."""
+
+import sys
+
+import pytest
+
+from nircam_flats import InvalidInputError
+
+
+def test_without_stdatamodels(flight, monkeypatch):
+    monkeypatch.setitem(sys.modules, "stdatamodels", None)
+    with pytest.raises(InvalidInputError, match=r"needs stdatamodels, .* extra 'jwst': pip install"):
+        flight.to_datamodel()
