@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,19 +79,19 @@ def shared_folder(name, make):
 
     It is temporary, unless the environment variable NIRCAM_FLATS_BENCHMARKS names a folder for such folders.
     """
-    with tempfile.TemporaryDirectory(prefix="nircam_flats_benchmarks_") as temporary:
-        before = os.environ.get(FOLDER)
-        os.environ[FOLDER] = before or temporary
-        folder = Path(os.environ[FOLDER]) / name
-        folder.parent.mkdir(parents=True, exist_ok=True)
+    kept = os.environ.get(FOLDER)
+    with nullcontext(kept) if kept else tempfile.TemporaryDirectory(prefix="nircam_flats_benchmarks_") as place:
+        folder = Path(place) / name
+        if not folder.exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=place) as unfinished:
+                make(Path(unfinished) / name)
+                (Path(unfinished) / name).rename(folder)
+        os.environ[FOLDER] = place  # for the children
         try:
-            if not folder.exists():
-                with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
-                    make(Path(unfinished) / name)
-                    (Path(unfinished) / name).rename(folder)
             yield folder
         finally:
-            if before is None:
+            if not kept:
                 del os.environ[FOLDER]
 
 

@@ -124,7 +124,7 @@ def summary(rows):
             f"{b['exposures']}"
             for a, b in pairwise(rows)
         )
-        sentences.append(f"Each exposure more takes {added} seconds.")
+        sentences.append(f"Seconds for each exposure more: {added}.")
     for name in ("first", "warm"):
         peaks = [row[f"peak_{name}"] for row in rows]
         spread = max(peaks) / min(peaks) - 1

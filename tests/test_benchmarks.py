@@ -244,7 +244,7 @@ def test_growth_is_summed_up(script):
     rows = [growth_row(n) for n in (18, 60, 200)]
     text = "\n".join(summary(rows))
     assert "Seconds per exposure: 0.56 at 18, 0.52 at 60, 0.51 at 200." in text
-    assert "0.50 from 18 to 60, 0.50 from 60 to 200 seconds" in text
+    assert "Seconds for each exposure more: 0.50 from 18 to 60, 0.50 from 60 to 200." in text
     assert "at most 1.52 GB, 1 % apart (wanted: below 2 GB and within 10 %: met)" in text
     assert "at least 7.0 x as fast (wanted: 5 x: met)" in text
     rows[2] |= {"peak_first": 2.1e9, "ratio": 4.9}
