@@ -9,13 +9,12 @@ A benchmark is a script that names its cases and hands them to `main`::
         main("combination", __doc__, cases)
 
 Each case runs in processes of its own, bound to the cores it may use, so that no thread pool, cache or peak of memory
-of one leaks into the other.
+of one leaks into the other. Files that several of them read lie in a `shared_folder`.
 """
 
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,11 +22,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 N_CORES = len(os.sched_getaffinity(0))
+FOLDER = "NIRCAM_FLATS_BENCHMARKS"
+"""Environment variable: where the files of the benchmarks are kept, instead of a temporary folder."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Case:
 
     ``prepare()`` returns the input; ``baseline(input)`` and ``ours(input)`` return results; ``same(theirs, ours)``
     returns a short text about how they agree, and raises where they do not; ``n_bytes(input)`` is what has to be read
-    at least; ``target`` is the ratio to reach on all cores, if there is one.
+    at least; ``target`` is the ratio to reach on all cores, if there is one; ``files(input)`` are the files that the
+    bytes come from, where they do: then the time to read them from the disk is told too.
     """
 
     label: str
@@ -46,6 +50,7 @@ class Case:
     same: Callable
     n_bytes: Callable
     target: float | None = None
+    files: Callable | None = None
     baseline_repeats: int = 1
     repeats: int = 5
 
@@ -57,14 +62,37 @@ def main(title, doc, cases):
     parser.add_argument("--only", help="run the cases whose label contains this text")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    chosen = {case.label: case for case in cases() if options.only is None or options.only in case.label}
-    if options.child:
-        label, mode, n_cores = options.child
-        print(json.dumps(_child(chosen[label], mode, int(n_cores))))
-        return
-    for case in chosen.values():
-        result = {"benchmark": title, "case": case.label, "target": case.target} | _measure(case)
-        print(json.dumps(result) if options.json else _text(result), flush=True)
+    for case in cases():  # one by one: what a generator holds open stays open meanwhile
+        if options.child:
+            label, mode, n_cores = options.child
+            if case.label == label:
+                print(json.dumps(_child(case, mode, int(n_cores))))
+                return
+        elif options.only is None or options.only in case.label:
+            result = {"benchmark": title, "case": case.label, "target": case.target} | _measure(case)
+            print(json.dumps(result) if options.json else _text(result), flush=True)
+
+
+@contextmanager
+def shared_folder(name, make):
+    """Context manager that yields a folder filled by ``make(folder)`` once, for this process and its children.
+
+    It is temporary, unless the environment variable NIRCAM_FLATS_BENCHMARKS names a folder for such folders.
+    """
+    kept = os.environ.get(FOLDER)
+    with nullcontext(kept) if kept else tempfile.TemporaryDirectory(prefix="nircam_flats_benchmarks_") as place:
+        folder = Path(place) / name
+        if not folder.exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=place) as unfinished:
+                make(Path(unfinished) / name)
+                (Path(unfinished) / name).rename(folder)
+        os.environ[FOLDER] = place  # for the children
+        try:
+            yield folder
+        finally:
+            if not kept:
+                del os.environ[FOLDER]
 
 
 def _measure(case):
@@ -79,10 +107,15 @@ def _measure(case):
 
 
 def _spawn(case, mode, n_cores, **environment):
-    command = [sys.executable, os.path.abspath(sys.argv[0]), "--child", case.label, mode, str(n_cores)]
+    return spawn("--child", case.label, mode, str(n_cores), **environment)
+
+
+def spawn(*arguments, **environment):
+    """Run this script again in a process of its own; returns the JSON object that it prints last."""
+    command = [sys.executable, os.path.abspath(sys.argv[0]), *arguments]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{case.label} ({mode}, {n_cores} cores) failed:\n{done.stderr}")
+        raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -103,13 +136,16 @@ def _child(case, mode, n_cores):
         runs = [_timed(case.ours, data) for _ in range(case.repeats)]
         ours_s += [run[0] for run in runs]
         ratios.append(seconds / statistics.median(run[0] for run in runs))
-    return {
+    result = {
         "ratio": statistics.median(ratios),
         "baseline_s": statistics.median(theirs_s),
         "ours_s": statistics.median(ours_s),
         "same": case.same(theirs, runs[-1][1]),
         "limit_s": case.n_bytes(data) / memory_bandwidth(n_cores),
     }
+    if case.files is not None:
+        result["disk_s"] = case.n_bytes(data) / disk_bandwidth(case.files(data))
+    return result
 
 
 def _timed(function, data):
@@ -119,8 +155,12 @@ def _timed(function, data):
 
 
 def peak_memory():
-    """Return the largest resident size of this process so far, bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Return the largest resident size of this process so far, bytes.
+
+    From the system's table of the process: what `resource.getrusage` says holds the peak of the parent as well.
+    """
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines["VmHWM"].split()[0]) * 1024
 
 
 def memory_bandwidth(n_cores):
@@ -132,14 +172,35 @@ def memory_bandwidth(n_cores):
     return data.nbytes / min(times)
 
 
+def disk_bandwidth(paths, *, n_bytes=1 << 30):
+    """Return how many bytes per second are read from the disk, measured on up to ``n_bytes`` of these files.
+
+    The system is asked to forget what it holds of them. A disk that is itself a file of another machine may still be
+    remembered there.
+    """
+    total, seconds = 0, 0.0
+    for path in paths:
+        if total >= n_bytes:
+            break
+        with open(path, "rb", buffering=0) as handle:
+            os.fsync(handle.fileno())  # what is not written yet is not forgotten
+            os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            started = time.perf_counter()
+            while part := handle.read(16 << 20):
+                total += len(part)
+            seconds += time.perf_counter() - started
+    return total / seconds
+
+
 def _text(result):
     lines = [f"{result['benchmark']}, {result['case']}"]
     for key, run in result.items():
         if key.startswith("cores_"):
             far = run["ours_s"] / run["limit_s"]
+            disk = f", the disk {run['disk_s']:.2f} s" if "disk_s" in run else ""
             lines.append(
                 f"  {key.removeprefix('cores_')} cores: {run['ratio']:.1f} x  ({run['baseline_s']:.3f} s -> "
-                f"{run['ours_s']:.4f} s; reading memory once takes {run['limit_s']:.4f} s, {far:.0f} x less)  "
+                f"{run['ours_s']:.4f} s; reading memory once takes {run['limit_s']:.4f} s, {far:.0f} x less{disk})  "
                 f"[{run['same']}]"
             )
     peaks = " -> ".join(f"{result[f'peak_{mode}'] / 2**30:.2f} GiB" for mode in ("baseline", "ours"))

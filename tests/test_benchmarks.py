@@ -1,0 +1,307 @@
+"""The benchmark scripts import, and what they are made of works on tiny input."""
+
+import importlib
+import json
+import subprocess
+import sys
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+import attrs
+import numpy as np
+import pytest
+
+import nircam_flats as nf
+from nircam_flats.simulation import Effects
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
+EFFECTS = attrs.evolve(Effects(), large_galaxy=False, saturated_star=False, persistence=False, wisps=False)
+TINY = {"shape": (192, 192), "effects": EFFECTS}
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Function that imports a script by its name."""
+    monkeypatch.syspath_prepend(FOLDER)
+    return importlib.import_module
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_it_imports_and_says_what_it_is_for(script, name):
+    if name in ("plain", "whole_job"):
+        pytest.importorskip("bottleneck")
+    assert script(name).__doc__
+
+
+# --- the whole job
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    """A tiny job."""
+    pytest.importorskip("bottleneck")
+    folder = tmp_path_factory.mktemp("job")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(FOLDER)
+        whole_job = importlib.import_module("whole_job")
+        whole_job.simulate(folder, n_pointings=2, **TINY)
+        return whole_job.Job.of(folder)
+
+
+@pytest.fixture(scope="module")
+def ours(job):
+    return importlib.import_module("whole_job").with_nircam_flats(job)
+
+
+def test_the_plain_script_finds_the_surface_that_we_find(script, job, ours):
+    whole_job = script("whole_job")
+    theirs = whole_job.with_scripts(job)
+    limit = 0.006  # on few pixels their weights matter more
+    assert np.ptp(ours) > 10 * limit
+    assert whole_job.difference(theirs, ours) < limit
+    for name in ("F115W", "F200W"):
+        mine = nf.FlatReference.read(job.out / f"{name}_flat.fits")
+        ground = next(path for path in job.ground_flats.iterdir() if nf.FlatReference.read(path).filter.name == name)
+        plain = nf.FlatReference.read(job.out / f"new_{ground.name}")
+        np.testing.assert_array_equal(plain.good, mine.good)
+        np.testing.assert_allclose(plain.data, mine.data, rtol=limit)
+    assert job.n_bytes == 12 * 192 * 192 * 8
+
+
+def test_the_plain_script_masks_as_we_do(script, job):
+    plain = script("plain")
+    exposures = nf.ExposureSet.read(job.paths)
+    names = np.array([member.filter.name for member in exposures])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs, _ = plain.frames_of_three_passes(job.paths, names)
+    ours = np.stack([frame.values for frame in nf.recipes.masked_frames(exposures).frames])
+    assert np.isnan(ours).mean() > 0.1
+    assert (np.isnan(theirs) != np.isnan(ours)).mean() < 0.01
+    both = np.isfinite(theirs) & np.isfinite(ours)
+    np.testing.assert_allclose(theirs[both], ours[both], rtol=2e-3)  # but for their levels they are the same
+
+
+def test_the_plain_median_mesh_is_ours(script):
+    plain = pytest.importorskip("bottleneck") and script("plain")
+    y, x = np.indices((320, 320)) / 320
+    data = (1 + 0.05 * np.sin(5 * x) + 0.03 * y**2).astype(np.float32)
+    data[np.random.default_rng(1).random(data.shape) < 0.1] = np.nan
+    ours = nf.MedianFilter(box_size=32, filter_size=9)(data)
+    assert np.ptp(plain.median_mesh(data, 9) / ours) < 0.05 * np.ptp(ours)
+
+
+def test_two_passes_are_another_recipe(script, job, ours):
+    whole_job = script("whole_job")
+    theirs = whole_job.with_scripts(job, two_passes=True)
+    assert 0 < whole_job.difference(theirs, ours) < 0.1
+    assert "another recipe" in whole_job.other_recipe(theirs, ours)
+
+
+def test_surfaces_that_disagree_are_an_error(script):
+    whole_job = pytest.importorskip("bottleneck") and script("whole_job")
+    surface = np.ones((4, 4), np.float32)
+    assert "0.10 % peak to peak" in whole_job.agreement(surface, np.linspace(1, 1.001, 16).reshape(4, 4))
+    with pytest.raises(ValueError, match=r"differ by 0\.9. % peak to peak"):
+        whole_job.agreement(surface, np.linspace(1, 1.01, 16).reshape(4, 4))
+
+
+# --- how benchmarks are run
+
+TRIVIAL = """
+import os, sys
+sys.path.insert(0, {folder!r})
+import numpy as np
+from _bench import Case, main, shared_folder
+
+def make(folder):
+    folder.mkdir()
+    np.ones(1 << 20).tofile(folder / "data")
+
+def cases():
+    with shared_folder("trivial", make) as folder:
+        file = folder / "data"
+        common = dict(prepare=lambda: np.fromfile(file), n_bytes=lambda data: data.nbytes, files=lambda data: [file])
+        def same(theirs, ours):
+            if theirs != ours:
+                raise ValueError("they differ")
+            return f"both {{ours:.0f}}"
+        def waste(data):
+            np.ones(1 << 25)
+            return data.sum()
+        yield Case(label="sums", baseline=waste, ours=np.sum, same=same, target=1, repeats=2, **common)
+        yield Case(label="wrong", baseline=np.sum, ours=np.max, same=same, repeats=1, **common)
+
+main("trivial", "a text", cases)
+"""
+
+
+@pytest.fixture(scope="module")
+def trivial(tmp_path_factory):
+    """A script with a benchmark that works and one that does not."""
+    path = tmp_path_factory.mktemp("trivial") / "trivial.py"
+    path.write_text(TRIVIAL.format(folder=str(FOLDER)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(trivial):
+    return subprocess.run([sys.executable, trivial, "--json"], capture_output=True, text=True, check=False)
+
+
+def test_a_case_is_measured(script, finished):
+    n_cores = script("_bench").N_CORES
+    (row,) = map(json.loads, finished.stdout.splitlines())
+    assert (row["benchmark"], row["case"], row["target"]) == ("trivial", "sums", 1)
+    for n in {1, n_cores}:
+        run = row[f"cores_{n}"]
+        assert run["same"] == "both 1048576"
+        assert run["ratio"] == pytest.approx(run["baseline_s"] / run["ours_s"], rel=0.2)
+        assert 0 < run["limit_s"] < 1
+        assert 0 < run["disk_s"] < 10
+    assert row["peak_baseline"] - row["peak_ours"] > 0.9 * 8 * (1 << 25)  # each in a process of its own
+
+
+def test_a_disagreement_ends_the_script_and_is_told(finished):
+    assert finished.returncode == 1
+    assert finished.stderr.strip().endswith("ValueError: they differ")
+
+
+def test_a_shared_folder_is_made_once_and_removed(script, tmp_path, monkeypatch):
+    bench = script("_bench")
+    calls = []
+
+    def make(folder):
+        calls.append(folder)
+        folder.mkdir()
+        (folder / "file").touch()
+
+    with bench.shared_folder("name", make) as first, bench.shared_folder("name", make) as second:
+        assert first == second
+        assert (second / "file").exists()
+    assert len(calls) == 1
+    assert not first.exists()
+    monkeypatch.setenv(bench.FOLDER, str(tmp_path / "kept"))
+    for _ in range(2):
+        with bench.shared_folder("name", make) as folder:
+            assert folder == tmp_path / "kept" / "name"
+    assert (folder / "file").exists()
+    assert len(calls) == 2
+
+
+def test_a_folder_half_made_is_not_used(script, tmp_path, monkeypatch):
+    bench = script("_bench")
+    monkeypatch.setenv(bench.FOLDER, str(tmp_path))
+
+    def fail(folder):
+        folder.mkdir()
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"), bench.shared_folder("name", fail):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_peak_of_memory_is_that_of_the_process_itself():
+    big = np.ones(1 << 25)
+    command = f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import _bench; print(_bench.peak_memory())"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert 1e6 < int(done.stdout) < big.nbytes
+
+
+# --- growth
+
+
+def test_the_files_for_growth_are_light_and_can_be_combined(script, tmp_path):
+    scaling = script("scaling")
+    scaling.simulate(tmp_path / "made", 8, **TINY)
+    paths = scaling.chosen(tmp_path / "made", 6)
+    exposures = nf.ExposureSet.read(paths)
+    assert len(exposures) == 6
+    assert not any(exposures.check())
+    assert sorted(member.filter.name for member in exposures) == ["F115W"] * 3 + ["F200W"] * 3
+    assert max(path.stat().st_size for path in paths) < 8 * 192 * 192 + 50_000
+    flats = {path.name for path in (tmp_path / "made" / "ground_flats").iterdir()}
+    assert {member.flat_name for member in exposures} == flats
+
+
+def growth_row(n, **changed):
+    row = {"benchmark": "scaling", "exposures": n, "first_s": 0.5 * n + 1, "warm_s": 0.05 * n + 1, "ratio": 7.0}
+    row |= {
+        "peak_first": 1.5e9 + 1e5 * n,
+        "peak_warm": 1.2e9,
+        "stored": 2e7 * n,
+        "limit_s": 0.01 * n,
+        "disk_s": 0.1 * n,
+    }
+    return row | changed
+
+
+def test_growth_is_summed_up(script):
+    summary = script("scaling").summary
+    rows = [growth_row(n) for n in (18, 60, 200)]
+    text = "\n".join(summary(rows))
+    assert "Seconds per exposure: 0.56 at 18, 0.52 at 60, 0.51 at 200." in text
+    assert "Seconds for each exposure more: 0.50 from 18 to 60, 0.50 from 60 to 200." in text
+    assert "at most 1.52 GB, 1 % apart (wanted: below 2 GB and within 10 %: met)" in text
+    assert "at least 7.0 x as fast (wanted: 5 x: met)" in text
+    rows[2] |= {"peak_first": 2.1e9, "ratio": 4.9}
+    text = "\n".join(summary(rows))
+    assert "first run: at most 2.10 GB, 40 % apart (wanted: below 2 GB and within 10 %: not met)" in text
+    assert "wanted: 5 x: not met" in text
+
+
+# --- the table
+
+
+def comparison_row(n_cores, **changed):
+    run = {"ratio": 52.04, "baseline_s": 1.301, "ours_s": 0.025, "same": "equal | to 1e-7", "limit_s": 0.005}
+    row = {"benchmark": "combination", "case": "N = 20", "target": 50, "cores_1": run | {"ratio": 30.0}}
+    row |= {f"cores_{n_cores}": run, "peak_baseline": 2.5e9, "peak_ours": 1e9, "first_call_s": 4.2}
+    return row | changed
+
+
+def test_the_table_of_results(script):
+    run = script("run")
+    rows = [comparison_row(run.N_CORES), comparison_row(run.N_CORES, case="N = 200", target=60)]
+    growth = [growth_row(18), growth_row(200)]
+    results = {"combine": (rows, None), "polynomial": ([], "it | broke"), "scaling": (growth, None)}
+    text = run.document(results, accuracy="seed  surface\n101   0.2\n")
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    met, missed, failed = lines[2:5]
+    assert dict(zip(run.COLUMNS, met, strict=True)) == {
+        "benchmark": "combination, N = 20",
+        "baseline": "`astropy.stats.sigma_clipped_stats(axis=0)`",
+        "target": "50 x",
+        "1 core": "30.0 x",
+        f"{run.N_CORES} cores": "52.0 x",
+        "seconds": "1.3 s → 25 ms",
+        "peak memory": "2.50 → 1.00 GB",
+        "first call": "4.2 s",
+        "limit": "5 ms",
+        "above it": "5.0 x",
+        "agreement": "equal / to 1e-7",
+    }
+    assert missed[4] == "52.0 x (missed)"
+    assert failed[0] == "polynomial"
+    assert failed[-1] == "**failed**: it / broke"
+    assert lines[-1][:3] == ["200", "101 s", "505 ms"]
+    assert "- Seconds per exposure: 0.56 at 18" in text
+    assert f"nircam_flats {version('nircam_flats')}, numpy {np.__version__}" in text
+    assert "```\nseed  surface\n101   0.2\n```" in text
+
+
+def test_a_benchmark_that_fails_does_not_keep_the_others_from_running(script, trivial, tmp_path, monkeypatch):
+    run = script("run")
+    works = "import json; print('noise'); print(json.dumps({row}))"
+    (tmp_path / "combine.py").write_text(works.format(row=comparison_row(run.N_CORES)))
+    (tmp_path / "polynomial.py").write_text("import sys; sys.exit('no such luck')")
+    monkeypatch.setattr(run, "FOLDER", tmp_path)
+    out = tmp_path / "RESULTS.md"
+    assert run.main(["--only", "polynomial", "combine", "--out", str(out)]) == 1
+    assert "no such luck" in out.read_text()
+    assert "combination, N = 20" in out.read_text()
+    assert run.main(["--only", "combine", "--out", str(out)]) == 0
+    assert "failed" not in out.read_text()
