@@ -11,6 +11,7 @@ from nircam_flats.simulation import SimulatedProgram
 
 STRATEGIES = [
     nf.MedianFilter(),
+    nf.MultiScale(),
     nf.Polynomial2D(),
     nf.Segmentation(),
     nf.SigmaClippedMean(),

@@ -3,12 +3,17 @@
 import numpy as np
 from numpy.polynomial import legendre
 
+from nircam_flats._fields import readonly
 from nircam_flats.exceptions import FitError, InvalidInputError
 from nircam_flats.fit.strategy import FitStrategy
+from nircam_flats.fit.surface import Surface
+from nircam_flats.kernels import evaluate_polynomial, weighted_moments
+from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["Polynomial2D"]
 
 MAX_ITERATIONS = 5
+N_SIGMA = 5.0
 
 
 class Polynomial2D(FitStrategy):
@@ -28,7 +33,7 @@ class Polynomial2D(FitStrategy):
     The basis is ``P_i(x) P_j(y)``, Legendre polynomials on the square from -1 to 1, so that the normal equations are
     well conditioned. Pixels have the weight 1/err^2 if errors are given. Products of two Legendre polynomials are
     again sums of Legendre polynomials (up to twice the degree), so the normal matrix needs only the moments
-    ``sum(w P_a(x) P_b(y))`` with a, b <= 2 degree: two small matrix products, no row per pixel.
+    ``sum(w P_a(x) P_b(y))`` with a, b <= 2 degree: one pass over the pixels, no row of a matrix for each.
 
     Examples
     --------
@@ -49,69 +54,77 @@ class Polynomial2D(FitStrategy):
         self.tolerance = tolerance
 
     def smooth(self, data, err, good):
-        weight = np.where(good, np.float32(1), np.float32(0)) if err is None else _inverse_variance(err, good)
-        # The polynomial is fitted to the small difference from a constant, so that float32 sums lose nothing.
-        offset = np.float32(np.nanmedian(data))
-        difference = np.where(good, data - offset, np.float32(0))
-        allowed = np.float32(self.tolerance) + (0 if err is None else 5 * err)
-        used, surface = good & (np.abs(difference) <= allowed), None
+        # The polynomial is fitted to the small difference from a constant, so that nothing cancels, and errors are
+        # taken relative to a constant; which constants does not matter, but the first surface that outliers are sought
+        # from is the constant.
+        offset = _typical(data, good)
+        scale = 1.0 if err is None else _typical(err, good)
+        by, bx = (_basis(np.arange(size) + 0.5, size, 2 * self.degree) for size in data.shape)
+        coefficients, used = np.zeros((self.degree + 1, self.degree + 1)), np.zeros(data.shape, bool)
         for _ in range(MAX_ITERATIONS):
-            coefficients = self._solve(difference, np.where(used, weight, np.float32(0)))
-            surface = self._evaluate(coefficients, data.shape)
-            still_used = good & (np.abs(difference - surface) <= allowed)
-            if np.array_equal(still_used, used):
+            moments, values, n_changed, n_used = weighted_moments(
+                data,
+                err,
+                good,
+                used,
+                offset=offset,
+                scale=scale,
+                by=by,
+                bx=bx,
+                coefficients=coefficients,
+                tolerance=self.tolerance,
+                n_sigma=N_SIGMA,
+            )
+            if n_changed == 0:
                 break
-            used = still_used
-        return surface + offset
+            normal = self._normal(moments)
+            coefficients = self._solve(normal, values, n_used)
+        surface = readonly(evaluate_polynomial(coefficients, by, bx, offset))
+        return Surface(values=surface, modes=None if err is None else scale * self._modes(normal, data.shape))
 
     def _terms(self):
-        """Powers (j of y, i of x) of the terms."""
-        return [(j, i) for j in range(self.degree + 1) for i in range(self.degree + 1 - j)]
+        """Powers (j of y, i of x) of the terms, two arrays."""
+        return np.array([(j, i) for j in range(self.degree + 1) for i in range(self.degree + 1 - j)]).T
 
-    def _solve(self, data, weight):
-        terms = self._terms()
-        by, bx = (_basis(size, 2 * self.degree) for size in data.shape)
-        moments = _moments(weight, by, bx)
-        values = _moments(weight * data, by[:, : self.degree + 1], bx[:, : self.degree + 1])
+    def _normal(self, moments):
+        j, i = self._terms()
         products = _products(self.degree)
         # normal[(j,i),(l,k)] = sum_ab products[j,l,b] products[i,k,a] moments[b,a]
         full = np.einsum("jlb,ika,ba->jilk", products, products, moments, optimize=True)
-        j, i = np.array(terms).T
-        normal = full[j[:, None], i[:, None], j, i]
+        return full[j[:, None], i[:, None], j, i]
+
+    def _solve(self, normal, values, n_used):
+        j, i = self._terms()
         solution, _, rank, _ = np.linalg.lstsq(normal, values[j, i], rcond=1e-12)
-        if rank < len(terms):
+        if rank < len(j):
             raise FitError(
-                f"Polynomial2D of degree {self.degree} has {len(terms)} terms, and the {int((weight > 0).sum())} good "
-                f"pixels determine only {rank} of them; use a lower degree"
+                f"Polynomial2D of degree {self.degree} has {len(j)} terms, and the {n_used} good pixels determine only "
+                f"{rank} of them; use a lower degree"
             )
-        coefficients = np.zeros((self.degree + 1, self.degree + 1))
+        coefficients = np.zeros(values.shape)
         coefficients[j, i] = solution
         return coefficients
 
-    def _evaluate(self, coefficients, shape):
-        by, bx = (_basis(size, self.degree) for size in shape)
-        return (by @ coefficients @ bx.T).astype(np.float32)
+    def _modes(self, normal, shape):
+        """Terms at the centres of boxes times a root of the covariance of their coefficients."""
+        j, i = self._terms()
+        values, vectors = np.linalg.eigh(normal)
+        roots = vectors / np.sqrt(np.maximum(values, 1e-12 * values.max()))
+        centres = (np.minimum(MESH_BOX * (np.arange(-(-size // MESH_BOX)) + 0.5), size) for size in shape)
+        by, bx = (_basis(place, size, self.degree) for place, size in zip(centres, shape, strict=True))
+        return np.einsum("ty,tx,tm->myx", by[j], bx[i], roots, optimize=True)
 
 
-def _inverse_variance(err, good):
-    scale = np.float32(np.median(err[good]))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(good, (scale / err) ** 2, np.float32(0))
+def _typical(data, good):
+    """Median of the good pixels, of a sparse grid of them if that has any."""
+    step = max(1, min(data.shape) // 256)
+    sample = data[::step, ::step][good[::step, ::step]]
+    return float(np.median(sample if sample.size else data[good]))
 
 
-def _basis(size, degree):
-    """Legendre polynomials 0 ... degree at the centres of ``size`` pixels that fill -1 ... 1; (size, degree + 1)."""
-    centres = (2 * np.arange(size) + 1) / size - 1
-    return legendre.legvander(centres, degree)
-
-
-def _moments(image, by, bx):
-    """Sums of ``image * by[y, b] * bx[x, a]``, shape (b, a), in float64 without a float64 copy of the image."""
-    total = np.zeros((by.shape[1], bx.shape[1]))
-    for start in range(0, image.shape[0], 256):
-        rows = slice(start, start + 256)
-        total += by[rows].T @ (image[rows].astype(np.float64) @ bx)
-    return total
+def _basis(place, size, degree):
+    """Legendre polynomials 0 ... degree at places (pixels from the edge) of ``size`` pixels that fill -1 ... 1."""
+    return np.ascontiguousarray(legendre.legvander(2 * place / size - 1, degree).T)
 
 
 def _products(degree):

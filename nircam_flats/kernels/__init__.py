@@ -6,6 +6,7 @@ from nircam_flats.kernels.flats import correct_flat, ratio_moments, usable_pixel
 from nircam_flats.kernels.influence import box_influences
 from nircam_flats.kernels.mesh import box_medians, expand_mesh, fill_mesh, project_mesh
 from nircam_flats.kernels.neighbours import grow, smooth
+from nircam_flats.kernels.polynomial import evaluate_polynomial, weighted_moments
 
 __all__ = [
     "box_influences",
@@ -13,6 +14,7 @@ __all__ = [
     "clipped_statistics",
     "combine_clipped",
     "correct_flat",
+    "evaluate_polynomial",
     "expand_mesh",
     "fill_mesh",
     "grow",
@@ -20,4 +22,5 @@ __all__ = [
     "ratio_moments",
     "smooth",
     "usable_pixels",
+    "weighted_moments",
 ]
