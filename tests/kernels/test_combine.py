@@ -8,7 +8,7 @@ import pytest
 from astropy.stats import sigma_clip
 
 from nircam_flats.kernels import combine_clipped
-from nircam_flats.kernels.combine import LANES, NETWORK_LIMIT, sorting_network
+from nircam_flats.kernels.combine import LANES, sorting_network
 
 SHAPE = (7, 45)
 """Of a frame: 315 pixels, two and a half tiles of the sorting network."""
@@ -48,7 +48,7 @@ def test_the_frame_is_no_multiple_of_the_tile():
     assert n_pixels % LANES
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 12, 20, 33, 60, NETWORK_LIMIT, NETWORK_LIMIT + 1, 300])
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 12, 20, 33, 60 + 1, 300])
 @pytest.mark.parametrize("centre", ["median", "mean"])
 def test_equal_to_astropy(n, centre):
     stack = frames(n)
@@ -162,7 +162,7 @@ def test_network_sorts_zeros_and_ones(n):
     assert np.all(np.diff(sequences, axis=1) >= 0)
 
 
-@pytest.mark.parametrize("n", [23, 64, 65, 100, 200, 255, NETWORK_LIMIT])
+@pytest.mark.parametrize("n", [23, 64, 65, 100, 200, 255])
 def test_network_sorts_numbers(n):
     values = np.random.default_rng(n).permuted(np.tile(np.arange(n), (50, 1)), axis=1)
     for a, b in sorting_network(n):
