@@ -44,6 +44,12 @@ class CombineStrategy(Strategy, ABC):
         ``data`` is NaN where nothing was left, ``err`` is 1 sigma, ``n_used`` counts the frames used.
         """
 
+    def median_factors(self, n):
+        """Return the error of a median of 0 ... ``n`` values relative to that of their mean, if this is a median.
+
+        None, the default, says that it is not: the values add to the combination in proportion.
+        """
+
     def __call__(self, stack):
         """Combine ``stack``; returns float32, float32 and int32 images.
 
@@ -92,11 +98,8 @@ class _SigmaClipped(CombineStrategy):
             max_iterations=self.max_iterations,
             centre=self.centre,
         )
-        return data, err * self._error_factors(len(stack.noise))[n_used], n_used
-
-    @abstractmethod
-    def _error_factors(self, n):
-        """Error of the centre of 0 ... n values, relative to that of their mean."""
+        factors = self.median_factors(len(stack.noise))
+        return data, err if factors is None else err * factors[n_used], n_used
 
 
 class SigmaClippedMedian(_SigmaClipped):
@@ -117,7 +120,8 @@ class SigmaClippedMedian(_SigmaClipped):
 
     centre = "median"
 
-    def _error_factors(self, n):
+    def median_factors(self, n):
+        """Return `median_error_factors`."""
         return median_error_factors(n)
 
 
@@ -129,9 +133,6 @@ class SigmaClippedMean(_SigmaClipped):
     """
 
     centre = "mean"
-
-    def _error_factors(self, n):
-        return np.ones(n + 1, np.float32)
 
 
 @cache
