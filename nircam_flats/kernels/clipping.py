@@ -7,7 +7,8 @@ the same but for the last digit.
 """
 
 import numpy as np
-from numba import njit
+
+from nircam_flats.kernels._njit import njit
 
 __all__ = ["clip_sorted", "clip_sorted_rows", "clip_window", "clipped_statistics"]
 

@@ -8,8 +8,8 @@ sorted values.
 from functools import cache
 
 import numpy as np
-from numba import njit
 
+from nircam_flats.kernels._njit import njit
 from nircam_flats.kernels.clipping import clip_window
 
 __all__ = ["combine_clipped", "sorting_network"]
@@ -132,7 +132,7 @@ def combine_clipped(stack, noise, *, n_sigma=3.0, max_iterations=5, centre="medi
     Parameters
     ----------
     stack
-        float32, shape (n, ...), values that are not finite are ignored.
+        float32, shape (n, ...) with n > 0; values that are not finite are ignored.
     noise
         1 sigma of one pixel of each frame, shape (n,).
     n_sigma, max_iterations

@@ -1,7 +1,8 @@
 """How much each frame of a stack pulls the combined image, box by box."""
 
 import numpy as np
-from numba import njit
+
+from nircam_flats.kernels._njit import njit
 
 __all__ = ["box_influences"]
 

@@ -30,6 +30,13 @@ class FrameStack(HoldsArrays):
     values: np.ndarray = image(ndim=3)
     noise: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
 
+    def __attrs_post_init__(self):
+        n = len(self.values)
+        if n == 0 or len(self.noise) != n:
+            raise InvalidInputError(
+                f"FrameStack needs one or more frames, and the noise of each; got {n} and {len(self.noise)}"
+            )
+
 
 class CombineStrategy(Strategy, ABC):
     """How to combine the values that a pixel has in many frames.
