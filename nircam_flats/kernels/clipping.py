@@ -7,9 +7,10 @@ the same but for the last digit.
 """
 
 import numpy as np
-from numba import njit
 
-__all__ = ["clip_sorted", "clip_sorted_rows", "clipped_statistics"]
+from nircam_flats.kernels._njit import njit
+
+__all__ = ["clip_sorted", "clip_sorted_rows", "clip_window", "clipped_statistics"]
 
 CANCELLED = 1e-6
 """Part of the sum of squares below which what is left after a subtraction is not trusted."""
@@ -46,11 +47,17 @@ def clip_sorted(values, n, n_sigma, max_iterations):
     median, mean, std
         Of the values kept; std is that of the population. NaN if ``n`` is 0.
     """
+    shift = np.float64(values[n // 2]) if n else np.nan  # sums are about a typical value, so that they do not cancel
+    total, squares = _sums(values, 0, n, shift)
+    return clip_window(values, n, shift, total, squares, n_sigma, max_iterations)
+
+
+@njit(nogil=True, cache=True)
+def clip_window(values, n, shift, total, squares, n_sigma, max_iterations):
+    """Do `clip_sorted`, given the sum and the sum of squares of the values less ``shift``, one of them."""
     if n == 0:
         return 0, 0, np.nan, np.nan, np.nan
     low, high = 0, n
-    shift = np.float64(values[n // 2])  # sums are taken about a typical value, so that they do not cancel
-    total, squares = _sums(values, 0, n, shift)
     largest = squares
     median = _middle(values, low, high)
     mean = total / n

@@ -2,20 +2,20 @@
 
 One pixel lies in each SIMD lane: a tile of `LANES` pixels is sorted along the stack by a network of minima and
 maxima (Batcher's odd-even merge sort, Knuth TAOCP 3, algorithm 5.2.2M), which has no branches, and clipped on the
-sorted values.  Stacks higher than `NETWORK_LIMIT` frames are sorted pixel by pixel.
+sorted values.
 """
 
 from functools import cache
 
 import numpy as np
-from numba import njit
 
-from nircam_flats.kernels.clipping import clip_sorted
+from nircam_flats.kernels._njit import njit
+from nircam_flats.kernels.clipping import clip_window
 
 __all__ = ["combine_clipped", "sorting_network"]
 
 LANES = 128
-NETWORK_LIMIT = 256
+INFINITE = np.float32(np.inf)
 
 
 @cache
@@ -35,8 +35,23 @@ def sorting_network(n):
     return np.array(pairs, dtype=np.int32).reshape(-1, 2)
 
 
-@njit(nogil=True, cache=True, fastmath={"nsz", "contract", "reassoc"})
-def _sort_tile(tile, network):
+@njit(nogil=True, cache=True)
+def _load(stack, start, tile, counts):
+    """Copy the pixels from ``start`` on into the lanes; what is not finite becomes infinite, and is not counted."""
+    width = min(LANES, stack.shape[1] - start)
+    counts[:] = 0
+    for i in range(stack.shape[0]):
+        row = stack[i, start : start + width]
+        to = tile[i]
+        for lane in range(width):
+            finite = abs(row[lane]) < INFINITE
+            to[lane] = row[lane] if finite else INFINITE
+            counts[lane] += finite
+    return width
+
+
+@njit(nogil=True, cache=True, fastmath={"nsz"})
+def _sort(tile, network):
     for c in range(network.shape[0]):
         a = tile[network[c, 0]]
         b = tile[network[c, 1]]
@@ -47,55 +62,68 @@ def _sort_tile(tile, network):
 
 
 @njit(nogil=True, cache=True)
-def _combine(stack, inverse_noise, network, n_sigma, max_iterations, centre_is_mean, prior, data, err, n_used):
-    n, n_pixels = stack.shape
-    use_network = network.shape[0] > 0 or n < 2
-    tile = np.empty((n, LANES), np.float32)
-    column = np.empty(n, np.float32)
-    for start in range(0, n_pixels, LANES):
-        width = min(LANES, n_pixels - start)
-        counts = np.zeros(LANES, np.int32)
-        for i in range(n):
-            for lane in range(width):
-                value = stack[i, start + lane]
-                finite = np.isfinite(value)
-                tile[i, lane] = value if finite else np.inf
-                counts[lane] += finite
-            for lane in range(width, LANES):
-                tile[i, lane] = np.inf
-        if use_network:
-            _sort_tile(tile, network)
+def _sum(tile, counts, shift, total, squares):
+    """Sums, and sums of squares, of the finite values about ``shift``, the middle value of each lane."""
+    total[:] = 0
+    squares[:] = 0
+    for lane in range(LANES):
+        shift[lane] = tile[min(counts[lane] // 2, tile.shape[0] - 1), lane]
+    for i in range(tile.shape[0]):
+        row = tile[i]
+        for lane in range(LANES):
+            difference = np.float64(row[lane]) - shift[lane] if row[lane] < INFINITE else 0.0
+            total[lane] += difference
+            squares[lane] += difference * difference
+
+
+@njit(nogil=True, cache=True)
+def _weigh(stack, start, width, inverse_noise, bottom, top, centre, sums):
+    """Sums of 1/noise, 1/noise^2, noise^2 and chi2 over the values from ``bottom`` to ``top``."""
+    sums[:] = 0
+    weight, weight2, variance, chi2 = sums[0], sums[1], sums[2], sums[3]
+    for i in range(stack.shape[0]):
+        row = stack[i, start : start + width]
+        w = inverse_noise[i]
+        w2, v = w * w, 1 / (w * w)
         for lane in range(width):
-            for i in range(n):
-                column[i] = tile[i, lane]
-            if not use_network:
-                column.sort()
-            low, high, median, mean, _ = clip_sorted(column, counts[lane], n_sigma, max_iterations)
-            centre = mean if centre_is_mean else median
-            pixel = start + lane
-            data[pixel] = centre
-            n_used[pixel] = high - low
+            kept = (row[lane] >= bottom[lane]) & (row[lane] <= top[lane])
+            deviation = (row[lane] - centre[lane]) * w if kept else 0.0
+            weight[lane] += w if kept else 0.0
+            weight2[lane] += w2 if kept else 0.0
+            variance[lane] += v if kept else 0.0
+            chi2[lane] += deviation * deviation
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _combine(stack, inverse_noise, network, n_sigma, max_iterations, centre_is_mean, prior, data, err, n_used):
+    tile = np.full((stack.shape[0], LANES), INFINITE)
+    counts = np.zeros(LANES, np.int32)
+    bottom, top = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
+    shift, total, squares, centre = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    sums = np.empty((4, LANES))
+    for start in range(0, stack.shape[1], LANES):
+        width = _load(stack, start, tile, counts)
+        _sort(tile, network)
+        _sum(tile, counts, shift, total, squares)
+        for lane in range(width):
+            low, high, median, mean, _ = clip_window(
+                tile[:, lane], counts[lane], shift[lane], total[lane], squares[lane], n_sigma, max_iterations
+            )
+            centre[lane] = mean if centre_is_mean else median
+            data[start + lane] = centre[lane]
+            n_used[start + lane] = high - low
+            bottom[lane], top[lane] = INFINITE, -INFINITE
             if high > low:
-                bottom, top = column[low], column[high - 1]
-            else:
-                bottom, top = np.inf, -np.inf
-            weight, weight2, variance, chi2 = 0.0, 0.0, 0.0, 0.0
-            for i in range(n):
-                value = stack[i, pixel]
-                if value >= bottom and value <= top:
-                    weight += inverse_noise[i]
-                    weight2 += inverse_noise[i] ** 2
-                    variance += 1 / inverse_noise[i] ** 2
-                    deviation = (value - centre) * inverse_noise[i]
-                    chi2 += deviation * deviation
-            n_kept = high - low
-            if n_kept + prior > 1 and weight > 0:
-                is_mean = centre_is_mean or n_kept <= 2  # the median of two is their mean
-                plain = variance / n_kept**2 if is_mean else n_kept / weight**2
-                expected = n_kept - 2 + plain * weight2  # of chi2; n - 1 for equal noise
-                err[pixel] = np.sqrt(plain * (prior + chi2) / (prior + expected))
-            else:
-                err[pixel] = np.nan
+                bottom[lane], top[lane] = tile[low, lane], tile[high - 1, lane]
+        _weigh(stack, start, width, inverse_noise, bottom, top, centre, sums)
+        for lane in range(width):
+            weight, weight2, variance, chi2 = sums[0, lane], sums[1, lane], sums[2, lane], sums[3, lane]
+            n_kept = n_used[start + lane]
+            is_mean = centre_is_mean or n_kept <= 2  # the median of two is their mean
+            plain = variance / n_kept**2 if is_mean else n_kept / weight**2
+            expected = n_kept - 2 + plain * weight2  # of chi2; n - 1 for equal noise
+            known = n_kept > 0 and n_kept + prior > 1
+            err[start + lane] = np.sqrt(plain * (prior + chi2) / (prior + expected)) if known else np.nan
 
 
 def combine_clipped(stack, noise, *, n_sigma=3.0, max_iterations=5, centre="median", prior=10.0):
@@ -104,7 +132,7 @@ def combine_clipped(stack, noise, *, n_sigma=3.0, max_iterations=5, centre="medi
     Parameters
     ----------
     stack
-        float32, shape (n, ...), values that are not finite are ignored.
+        float32, shape (n, ...) with n > 0; values that are not finite are ignored.
     noise
         1 sigma of one pixel of each frame, shape (n,).
     n_sigma, max_iterations
@@ -125,7 +153,7 @@ def combine_clipped(stack, noise, *, n_sigma=3.0, max_iterations=5, centre="medi
     flat = np.ascontiguousarray(stack, dtype=np.float32).reshape(n, -1)
     data, err = np.empty(flat.shape[1], np.float32), np.empty(flat.shape[1], np.float32)
     n_used = np.empty(flat.shape[1], np.int32)
-    network = sorting_network(n) if n <= NETWORK_LIMIT else sorting_network(0)
+    network = sorting_network(n)
     inverse_noise = 1.0 / np.asarray(noise, dtype=np.float64)
     _combine(
         flat,

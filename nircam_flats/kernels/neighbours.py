@@ -1,9 +1,9 @@
 """Loops over the neighbourhood of each pixel: smoothing that skips bad pixels, and growing of a mask."""
 
 import numpy as np
-from numba import njit
 
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.kernels._njit import njit
 
 __all__ = ["grow", "smooth"]
 

@@ -3,7 +3,8 @@
 import math
 
 import numpy as np
-from numba import njit
+
+from nircam_flats.kernels._njit import njit
 
 __all__ = ["expose", "paint"]
 

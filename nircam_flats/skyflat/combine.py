@@ -30,6 +30,13 @@ class FrameStack(HoldsArrays):
     values: np.ndarray = image(ndim=3)
     noise: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
 
+    def __attrs_post_init__(self):
+        n = len(self.values)
+        if n == 0 or len(self.noise) != n:
+            raise InvalidInputError(
+                f"FrameStack needs one or more frames, and the noise of each; got {n} and {len(self.noise)}"
+            )
+
 
 class CombineStrategy(Strategy, ABC):
     """How to combine the values that a pixel has in many frames.
@@ -42,6 +49,12 @@ class CombineStrategy(Strategy, ABC):
         """Return ``data``, ``err`` and ``n_used``, three images of the shape of one frame, for a `FrameStack`.
 
         ``data`` is NaN where nothing was left, ``err`` is 1 sigma, ``n_used`` counts the frames used.
+        """
+
+    def median_factors(self, n):
+        """Return the error of a median of 0 ... ``n`` values relative to that of their mean, if this is a median.
+
+        None, the default, says that it is not: the values add to the combination in proportion.
         """
 
     def __call__(self, stack):
@@ -92,11 +105,8 @@ class _SigmaClipped(CombineStrategy):
             max_iterations=self.max_iterations,
             centre=self.centre,
         )
-        return data, err * self._error_factors(len(stack.noise))[n_used], n_used
-
-    @abstractmethod
-    def _error_factors(self, n):
-        """Error of the centre of 0 ... n values, relative to that of their mean."""
+        factors = self.median_factors(len(stack.noise))
+        return data, err if factors is None else err * factors[n_used], n_used
 
 
 class SigmaClippedMedian(_SigmaClipped):
@@ -117,7 +127,8 @@ class SigmaClippedMedian(_SigmaClipped):
 
     centre = "median"
 
-    def _error_factors(self, n):
+    def median_factors(self, n):
+        """Return `median_error_factors`."""
         return median_error_factors(n)
 
 
@@ -129,9 +140,6 @@ class SigmaClippedMean(_SigmaClipped):
     """
 
     centre = "mean"
-
-    def _error_factors(self, n):
-        return np.ones(n + 1, np.float32)
 
 
 @cache

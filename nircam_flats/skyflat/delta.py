@@ -31,7 +31,8 @@ def to_filters(names):
 def _combine_band(start, *, frames, strategy):
     stack = frames.band(slice(start, start + BAND))
     data, err, n_used = strategy(stack)
-    influences = box_influences(stack.values, data, stack.noise, MESH_BOX)
+    factors = strategy.median_factors(len(stack.noise))
+    influences = box_influences(stack.values, data, stack.noise, MESH_BOX, median_factors=factors)
     return data, err, n_used, influences
 
 

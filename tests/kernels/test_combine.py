@@ -8,7 +8,7 @@ import pytest
 from astropy.stats import sigma_clip
 
 from nircam_flats.kernels import combine_clipped
-from nircam_flats.kernels.combine import LANES, NETWORK_LIMIT, sorting_network
+from nircam_flats.kernels.combine import LANES, sorting_network
 
 SHAPE = (7, 45)
 """Of a frame: 315 pixels, two and a half tiles of the sorting network."""
@@ -48,7 +48,7 @@ def test_the_frame_is_no_multiple_of_the_tile():
     assert n_pixels % LANES
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 12, 20, 33, 60, NETWORK_LIMIT, NETWORK_LIMIT + 1, 300])
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 12, 20, 33, 60 + 1, 300])
 @pytest.mark.parametrize("centre", ["median", "mean"])
 def test_equal_to_astropy(n, centre):
     stack = frames(n)
@@ -99,6 +99,40 @@ def test_any_shape(shape):
     data, err, n_used = combine_clipped(stack, np.full(9, 0.03))
     assert data.shape == err.shape == n_used.shape == shape
     np.testing.assert_allclose(data, astropy_combination(stack)[0], rtol=2e-7, equal_nan=True)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 12, 15])
+@pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e30], ids=["denormal", "small", "large"])
+@pytest.mark.parametrize("centre", ["median", "mean"])
+def test_any_scale(n, scale, centre):
+    """Down to the smallest numbers, and up to where squares do not fit in float32."""
+    stack = frames(n, shape=(3, 50))
+    stack = np.where(np.abs(stack) < 1e6, stack, np.float32(np.nan)) * np.float32(scale)
+    data, err, n_used = combine_clipped(stack, np.full(n, 0.03 * scale), centre=centre)
+    expected, n_kept = astropy_combination(stack, centre)
+    np.testing.assert_array_equal(n_used, n_kept)
+    np.testing.assert_allclose(data, expected, rtol=2e-7, atol=2e-45, equal_nan=True)
+    np.testing.assert_array_equal(np.isfinite(err), n_used > 0)
+
+
+def test_one_value_far_from_the_rest_takes_no_digits():
+    """The sums of a tile lose what is small; the clipping notices and takes them anew."""
+    stack = np.random.default_rng(4).normal(1, 0.03, (30, 4, 50)).astype(np.float32)
+    stack[7] = 1e30
+    stack[8, 1:] = -1e12
+    data, _, n_used = combine_clipped(stack, np.full(30, 0.03))
+    expected, n_kept = astropy_combination(stack)
+    np.testing.assert_array_equal(n_used, n_kept)
+    np.testing.assert_allclose(data, expected, rtol=2e-7)
+
+
+@pytest.mark.parametrize("level", [0.1, -0.3, 1e7])
+@pytest.mark.parametrize("n", [4, 11])
+def test_constant_stacks(n, level):
+    data, err, n_used = combine_clipped(np.full((n, 3, 50), level, np.float32), np.full(n, 0.03))
+    assert np.all(data == np.float32(level))
+    assert np.all(n_used == n)
+    assert np.all(err > 0)
 
 
 def plain_error(stack, noise, data, n_used, prior, centre):
@@ -162,7 +196,7 @@ def test_network_sorts_zeros_and_ones(n):
     assert np.all(np.diff(sequences, axis=1) >= 0)
 
 
-@pytest.mark.parametrize("n", [23, 64, 65, 100, 200, 255, NETWORK_LIMIT])
+@pytest.mark.parametrize("n", [23, 64, 65, 100, 200, 255])
 def test_network_sorts_numbers(n):
     values = np.random.default_rng(n).permuted(np.tile(np.arange(n), (50, 1)), axis=1)
     for a, b in sorting_network(n):

@@ -162,3 +162,15 @@ def test_where_nothing_was_used_there_is_no_answer():
 def test_stacks_are_checked(facts):
     with pytest.raises(InvalidInputError, match=r"FrameStack\.(values|noise) must be an array with"):
         FrameStack(**({"values": np.ones((2, 3, 4)), "noise": [0.1, 0.1]} | facts))
+
+
+@pytest.mark.parametrize(("n", "n_noise"), [(0, 0), (2, 1), (2, 3)])
+def test_stacks_need_frames_and_their_noise(n, n_noise):
+    with pytest.raises(InvalidInputError, match=f"one or more frames, and the noise of each; got {n} .* {n_noise}"):
+        FrameStack(values=np.ones((n, 3, 4)), noise=np.full(n_noise, 0.1))
+
+
+def test_only_the_median_has_factors_of_a_median():
+    np.testing.assert_array_equal(SigmaClippedMedian().median_factors(9), median_error_factors(9))
+    assert SigmaClippedMean().median_factors(9) is None
+    assert Returns().median_factors(9) is None
