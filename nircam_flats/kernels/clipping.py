@@ -12,6 +12,9 @@ from nircam_flats.kernels._njit import njit
 
 __all__ = ["clip_sorted", "clip_sorted_rows", "clip_window", "clipped_statistics"]
 
+SAMPLE = 512
+N_BINS = 512
+"""Of many values a sample says where they lie; they are put into so many bins, most of which are never sorted."""
 CANCELLED = 1e-6
 """Part of the sum of squares below which what is left after a subtraction is not trusted."""
 
@@ -118,6 +121,105 @@ def clipped_statistics(values, *, n_sigma=3.0, max_iterations=5):
     values = np.asarray(values)
     values = values[np.isfinite(values)]  # a copy
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
-    values.sort()
-    low, high, median, mean, std = clip_sorted(values, values.size, n_sigma, max_iterations)
+    if values.dtype.kind != "f":
+        values = values.astype(np.float64)
+    if values.size < SAMPLE**2:
+        values.sort()
+        low, high, median, mean, std = clip_sorted(values, values.size, n_sigma, max_iterations)
+    else:
+        low, high, median, mean, std = _clip_grouped(values, n_sigma, max_iterations)
     return median, mean, std, high - low
+
+
+@njit(nogil=True, cache=True)
+def _grouped(values, lowest, scale):
+    """Order values by bins of width ``1 / scale`` from ``lowest``; the first and last bin take what lies outside.
+
+    Returns the values, bin after bin, and where each bin starts.
+    """
+    starts = np.zeros(N_BINS + 3, np.int64)
+    bins = np.empty(values.size, np.int16)
+    for i in range(values.size):
+        place = (values[i] - lowest) * scale
+        number = 0 if place < 0 else N_BINS + 1 if place >= N_BINS else np.int64(place) + 1
+        bins[i] = number
+        starts[number + 1] += 1
+    starts = np.cumsum(starts)
+    free = starts.copy()
+    ordered = np.empty_like(values)
+    for i in range(values.size):
+        number = bins[i]
+        ordered[free[number]] = values[i]
+        free[number] += 1
+    return ordered, starts
+
+
+@njit(nogil=True, cache=True)
+def _sort_bin_of(rank, ordered, starts, is_sorted):
+    """Sort the bin in which the value of this rank lies, if it is not yet; return its number."""
+    number = np.searchsorted(starts, rank, side="right") - 1
+    if not is_sorted[number]:
+        ordered[starts[number] : starts[number + 1]].sort()
+        is_sorted[number] = True
+    return number
+
+
+@njit(nogil=True, cache=True)
+def _median_of(low, high, ordered, starts, is_sorted):
+    half = (low + high) // 2
+    _sort_bin_of(half, ordered, starts, is_sorted)
+    _sort_bin_of(max(half - 1, low), ordered, starts, is_sorted)
+    return _middle(ordered, low, high)
+
+
+@njit(nogil=True, cache=True)
+def _clip_grouped(values, n_sigma, max_iterations):
+    """Do `clip_sorted` for many values in any order, sorting only those near the median and beyond the cuts."""
+    n = values.size
+    sample = values[:: n // SAMPLE].copy()
+    sample.sort()
+    shift = np.float64(sample[sample.size // 2])
+    width = np.float64(sample[sample.size * 84 // 100]) - np.float64(sample[sample.size * 16 // 100])
+    if not 0 < width < np.inf:
+        values.sort()
+        return clip_sorted(values, n, n_sigma, max_iterations)
+    ordered, starts = _grouped(values, shift - 4 * width, N_BINS / (8 * width))
+    is_sorted = np.zeros(N_BINS + 2, np.bool_)
+    low, high = 0, n
+    total, squares = _sums(ordered, low, high, shift)
+    largest = squares
+    median = _median_of(low, high, ordered, starts, is_sorted)
+    mean = total / n
+    std = np.sqrt(max(squares / n - mean * mean, 0.0))
+    for _ in range(max_iterations):
+        bottom, top = median - n_sigma * std, median + n_sigma * std
+        was_low, was_high = low, high
+        end = low
+        while low < high:
+            if low == end:
+                end = starts[_sort_bin_of(low, ordered, starts, is_sorted) + 1]
+            if not ordered[low] < bottom:
+                break
+            difference = np.float64(ordered[low]) - shift
+            total -= difference
+            squares -= difference * difference
+            low += 1
+        start = high
+        while high > low:
+            if high == start:
+                start = starts[_sort_bin_of(high - 1, ordered, starts, is_sorted)]
+            if not ordered[high - 1] > top:
+                break
+            high -= 1
+            difference = np.float64(ordered[high]) - shift
+            total -= difference
+            squares -= difference * difference
+        if low == was_low and high == was_high:
+            break
+        if not squares > CANCELLED * largest:
+            total, squares = _sums(ordered, low, high, shift)
+            largest = squares
+        median = _median_of(low, high, ordered, starts, is_sorted)
+        mean = total / (high - low)
+        std = np.sqrt(max(squares / (high - low) - mean * mean, 0.0))
+    return low, high, median, mean + shift, std

@@ -1,7 +1,8 @@
 """Loops over the pixels of flats: the product with a surface, with errors and flags; the mean of a ratio."""
 
 import numpy as np
-from numba import njit
+
+from nircam_flats.kernels._njit import njit
 
 __all__ = ["correct_flat", "ratio_moments", "usable_pixels"]
 

@@ -3,9 +3,9 @@
 from functools import cache
 
 import numpy as np
-from numba import njit
 from scipy.ndimage import distance_transform_edt, spline_filter1d, zoom
 
+from nircam_flats.kernels._njit import njit
 from nircam_flats.kernels.clipping import clip_sorted_rows
 
 __all__ = ["box_medians", "expand_mesh", "fill_mesh", "project_mesh"]

@@ -1,7 +1,8 @@
 """Sums and values of two-dimensional polynomials over an image, row by row, with no row of a matrix for each pixel."""
 
 import numpy as np
-from numba import njit
+
+from nircam_flats.kernels._njit import njit
 
 __all__ = ["evaluate_polynomial", "weighted_moments"]
 

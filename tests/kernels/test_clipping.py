@@ -82,3 +82,25 @@ def test_rows():
         else:
             median, _, std, n_kept = astropy_statistics(row[:n])
             np.testing.assert_allclose(found, (median, std, n_kept), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["normal", "tails", "float64", "two values", "constant", "huge", "cauchy", "infinite"])
+def test_many_values_give_what_sorting_gives(kind):
+    """More than 512 x 512 values are put into bins, and only some bins are sorted."""
+    rng = np.random.default_rng(9)
+    n = 300_001
+    values = {
+        "normal": lambda: rng.normal(1, 0.05, n).astype(np.float32),
+        "tails": lambda: np.r_[rng.normal(1, 0.05, n), rng.exponential(3, n // 5)].astype(np.float32),
+        "float64": lambda: 5 + rng.normal(0, 1e-9, n),
+        "two values": lambda: rng.choice([1.0, 2.0], n).astype(np.float32),
+        "constant": lambda: np.ones(n, np.float32),
+        "huge": lambda: np.r_[rng.normal(0, 1, n), 1e30, -1e30].astype(np.float32),
+        "cauchy": lambda: rng.standard_cauchy(n).astype(np.float32),
+        "infinite": lambda: np.r_[rng.normal(0, 1, n), np.inf, -np.inf, np.nan].astype(">f4"),
+    }[kind]()
+    ordered = np.sort(values[np.isfinite(values)]).astype(values.dtype.newbyteorder("="))
+    low, high, median, mean, std = clip_sorted(ordered, ordered.size, 3.0, 5)
+    found = clipped_statistics(values)
+    assert (found[0], found[3]) == (median, high - low)
+    np.testing.assert_allclose(found[1:3], (mean, std), rtol=1e-6)
