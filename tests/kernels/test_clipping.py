@@ -7,7 +7,7 @@ import pytest
 from astropy.stats import sigma_clip
 
 from nircam_flats.kernels import clipped_statistics
-from nircam_flats.kernels.clipping import clip_sorted_rows
+from nircam_flats.kernels.clipping import clip_sorted, clip_sorted_rows
 
 
 def astropy_statistics(values, n_sigma=3.0, max_iterations=5):
