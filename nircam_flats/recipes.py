@@ -1,6 +1,9 @@
 """The whole procedure, from exposures to flight flats, readable in one screen."""
 
 from contextlib import contextmanager
+from functools import partial
+
+from astropy import units as u
 
 from nircam_flats.exceptions import FlatsError
 from nircam_flats.exposure import Exclusion, ExposureSet
@@ -13,7 +16,17 @@ from nircam_flats.skyflat import DeltaSkyflat, ExtendedLight, NormalizedFrames
 __all__ = ["sky_flat_detector", "sky_flat_program"]
 
 
-def sky_flat_detector(exposures, ground_flats, *, strategy=None, masks=None, combine=None, executor=None):
+def sky_flat_detector(
+    exposures,
+    ground_flats,
+    *,
+    strategy=None,
+    masks=None,
+    combine=None,
+    executor=None,
+    memory_limit=1 * u.GiB,
+    store=None,
+):
     """Make the flats of one detector: the procedure of Sunnquist et al. 2022 (JWST-STScI-008304, section 3).
 
     Parameters
@@ -26,6 +39,9 @@ def sky_flat_detector(exposures, ground_flats, *, strategy=None, masks=None, com
         Fit, mask and combination strategies; by default those that measure best (see "Method" in the documentation).
     executor
         Any `concurrent.futures.Executor`; by default threads for all cores.
+    memory_limit, store
+        How much memory the pixels may take, and a folder that keeps them and their masks for other runs; see
+        `~nircam_flats.NormalizedFrames.from_exposures`.
 
     Returns
     -------
@@ -37,7 +53,7 @@ def sky_flat_detector(exposures, ground_flats, *, strategy=None, masks=None, com
         If no grey delta skyflat can be made of the exposures as a set.
     """
     ground_flats, problems = GroundFlats.collect(ground_flats), []
-    frames = masked_frames(exposures, masks=masks, executor=executor)
+    frames = masked_frames(exposures, masks=masks, executor=executor, memory_limit=memory_limit, store=store)
     grey = DeltaSkyflat.from_frames(frames, strategy=combine, executor=executor)
     fit = FlatModelFit.from_delta(grey, strategy=strategy, executor=executor)
     by_filter, flats = {}, {}
@@ -57,7 +73,7 @@ def sky_flat_detector(exposures, ground_flats, *, strategy=None, masks=None, com
     )
 
 
-def masked_frames(exposures, *, masks=None, executor=None):
+def masked_frames(exposures, *, masks=None, executor=None, memory_limit=1 * u.GiB, store=None):
     """Return the `~nircam_flats.NormalizedFrames` of one detector, masked in three passes; parameters as above.
 
     In the first pass the flat is still wrong by several per cent: sources are sought above a local background, which
@@ -66,16 +82,23 @@ def masked_frames(exposures, *, masks=None, executor=None):
     frame; the third has the better model and sees fainter light.
     """
     masks = Segmentation() if masks is None else masks
-    frames = NormalizedFrames.from_exposures(exposures, masks=Segmentation.for_first_pass(), executor=executor)
+    settings = {"executor": executor, "memory_limit": memory_limit}
+    first = Segmentation.for_first_pass()
+    frames = NormalizedFrames.from_exposures(exposures, masks=first, store=store, **settings)
     extended = {}
     for _ in range(2):
         extended = joined(extended, ExtendedLight()(frames))
-        delta = DeltaSkyflat.from_frames(frames.masked_by(extended), executor=executor)
-        rough = FlatModelFit.from_delta(delta, strategy=MedianFilter(box_size=32, filter_size=5), n_replicates=0)
+        rough = frames.masked_by(extended).remembered(FlatModelFit, partial(rough_model, executor=executor))
         frames = NormalizedFrames.from_exposures(
-            exposures, masks=[masks, extended], correction=rough, executor=executor
+            exposures, masks=[masks, extended], correction=rough, store=frames.store, **settings
         )
     return frames
+
+
+def rough_model(frames, executor=None):
+    """Return a `~nircam_flats.FlatModelFit` that is only there to make the data flat before they are masked again."""
+    delta = DeltaSkyflat.from_frames(frames, executor=executor)
+    return FlatModelFit.from_delta(delta, strategy=MedianFilter(box_size=32, filter_size=5), n_replicates=0)
 
 
 def joined(masks, others):

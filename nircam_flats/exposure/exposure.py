@@ -26,6 +26,10 @@ def _made(cls, path, arguments):
         raise InvalidInputError(f"{path}: {error}") from None
 
 
+def _facts_of(exposure):
+    return {item.alias: getattr(exposure, item.name) for item in attrs.fields(ExposureFacts)}
+
+
 @frozen(kw_only=True, eq=False)
 class Exposure(ExposureFacts):
     """One calibrated image, whole in memory.
@@ -157,8 +161,11 @@ class Exposure(ExposureFacts):
 
     def without_pixels(self):
         """Return the facts alone."""
-        shared = {item.alias: getattr(self, item.name) for item in attrs.fields(ExposureFacts)}
-        return ExposureHeader(**shared, shape=self.shape)
+        return ExposureHeader(**_facts_of(self), shape=self.shape)
+
+    def with_pixels(self, data):
+        """Return the exposure with no other image than ``data``, NaN where it is not good."""
+        return Exposure(**_facts_of(self), data=data)
 
 
 @frozen(kw_only=True, eq=False)
@@ -190,3 +197,7 @@ class ExposureHeader(ExposureFacts):
     def without_pixels(self):
         """Return this header, which has none."""
         return self
+
+    def with_pixels(self, data):
+        """Return the exposure of these facts and the image ``data``, NaN where it is not good."""
+        return Exposure(**_facts_of(self), data=data)

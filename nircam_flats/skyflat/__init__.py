@@ -3,7 +3,8 @@
 from nircam_flats.skyflat.combine import CombineStrategy, FrameStack, SigmaClippedMean, SigmaClippedMedian
 from nircam_flats.skyflat.delta import DeltaSkyflat
 from nircam_flats.skyflat.extended import ExtendedLight
-from nircam_flats.skyflat.frames import NormalizedFrame, NormalizedFrames
+from nircam_flats.skyflat.frame import NormalizedFrame
+from nircam_flats.skyflat.frames import NormalizedFrames
 
 __all__ = [
     "CombineStrategy",

@@ -1,136 +1,28 @@
-"""Exposures made ready for combination: source-masked and divided by their sky level."""
+"""The frames of one detector: its exposures masked and normalised once, used many times."""
 
 from collections.abc import Mapping
-from functools import cached_property, partial, reduce
-from operator import attrgetter, or_
+from functools import partial
+from operator import attrgetter
 
 import numpy as np
+from astropy import units as u
 from astropy.table import QTable
-from astropy.time import Time
 from attrs import evolve, field, frozen
 
-from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats._fields import HoldsArrays, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure import Exclusion
 from nircam_flats.instrument import Detector, Filter
-from nircam_flats.kernels import box_medians, expand_mesh
-from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
+from nircam_flats.masks import MaskStrategy, Segmentation
 from nircam_flats.parallel import map_ordered
-from nircam_flats.provenance import History
-from nircam_flats.skyflat.balance import FrameBalance, balance_meshes
+from nircam_flats.provenance import History, software_versions
+from nircam_flats.skyflat._store import FrameStore, digest
+from nircam_flats.skyflat.balance import balance_meshes
 from nircam_flats.skyflat.combine import FrameStack
+from nircam_flats.skyflat.frame import NormalizedFrame, pixels_of
 from nircam_flats.skyflat.meshes import MESH_BOX
 
-__all__ = ["NormalizedFrame", "NormalizedFrames"]
-
-MAX_MASKED_FRACTION = 0.8
-
-
-@frozen(kw_only=True, eq=False)
-class NormalizedFrame(HoldsArrays):
-    """One exposure masked and divided by its sky level.
-
-    Attributes
-    ----------
-    name, detector, filter, flat_name, start, end
-        Facts of the exposure; ``flat_name`` is the ground flat it was divided by.
-    level
-        The `~nircam_flats.SkyLevel` that divided it.
-    values
-        float32 image, 1 on average, NaN where masked.
-    balance
-        What divides ``values`` when frames are combined, a `FrameBalance`; None for nothing. See
-        `NormalizedFrames.balanced`.
-    """
-
-    name: str = field()
-    detector: Detector = field(converter=Detector.get)
-    filter: Filter = field(converter=Filter.get)
-    flat_name: str | None = field()
-    start: Time | None = field(repr=False)
-    end: Time | None = field(repr=False)
-    level: SkyLevel = field()
-    values: np.ndarray = image()
-    balance: FrameBalance | None = field(default=None, repr=False)
-
-    @cached_property
-    def mesh(self):
-        """Clipped medians of ``values`` in boxes of 32 px, NaN where masked."""
-        return readonly(box_medians(self.values, MESH_BOX)[0])
-
-    def masked_by(self, mask):
-        """Return the frame without the pixels of a `~nircam_flats.SourceMask`; its level stays."""
-        return evolve(self, values=readonly(np.where(mask.masked, np.float32(np.nan), self.values)))
-
-    def rows(self, rows):
-        """Return the balanced values of the rows in the slice ``rows``."""
-        values = self.values[rows]
-        if self.balance is None:
-            return values
-        return values / expand_mesh(self.balance.divisor, MESH_BOX, self.values.shape, rows=rows)
-
-    @property
-    def noise(self):
-        """1 sigma of one pixel, in units of the sky level."""
-        return self.level.scatter / self.level.value
-
-    @classmethod
-    def from_exposure(cls, exposure, *, masks=None, correction=None, preprocess=None):
-        """Mask and normalise one exposure; the parameters are those of `NormalizedFrames.from_exposures`.
-
-        Raises
-        ------
-        InvalidInputError
-            If the sky cannot be measured: no good pixel, more than 80 % of the good pixels masked, a level that is
-            not positive, or no scatter at all. The text names the exposure.
-        """
-        if preprocess is not None:
-            exposure = preprocess(exposure)
-        if not exposure.good.any():
-            raise InvalidInputError(f"{exposure.name}: at least one good pixel is needed; all are bad or not finite")
-        mask = _mask_of(exposure, Segmentation() if masks is None else masks, correction)
-        data = exposure.data if correction is None else exposure.data / correction.surface
-        try:
-            level = SkyLevel.measure(data, mask.masked, good=exposure.good, unit=exposure.unit)
-        except InvalidInputError as error:
-            raise InvalidInputError(f"{exposure.name}: {error}") from error
-        if level.masked_fraction > MAX_MASKED_FRACTION:
-            raise InvalidInputError(
-                f"{exposure.name}: at most {MAX_MASKED_FRACTION:.0%} of the good pixels may be masked for the sky to "
-                f"be measured; got {level.masked_fraction:.1%} (a crowded field does not make a flat)"
-            )
-        if not level.value > 0:
-            raise InvalidInputError(
-                f"{exposure.name}: the sky level must be positive; got {level.value:.4g} {level.unit} (was the "
-                "background subtracted?)"
-            )
-        if not level.scatter > 0:
-            raise InvalidInputError(
-                f"{exposure.name}: the sky must show some noise; got {level.value:.4g} {level.unit} in all pixels that "
-                "are not masked"
-            )
-        return cls(
-            name=exposure.name,
-            detector=exposure.detector,
-            filter=exposure.filter,
-            flat_name=exposure.flat_name,
-            start=exposure.start,
-            end=exposure.end,
-            level=level,
-            values=readonly(np.where(mask.masked, np.float32(np.nan), exposure.data / np.float32(level.value))),
-        )
-
-
-def _mask_of(exposure, masks, correction):
-    bad = SourceMask.from_array(~exposure.good, MaskReason.DATA_QUALITY)
-    if isinstance(masks, list | tuple):
-        return reduce(or_, (_mask_of(exposure, item, correction) for item in masks), bad)
-    if isinstance(masks, MaskStrategy):
-        return SourceMask.from_exposure(exposure, masks, correction=correction)
-    mask = masks(exposure) if callable(masks) else masks.get(exposure.name, bad)
-    if not isinstance(mask, SourceMask):
-        mask = SourceMask.from_array(mask)
-    return mask | bad
+__all__ = ["NormalizedFrames"]
 
 
 def _check_masks(masks):
@@ -154,13 +46,55 @@ def _described(setting):
     return getattr(setting, "__qualname__", None) or repr(setting)
 
 
-def _frame_or_exclusion(member, *, masks, correction, preprocess):
+def _frame_or_exclusion(member, *, masks, correction, preprocess, store):
     try:
-        exposure = member.load(planes=("dq",))
-        return NormalizedFrame.from_exposure(exposure, masks=masks, correction=correction, preprocess=preprocess)
+        return _frame_from_store(member, masks, correction, preprocess, store)
     except InvalidInputError as error:
         reason = str(error).removeprefix(f"{member.path}: ").removeprefix(f"{member.name}: ")
         return Exclusion(name=member.name, path=member.path, reason=reason, header=member.without_pixels())
+
+
+def _frame_from_store(member, masks, correction, preprocess, store):
+    def load(member):
+        return pixels_of(_prepared(member, preprocess))
+
+    pixels, pixels_key = store.pixels(member, preprocess, load)
+    key = _frame_key(member, pixels_key, masks, correction)
+    found = store.find_frame(key)
+    facts = {name: getattr(member, name) for name in ("name", "detector", "filter", "flat_name", "start", "end")}
+    if found is not None:
+        return NormalizedFrame(values=pixels, scale=found["level"].value, **found, **facts)
+    # A function of the user may look at more than the pixels.
+    exposure = _prepared(member, preprocess) if _is_called(masks) else member.with_pixels(pixels[:])
+    frame = NormalizedFrame.from_exposure(exposure, masks=masks, correction=correction)
+    store.keep_frame(key, level=frame.level, masked=frame.masked, mesh=frame.mesh)
+    return evolve(frame, values=pixels, mesh=frame.mesh)
+
+
+def _prepared(member, preprocess):
+    exposure = member.load(planes=("dq",))
+    return exposure if preprocess is None else preprocess(exposure)
+
+
+def _is_called(masks):
+    items = masks if isinstance(masks, list | tuple) else [masks]
+    return any(callable(item) and not isinstance(item, MaskStrategy) for item in items)
+
+
+def _frame_key(member, pixels_key, masks, correction):
+    """Text that stands for all that decides about the mask of an exposure; None if not all of it is known."""
+    if pixels_key is None:
+        return None
+    parts = [software_versions(), pixels_key, "" if correction is None else correction.surface]
+    for item in masks if isinstance(masks, list | tuple) else [masks]:
+        if isinstance(item, Mapping):
+            mask = item.get(member.name)
+            parts.append("" if mask is None else getattr(mask, "masked", mask))
+        elif isinstance(item, MaskStrategy) and hasattr(item, "cache_key"):
+            parts += [f"{type(item).__module__}.{type(item).__qualname__}", item.cache_key]
+        else:
+            return None
+    return digest(*parts)
 
 
 @frozen(kw_only=True, eq=False)
@@ -177,18 +111,31 @@ class NormalizedFrames(HoldsArrays):
         Exposures that were left out, each with its reason.
     history
         How they were made.
+    store
+        Where their pixels are kept: a temporary folder lives as long as this.
     """
 
     detector: Detector = field(converter=Detector.get)
     frames: tuple = field(converter=tuple, repr=lambda frames: f"<{len(frames)} frames>")
     excluded: tuple = field(factory=tuple, converter=tuple, repr=lambda items: f"<{len(items)} left out>")
     history: History = field(factory=History, repr=False)
+    store: FrameStore | None = field(default=None, repr=False)
 
     def __len__(self):
         return len(self.frames)
 
     @classmethod
-    def from_exposures(cls, exposures, *, masks=None, correction=None, preprocess=None, executor=None):
+    def from_exposures(
+        cls,
+        exposures,
+        *,
+        masks=None,
+        correction=None,
+        preprocess=None,
+        executor=None,
+        memory_limit=1 * u.GiB,
+        store=None,
+    ):
         """Mask and normalise the exposures of one detector.
 
         Parameters
@@ -207,6 +154,12 @@ class NormalizedFrames(HoldsArrays):
             Called with each exposure before anything else, returns the exposure to use (to remove 1/f noise, say).
         executor
             Any `concurrent.futures.Executor`; by default threads for all cores. The result is the same.
+        memory_limit
+            How much memory the pixels may take; if they need more they go to a temporary folder, and are read band by
+            band when they are combined.
+        store
+            A folder in which pixels and masks are kept: what is there already, from another pass, run or grouping of
+            the exposures, is not made again. Masks of a strategy without ``cache_key``, or of a function, are.
 
         Raises
         ------
@@ -227,7 +180,8 @@ class NormalizedFrames(HoldsArrays):
                 f"correction must be a fit of the shape of the exposures, {usable.members[0].shape}; got "
                 f"{correction.surface.shape}"
             )
-        work = partial(_frame_or_exclusion, masks=masks, correction=correction, preprocess=preprocess)
+        store = FrameStore.for_exposures(usable.members, store, memory_limit)
+        work = partial(_frame_or_exclusion, masks=masks, correction=correction, preprocess=preprocess, store=store)
         results = list(map_ordered(work, usable.members, executor=executor, stage=f"mask {detector}"))
         frames = [item for item in results if isinstance(item, NormalizedFrame)]
         excluded = (*usable.excluded, *(item for item in results if isinstance(item, Exclusion)))
@@ -243,7 +197,7 @@ class NormalizedFrames(HoldsArrays):
             correction="none" if correction is None else correction.strategy,
             preprocess="none" if preprocess is None else _described(preprocess),
         )
-        return cls(detector=detector, frames=frames, excluded=excluded, history=history)
+        return cls(detector=detector, frames=frames, excluded=excluded, history=history, store=store)
 
     @property
     def filters(self):
@@ -297,6 +251,16 @@ class NormalizedFrames(HoldsArrays):
         frames = [frame.masked_by(masks[frame.name]) if frame.name in masks else frame for frame in self.frames]
         return evolve(self, frames=frames, history=self.history.then("mask", masks=_described(masks)))
 
+    def remembered(self, cls, make):
+        """Return ``make(frames)``, a product of class ``cls``; a store in a folder keeps it for other runs.
+
+        ``make`` is known by its name and the versions of the software, so that it must be a function of the library.
+        """
+        if self.store is None:
+            return make(self)
+        parts = (software_versions(), getattr(make, "func", make).__qualname__, *(frame.key for frame in self.frames))
+        return self.store.remembered(cls, parts, partial(make, self))
+
     def balanced(self):
         """Return the frames with their levels and filters balanced, ready to be combined.
 
@@ -324,10 +288,10 @@ class NormalizedFrames(HoldsArrays):
     @property
     def shape(self):
         """Rows and columns of a frame."""
-        return self.frames[0].values.shape
+        return self.frames[0].shape
 
 
 def _check_shapes(detector, frames):
-    shapes = {frame.values.shape for frame in frames}
+    shapes = {frame.shape for frame in frames}
     if len(shapes) > 1:
         raise InvalidInputError(f"NormalizedFrames of {detector} need frames of one shape; got {sorted(shapes)}")

@@ -1,0 +1,194 @@
+"""One exposure made ready for combination: source-masked and divided by its sky level."""
+
+from functools import cached_property, reduce
+from operator import or_
+
+import numpy as np
+from astropy.time import Time
+from attrs import evolve, field, frozen
+
+from nircam_flats._fields import HoldsArrays, image, owned, readonly
+from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.instrument import Detector, Filter
+from nircam_flats.kernels import box_medians, expand_mesh
+from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
+from nircam_flats.skyflat._store import StoredImage, digest
+from nircam_flats.skyflat.balance import FrameBalance
+from nircam_flats.skyflat.meshes import MESH_BOX
+
+__all__ = ["NormalizedFrame", "pixels_of"]
+
+MAX_MASKED_FRACTION = 0.8
+
+
+def _to_pixels(value):
+    if isinstance(value, StoredImage):
+        return value
+    try:
+        pixels = owned(value, np.float32)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"NormalizedFrame.values: {error}") from None
+    if pixels.ndim != 2:
+        raise InvalidInputError(f"NormalizedFrame.values must be an array with 2 dimensions; got shape {pixels.shape}")
+    return pixels
+
+
+@frozen(kw_only=True, eq=False)
+class NormalizedFrame(HoldsArrays):
+    """One exposure masked and divided by its sky level.
+
+    Attributes
+    ----------
+    name, detector, filter, flat_name, start, end
+        Facts of the exposure; ``flat_name`` is the ground flat it was divided by.
+    level
+        The `~nircam_flats.SkyLevel` that divided it.
+    pixels
+        Image that the frame is made of, NaN where not good: an array, or a `StoredImage` that reads rows from disk.
+        Frames made by hand give ``values=`` instead, NaN where masked, and a `scale` of 1.
+    scale
+        What divides `pixels`; the value of the level.
+    masked
+        Masked pixels, packed eight to a byte along the rows (`numpy.packbits`); None for none.
+    balance
+        What divides ``values`` when frames are combined, a `FrameBalance`; None for nothing. See
+        `NormalizedFrames.balanced`.
+    """
+
+    name: str = field()
+    detector: Detector = field(converter=Detector.get)
+    filter: Filter = field(converter=Filter.get)
+    flat_name: str | None = field()
+    start: Time | None = field(repr=False)
+    end: Time | None = field(repr=False)
+    level: SkyLevel = field()
+    pixels: np.ndarray | StoredImage = field(alias="values", converter=_to_pixels, repr=lambda _: "...")
+    scale: float = field(default=1.0, repr=False)
+    masked: np.ndarray | None = image(np.uint8, optional=True, follows_shape=False)
+    _mesh: np.ndarray | None = image(optional=True, follows_shape=False)
+    balance: FrameBalance | None = field(default=None, repr=False)
+
+    @property
+    def shape(self):
+        """Rows and columns."""
+        return self.pixels.shape
+
+    @property
+    def values(self):
+        """float32 image, 1 on average, NaN where masked."""
+        return readonly(self._values(slice(None)))
+
+    def _values(self, rows):
+        values = self.pixels[rows]
+        if self.scale != 1:
+            values = values / np.float32(self.scale)
+        if self.masked is None:
+            return values
+        hidden = np.unpackbits(self.masked[rows], axis=1, count=self.shape[1]).view(bool)
+        return np.where(hidden, np.float32(np.nan), values)
+
+    @cached_property
+    def mesh(self):
+        """Clipped medians of ``values`` in boxes of 32 px, NaN where masked."""
+        return readonly(box_medians(self.values, MESH_BOX)[0]) if self._mesh is None else self._mesh
+
+    def masked_by(self, mask):
+        """Return the frame without the pixels of a `~nircam_flats.SourceMask`; its level stays."""
+        packed = np.packbits(mask.masked, axis=1)
+        masked = packed if self.masked is None else self.masked | packed
+        return evolve(self, masked=readonly(masked), mesh=_without(self.mesh, mask.masked))
+
+    def rows(self, rows):
+        """Return the balanced values of the rows in the slice ``rows``."""
+        values = self._values(rows)
+        if self.balance is None:
+            return values
+        return values / expand_mesh(self.balance.divisor, MESH_BOX, self.shape, rows=rows)
+
+    @property
+    def key(self):
+        """Text that stands for the content of the frame."""
+        pixels = self.pixels.path.name if isinstance(self.pixels, StoredImage) else self.pixels
+        return digest(pixels, repr(self.scale), "" if self.masked is None else self.masked, self.filter.name)
+
+    @property
+    def noise(self):
+        """1 sigma of one pixel, in units of the sky level."""
+        return self.level.scatter / self.level.value
+
+    @classmethod
+    def from_exposure(cls, exposure, *, masks=None, correction=None, preprocess=None):
+        """Mask and normalise one exposure; the parameters are those of `NormalizedFrames.from_exposures`.
+
+        Raises
+        ------
+        InvalidInputError
+            If the sky cannot be measured: no good pixel, more than 80 % of the good pixels masked, a level that is
+            not positive, or no scatter at all. The text names the exposure.
+        """
+        if preprocess is not None:
+            exposure = preprocess(exposure)
+        if not exposure.good.any():
+            raise InvalidInputError(f"{exposure.name}: at least one good pixel is needed; all are bad or not finite")
+        mask = _mask_of(exposure, Segmentation() if masks is None else masks, correction)
+        data = exposure.data if correction is None else exposure.data / correction.surface
+        try:
+            level = SkyLevel.measure(data, mask.masked, good=exposure.good, unit=exposure.unit)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{exposure.name}: {error}") from error
+        if level.masked_fraction > MAX_MASKED_FRACTION:
+            raise InvalidInputError(
+                f"{exposure.name}: at most {MAX_MASKED_FRACTION:.0%} of the good pixels may be masked for the sky to "
+                f"be measured; got {level.masked_fraction:.1%} (a crowded field does not make a flat)"
+            )
+        if not level.value > 0:
+            raise InvalidInputError(
+                f"{exposure.name}: the sky level must be positive; got {level.value:.4g} {level.unit} (was the "
+                "background subtracted?)"
+            )
+        if not level.scatter > 0:
+            raise InvalidInputError(
+                f"{exposure.name}: the sky must show some noise; got {level.value:.4g} {level.unit} in all pixels that "
+                "are not masked"
+            )
+        return cls(
+            name=exposure.name,
+            detector=exposure.detector,
+            filter=exposure.filter,
+            flat_name=exposure.flat_name,
+            start=exposure.start,
+            end=exposure.end,
+            level=level,
+            values=pixels_of(exposure),
+            scale=level.value,
+            masked=readonly(np.packbits(mask.masked, axis=1)),
+        )
+
+
+def pixels_of(exposure):
+    """The image of an exposure, NaN where not good; the exposure's own array if nothing is bad there but NaN."""
+    if np.array_equal(exposure.good, np.isfinite(exposure.data)) and not np.isinf(exposure.data).any():
+        return exposure.data
+    return readonly(np.where(exposure.good, exposure.data, np.float32(np.nan)))
+
+
+def _without(mesh, masked):
+    """The mesh of a frame of which more is masked, if that is whole boxes; None if it must be made anew."""
+    starts = [np.arange(0, n, MESH_BOX) for n in masked.shape]
+    n_masked = np.add.reduceat(np.add.reduceat(masked, starts[0], axis=0, dtype=np.int32), starts[1], axis=1)
+    sizes = np.outer(*(np.diff(np.append(start, n)) for start, n in zip(starts, masked.shape, strict=True)))
+    if not ((n_masked == 0) | (n_masked == sizes)).all():
+        return None
+    return readonly(np.where(n_masked > 0, np.float32(np.nan), mesh))
+
+
+def _mask_of(exposure, masks, correction):
+    bad = SourceMask.from_array(~exposure.good, MaskReason.DATA_QUALITY)
+    if isinstance(masks, list | tuple):
+        return reduce(or_, (_mask_of(exposure, item, correction) for item in masks), bad)
+    if isinstance(masks, MaskStrategy):
+        return SourceMask.from_exposure(exposure, masks, correction=correction)
+    mask = masks(exposure) if callable(masks) else masks.get(exposure.name, bad)
+    if not isinstance(mask, SourceMask):
+        mask = SourceMask.from_array(mask)
+    return mask | bad
