@@ -73,7 +73,8 @@ class FlatModelFit(HoldsArrays):
             report's choices.
         n_replicates
             Number of groups of exposures for the jackknife, at most, 2 or more; 0 makes no jackknife: then ``err`` is
-            the misfit alone (for a fit that is only a step to something else).
+            the misfit and what the strategy itself knows of white noise (for a fit that is only a step to something
+            else).
         executor
             Any `concurrent.futures.Executor`; by default threads for all cores. The result is the same.
 
