@@ -48,7 +48,7 @@ def clip_sorted(values, n, n_sigma, max_iterations):
     low, high
         The values kept are ``values[low:high]``.
     median, mean, std
-        Of the values kept; std is that of the population. NaN if ``n`` is 0.
+        Of the values kept; std is that of the population. NaN if there are none.
     """
     shift = np.float64(values[n // 2]) if n else np.nan  # sums are about a typical value, so that they do not cancel
     total, squares = _sums(values, 0, n, shift)
@@ -80,6 +80,8 @@ def clip_window(values, n, shift, total, squares, n_sigma, max_iterations):
             squares -= difference * difference
         if low == was_low and high == was_high:
             break
+        if low == high:  # nothing lies within less than a standard deviation
+            return low, high, np.nan, np.nan, np.nan
         if not squares > CANCELLED * largest:
             total, squares = _sums(values, low, high, shift)
             largest = squares

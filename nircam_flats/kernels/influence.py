@@ -8,11 +8,12 @@ __all__ = ["box_influences"]
 
 
 LENGTH = 256
+MOST = np.float32(2.5)
 INFINITE = np.float32(np.inf)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _box_influences(stack, combined, noise, limits, factors, is_median, box_size, out):
+def _box_influences(stack, combined, err, noise, limits, is_median, box_size, out):
     n, ny, nx = stack.shape
     length = max(LENGTH // box_size, 1) * box_size  # rows long enough to be read at speed, short enough for the cache
     deviations, pulls = np.empty((n, length), np.float32), np.empty((n, length), np.float32)
@@ -36,8 +37,11 @@ def _box_influences(stack, combined, noise, limits, factors, is_median, box_size
                         weights[x] += weight if seen else np.float32(0)
                         counts[x] += seen
                 for x in range(width):
-                    scales[x] = factors[counts[x]] / weights[x] if counts[x] else 0
                     measured[x] += counts[x] > 0
+                    scales[x] = 1 / weights[x] if counts[x] else np.float32(0)
+                    if is_median and counts[x]:
+                        pull, most = err[y, left + x] / np.sqrt(np.float32(counts[x])), MOST * scales[x]
+                        scales[x] = pull if pull < most else most
                 for j in range(n):
                     row, to, limit, weight = deviations[j], pulls[j], limits[j], 1 / noise[j]
                     if is_median:
@@ -53,7 +57,7 @@ def _box_influences(stack, combined, noise, limits, factors, is_median, box_size
                     out[j, by, (left + x) // box_size] = pulls[j, x : min(x + box_size, width)].sum() / n_pixels
 
 
-def box_influences(stack, combined, noise, box_size, *, n_sigma=3.0, median_factors=None):
+def box_influences(stack, combined, noise, box_size, *, n_sigma=3.0, median_err=None):
     """Return the mean pull of each frame on the combined image in each box.
 
     The pull of frame j on a pixel is to first order what the combined value would lose without the frame, but for the
@@ -61,9 +65,10 @@ def box_influences(stack, combined, noise, box_size, *, n_sigma=3.0, median_fact
     frames that saw the pixel, it is
 
     - for a mean, the deviation from ``combined``, cut at ``n_sigma`` times the noise of the frame, times its share;
-    - for a median, which only knows on which side of it a value is, ``f(n) noise_j sign(deviation) share_j``, where
-      f(n) makes the squares of the pulls add up to the variance of a median. (For normal values, the mean of the sign
-      in a box is then the answer to a small shift of the whole box.)
+    - for a median, which only knows on which side of it a value is, ``sign(deviation) err / sqrt(n)``. The squares of
+      the pulls add up to the variance of the median, and for normal values the mean of the signs in a box is then the
+      answer to a small shift of the whole box. ``err`` is that of the stack's own scatter, which shifts add to; it
+      counts up to about twice what the noise of the frames explains, so that single outliers cannot make a pull.
 
     The share is that of a median of values with unequal noise; for equal noise it is 1/n, for the mean as well.
 
@@ -77,8 +82,8 @@ def box_influences(stack, combined, noise, box_size, *, n_sigma=3.0, median_fact
         Side of the boxes, pixels; the last ones may be cut by the edge.
     n_sigma
         Where the deviations from a mean are cut.
-    median_factors
-        f(n) for n = 0 ... number of frames, if ``combined`` is a median; by default it is a mean.
+    median_err
+        1 sigma error of ``combined`` in each pixel, float32, if it is a median; by default it is a mean.
 
     Returns
     -------
@@ -87,9 +92,8 @@ def box_influences(stack, combined, noise, box_size, *, n_sigma=3.0, median_fact
     """
     n, ny, nx = stack.shape
     noise = np.asarray(noise, np.float32)
-    is_median = median_factors is not None
-    factors = np.asarray(median_factors, np.float32) if is_median else np.ones(n + 1, np.float32)
+    is_median = median_err is not None
+    err = median_err if is_median else combined
     out = np.empty((n, -(-ny // box_size), -(-nx // box_size)), np.float32)
-    limits = np.float32(n_sigma) * noise
-    _box_influences(stack, combined, noise, limits, factors, is_median, box_size, out)
+    _box_influences(stack, combined, err, noise, np.float32(n_sigma) * noise, is_median, box_size, out)
     return out

@@ -41,20 +41,18 @@ class FrameStack(HoldsArrays):
 class CombineStrategy(Strategy, ABC):
     """How to combine the values that a pixel has in many frames.
 
-    Subclasses write `combine`, which may be called on bands of rows in any order, at once in several threads.
+    Subclasses write `combine`, which may be called on bands of rows in any order, at once in several threads. Those
+    that answer to the sides on which values lie, as a median does, and not to the values, set ``centre`` to 'median':
+    it says how much each frame pulls the combination (`DeltaSkyflat.influences`).
     """
+
+    centre = "mean"
 
     @abstractmethod
     def combine(self, stack):
         """Return ``data``, ``err`` and ``n_used``, three images of the shape of one frame, for a `FrameStack`.
 
         ``data`` is NaN where nothing was left, ``err`` is 1 sigma, ``n_used`` counts the frames used.
-        """
-
-    def median_factors(self, n):
-        """Return the error of a median of 0 ... ``n`` values relative to that of their mean, if this is a median.
-
-        None, the default, says that it is not: the values add to the combination in proportion.
         """
 
     def __call__(self, stack):
@@ -83,8 +81,6 @@ class CombineStrategy(Strategy, ABC):
 class _SigmaClipped(CombineStrategy):
     """What the clipped median and the clipped mean share; they differ in the centre and its error."""
 
-    centre: str
-
     def __init__(self, *, n_sigma=3.0, max_iterations=5):
         if n_sigma <= 0 or max_iterations < 0:
             raise InvalidInputError(
@@ -105,8 +101,9 @@ class _SigmaClipped(CombineStrategy):
             max_iterations=self.max_iterations,
             centre=self.centre,
         )
-        factors = self.median_factors(len(stack.noise))
-        return data, err if factors is None else err * factors[n_used], n_used
+        if self.centre == "median":
+            err *= median_error_factors(len(stack.noise))[n_used]
+        return data, err, n_used
 
 
 class SigmaClippedMedian(_SigmaClipped):
@@ -127,10 +124,6 @@ class SigmaClippedMedian(_SigmaClipped):
 
     centre = "median"
 
-    def median_factors(self, n):
-        """Return `median_error_factors`."""
-        return median_error_factors(n)
-
 
 class SigmaClippedMean(_SigmaClipped):
     """Mean of the values left after sigma clipping around the median: less noise, but what is not masked pulls it.
@@ -138,8 +131,6 @@ class SigmaClippedMean(_SigmaClipped):
     Parameters are those of `SigmaClippedMedian`. So is the error, but that of a mean: ``sqrt(sum(noise^2)) / n``,
     scaled by the scatter that the pixel shows.
     """
-
-    centre = "mean"
 
 
 @cache

@@ -31,8 +31,8 @@ def to_filters(names):
 def _combine_band(start, *, frames, strategy):
     stack = frames.band(slice(start, start + BAND))
     data, err, n_used = strategy(stack)
-    factors = strategy.median_factors(len(stack.noise))
-    influences = box_influences(stack.values, data, stack.noise, MESH_BOX, median_factors=factors)
+    median_err = err if strategy.centre == "median" else None
+    influences = box_influences(stack.values, data, stack.noise, MESH_BOX, median_err=median_err)
     return data, err, n_used, influences
 
 

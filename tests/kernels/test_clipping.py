@@ -71,6 +71,13 @@ def test_a_large_common_level_takes_no_digits():
     np.testing.assert_allclose(clipped_statistics(values), astropy_statistics(values), rtol=1e-9)
 
 
+@pytest.mark.parametrize("values", [[0.0, 1.0], [0.0, 1.0, 2.0, 3.0], [0.0, 0.0, 1.0, 1.0]])
+def test_a_narrow_cut_may_leave_nothing(values):
+    *statistics, n = clipped_statistics(values, n_sigma=0.5)
+    assert n == 0
+    assert np.isnan(statistics).all()
+
+
 def test_rows():
     rows = np.sort(np.stack([sky(60, seed) for seed in range(5)]), axis=1)
     counts = np.array([60, 59, 1, 0, 30])

@@ -61,7 +61,7 @@ def test_equal_to_astropy(n, centre):
     assert (data.dtype, n_used.dtype) == (np.float32, np.int32)
 
 
-@pytest.mark.parametrize(("n_sigma", "max_iterations"), [(2.0, 5), (1.5, 1), (3.0, 0), (2.5, 30)])
+@pytest.mark.parametrize(("n_sigma", "max_iterations"), [(2.0, 5), (1.5, 1), (3.0, 0), (2.5, 30), (0.5, 5)])
 def test_settings(n_sigma, max_iterations):
     stack = frames(25)
     settings = {"n_sigma": n_sigma, "max_iterations": max_iterations}

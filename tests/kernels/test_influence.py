@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from nircam_flats import FrameStack, SigmaClippedMean, SigmaClippedMedian
 from nircam_flats.kernels import box_influences, combine_clipped
-from nircam_flats.skyflat.combine import median_error_factors
 
 
-def plain_influences(stack, combined, noise, size, n_sigma=3.0, median_factors=None):
+def plain_influences(stack, combined, noise, size, n_sigma=3.0, median_err=None):
     """The definition, box by box and pixel by pixel."""
     n, ny, nx = stack.shape
     out = np.zeros((n, -(-ny // size), -(-nx // size)))
@@ -19,12 +19,12 @@ def plain_influences(stack, combined, noise, size, n_sigma=3.0, median_factors=N
             share = np.where(seen, 1 / noise[:, None, None], 0.0)
             total = share.sum(axis=0)
             limit = n_sigma * noise[:, None, None]
-            deviation = np.where(seen, values - centre, 0)
-            if median_factors is None:
-                pull = np.clip(deviation, -limit, limit)
+            deviation, weight = np.where(seen, values - centre, 0), np.where(total > 0, total, 1)
+            if median_err is None:
+                pull = np.clip(deviation, -limit, limit) * share / weight
             else:
-                pull = median_factors[seen.sum(axis=0)] * noise[:, None, None] * np.sign(deviation)
-            pull = pull * share / np.where(total > 0, total, 1)
+                err = np.nan_to_num(median_err[box]) / np.sqrt(np.maximum(seen.sum(axis=0), 1))
+                pull = np.sign(deviation) * np.minimum(err, 2.5 / weight)
             if (total > 0).any():
                 out[:, by, bx] = pull[:, total > 0].mean(axis=1)
     return out
@@ -42,14 +42,14 @@ def stack():
     return values
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"n_sigma": 1.5}, {"median_factors": median_error_factors(7)}], ids=["mean", "cut", "median"]
-)
-def test_influences_are_those_of_the_documentation(stack, settings):
+@pytest.mark.parametrize("n_sigma", [3.0, 1.5])
+@pytest.mark.parametrize("centre", ["median", "mean"])
+def test_influences_are_those_of_the_documentation(stack, centre, n_sigma):
     noise = np.linspace(0.02, 0.05, 7)
-    combined = combine_clipped(stack, noise)[0]
+    combined, err, _ = combine_clipped(stack, noise)
     combined[30, 5] = np.nan
     wide = np.tile(stack, 12), np.tile(combined, 12)  # 600 pixels: more than are worked on at once
+    settings = {"n_sigma": n_sigma, "median_err": np.tile(err, 12) if centre == "median" else None}
     found = box_influences(*wide, noise, 16, **settings)
     assert found.shape == (7, 3, 38)
     assert found.dtype == np.float32
@@ -58,36 +58,35 @@ def test_influences_are_those_of_the_documentation(stack, settings):
     assert np.all(found[3, 2] == 0)
 
 
-CENTRES = [("median", median_error_factors), ("mean", lambda n: None)]
-
-
-@pytest.mark.parametrize(("centre", "factors"), CENTRES, ids=["median", "mean"])
+@pytest.mark.parametrize("strategy", [SigmaClippedMedian(), SigmaClippedMean()], ids=repr)
 @pytest.mark.parametrize("n", [5, 12])
 class TestJackknife:
     """What a fit makes of the pulls, ``n / (n - 1)`` times each, over boxes of 16 pixels of frames of white noise."""
 
     @staticmethod
-    def combined(values, noise, centre, factors):
+    def combined(values, noise, strategy):
         n = len(values)
-        data = combine_clipped(values, noise, centre=centre)[0]
-        influences = box_influences(values, data, noise, 16, median_factors=factors(n))
+        stack = FrameStack(values=values, noise=noise)
+        data, err, _ = strategy(stack)
+        median_err = err if strategy.centre == "median" else None
+        influences = box_influences(stack.values, data, noise, 16, median_err=median_err)
         return data.reshape(40, 16, 40, 16).mean(axis=(1, 3)), influences * n / (n - 1)
 
-    def test_scatter_of_boxes(self, n, centre, factors):
-        noise = np.linspace(0.02, 0.03, n) if centre == "median" else np.full(n, 0.02)
+    def test_scatter_of_boxes(self, n, strategy):
+        noise = np.linspace(0.02, 0.03, n) if strategy.centre == "median" else np.full(n, 0.02)
         values = 1 + noise[:, None, None] * np.random.default_rng(n).standard_normal((n, 640, 640))
-        means, replicates = self.combined(values.astype(np.float32), noise, centre, factors)
+        means, replicates = self.combined(values, noise, strategy)
         predicted = np.sqrt((n - 1) / n * np.mean(np.sum(replicates**2, axis=0)))
         assert predicted == pytest.approx(means.std(), rel=0.1)
 
-    def test_shift_of_one_frame(self, n, centre, factors):
+    def test_shift_of_one_frame(self, n, strategy):
         """By a tenth of its noise, in every second row of boxes."""
         noise = np.full(n, 0.02)
         values = 1 + 0.02 * np.random.default_rng(n).standard_normal((n, 640, 640))
         shifted = values.copy()
         shifted[1] += 0.002 * (np.arange(640) // 16 % 2)[:, None]
-        before, pulls = self.combined(values.astype(np.float32), noise, centre, factors)
-        after, pulls_after = self.combined(shifted.astype(np.float32), noise, centre, factors)
+        before, pulls = self.combined(values, noise, strategy)
+        after, pulls_after = self.combined(shifted, noise, strategy)
         assert np.all(after[::2] == before[::2])
         difference = np.mean((after - before)[1::2])
         assert np.mean((pulls_after - pulls)[1, 1::2]) == pytest.approx(difference, rel=0.1)

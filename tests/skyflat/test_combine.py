@@ -168,9 +168,3 @@ def test_stacks_are_checked(facts):
 def test_stacks_need_frames_and_their_noise(n, n_noise):
     with pytest.raises(InvalidInputError, match=f"one or more frames, and the noise of each; got {n} .* {n_noise}"):
         FrameStack(values=np.ones((n, 3, 4)), noise=np.full(n_noise, 0.1))
-
-
-def test_only_the_median_has_factors_of_a_median():
-    np.testing.assert_array_equal(SigmaClippedMedian().median_factors(9), median_error_factors(9))
-    assert SigmaClippedMean().median_factors(9) is None
-    assert Returns().median_factors(9) is None
