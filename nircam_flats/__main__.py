@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import attrs
+from astropy import units as u
 from tqdm.auto import tqdm
 
 from nircam_flats.exceptions import FlatsError, FlatsWarning, InvalidInputError
@@ -80,6 +81,19 @@ def _parser():
     )
     run.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write to, made if need be")
     run.add_argument("--overwrite", action="store_true", help="replace the products of an earlier run")
+    run.add_argument(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="folder that keeps pixels and masks: an interrupted run goes on, a second one masks nothing again",
+    )
+    run.add_argument(
+        "--memory-limit",
+        type=_memory,
+        default="1 GiB",
+        metavar="SIZE",
+        help="memory for the pixels of a detector; more go to a temporary folder (%(default)s)",
+    )
     run.set_defaults(command=_run)
     demo = commands.add_parser(
         "demo",
@@ -122,6 +136,13 @@ def _parser():
     return parser
 
 
+def _memory(text):
+    try:
+        return u.Quantity(text).to(u.GiB)
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"a size with its unit is needed, '2 GiB' say; got {text!r}") from error
+
+
 def _even(text):
     if not text.isdecimal() or int(text) < N_POINTINGS or int(text) % N_POINTINGS:
         raise argparse.ArgumentTypeError(f"an even number from {N_POINTINGS} on is needed; got {text!r}")
@@ -130,7 +151,8 @@ def _even(text):
 
 def _run(options):
     started = time.perf_counter()
-    return _make(options.cal, options.ground_flats, options, started)[0]
+    settings = {"store": options.store, "memory_limit": options.memory_limit}
+    return _make(options.cal, options.ground_flats, options, started, **settings)[0]
 
 
 def _demo(options):
@@ -173,9 +195,9 @@ def _deliver(options):
     return DONE if set(delivery.not_made["kind"]) <= {"no fit"} else INCOMPLETE
 
 
-def _make(exposures, ground_flats, options, started):
+def _make(exposures, ground_flats, options, started, **settings):
     """Make the flats and tell of them; returns the exit status and the `SkyFlatProgram`."""
-    program = sky_flat_program(exposures, ground_flats, out=options.out, overwrite=options.overwrite)
+    program = sky_flat_program(exposures, ground_flats, out=options.out, overwrite=options.overwrite, **settings)
     print("", *told(program, options.out), "", sep="\n")
     print(f"Written to {options.out} after {time.perf_counter() - started:.0f} s")
     return DONE if program.complete else INCOMPLETE, program

@@ -21,9 +21,10 @@ import io
 import json
 import os
 import shutil
+import weakref
 import zlib
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir, mkdtemp
 
 import numpy as np
 from astropy import units as u
@@ -87,7 +88,6 @@ class FrameStore:
 
     def __init__(self, folder=None):
         self.folder = None if folder is None else Path(folder).expanduser()
-        self._temporary = None
         self._known = {}  # what this run has asked for already
         if self.folder is not None:
             for name in ("index", "pixels", "frames", "models"):
@@ -116,20 +116,20 @@ class FrameStore:
             return cls()
         else:
             try:
-                temporary = TemporaryDirectory(prefix="nircam_flats_", ignore_cleanup_errors=True)
+                temporary = mkdtemp(prefix="nircam_flats_")
             except OSError as error:
                 raise InvalidInputError(
                     f"{gettempdir()}: {len(members)} exposures need a folder for {n_bytes / 1e9:.1f} GB, which do not "
                     f"fit in memory_limit={memory_limit}; {error.strerror}: name another one with store=... or TMPDIR"
                 ) from None
-            made = cls(temporary.name)
-            made._temporary = temporary
+            made = cls(temporary)
+            weakref.finalize(made, _remove, made.folder, os.getpid())
         made._check_space(members, n_bytes)
         return made
 
     def __getstate__(self):
         """Another process knows the folder; what is in memory stays behind."""
-        return {"folder": self.folder, "_temporary": None, "_known": {}}
+        return {"folder": self.folder, "_known": {}}
 
     def __eq__(self, other):
         return isinstance(other, FrameStore) and self.folder == other.folder
@@ -256,6 +256,11 @@ class FrameStore:
         payload = memoryview(content)[CHECKSUM:]
         whole = len(content) >= CHECKSUM and zlib.crc32(payload) == int.from_bytes(content[:CHECKSUM], "little")
         return bytes(payload) if whole else None
+
+
+def _remove(folder, owner):
+    if os.getpid() == owner:  # and not a process that it was forked into
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _signature(path):

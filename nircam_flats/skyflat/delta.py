@@ -20,7 +20,9 @@ from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["DeltaSkyflat"]
 
-BAND = 4 * MESH_BOX
+HIGHEST_BAND = 4 * MESH_BOX
+BAND_BYTES = 64 * 2**20
+"""How much of the stack is taken up at once, in each thread, as long as a band is at least one box high."""
 
 
 def to_filters(names):
@@ -28,8 +30,13 @@ def to_filters(names):
     return tuple(Filter.get(name) for name in names)
 
 
-def _combine_band(start, *, frames, strategy):
-    stack = frames.band(slice(start, start + BAND))
+def _band_height(n_frames, n_columns):
+    boxes = BAND_BYTES // (4 * n_frames * n_columns * MESH_BOX)
+    return min(max(boxes, 1) * MESH_BOX, HIGHEST_BAND)
+
+
+def _combine_band(rows, *, frames, strategy):
+    stack = frames.band(rows)
     data, err, n_used = strategy(stack)
     median_err = err if strategy.centre == "median" else None
     influences = box_influences(stack.values, data, stack.noise, MESH_BOX, median_err=median_err)
@@ -122,9 +129,10 @@ class DeltaSkyflat(HoldsArrays):
         frames = frames.balanced() if balance else frames
         names = "+".join(item.name for item in frames.filters)
         work = partial(_combine_band, frames=frames, strategy=strategy)
+        height = _band_height(len(frames), frames.shape[1])
         bands = map_ordered(
             work,
-            range(0, frames.shape[0], BAND),
+            [slice(start, start + height) for start in range(0, frames.shape[0], height)],
             executor=executor,
             stage=f"combine {frames.detector} {names}",
         )
