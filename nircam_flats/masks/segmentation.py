@@ -2,15 +2,13 @@
 
 import numpy as np
 from astropy.stats import gaussian_fwhm_to_sigma
-from scipy.ndimage import label, median_filter
+from scipy.ndimage import median_filter
 
 from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.kernels import box_medians, clipped_statistics, expand_mesh, fill_mesh, grow, smooth
+from nircam_flats.kernels import box_medians, clipped_statistics, expand_mesh, fill_mesh, grow, large_groups, smooth
 from nircam_flats.masks.strategy import MaskStrategy
 
 __all__ = ["Segmentation"]
-
-EIGHT_CONNECTED = np.ones((3, 3), bool)
 
 
 class Segmentation(MaskStrategy):
@@ -76,11 +74,8 @@ class Segmentation(MaskStrategy):
         offsets = np.arange(-1, 2) / (self.fwhm * gaussian_fwhm_to_sigma)
         profile = np.exp(-0.5 * offsets**2)
         smoothed = smooth(data, good, profile / profile.sum())
-        candidates = (smoothed > level + self.n_sigma * scatter) & good
-        labels, n_groups = label(candidates, structure=EIGHT_CONNECTED)
-        sizes = np.bincount(labels.ravel(), minlength=n_groups + 1)
-        sizes[0] = 0
-        sources = (sizes >= self.n_pixels)[labels]
+        candidates = smoothed > level + np.float32(self.n_sigma * scatter)
+        sources = large_groups(candidates & good, self.n_pixels)
         return grow(sources, self.grow) if self.grow else sources
 
     def _local_background(self, data):
