@@ -148,7 +148,8 @@ def _shrunk(common, ratio, coefficients, tau2):
     gains = np.where(tau2 > 0, tau2 / np.maximum(tau2 + noise, 1e-300), 0.0)
     gain = gains[coefficients.bands]
     shape = common.surface.shape
-    departure = expand_mesh(idctn(gain * coefficients.values, norm="ortho"), MESH_BOX, shape)
+    # What is taken away is interpolated, not what stays: with a gain of 1 the surface is the filter's own, exactly.
+    departure = ratio.surface - 1 - expand_mesh(idctn((1 - gain) * coefficients.values, norm="ortho"), MESH_BOX, shape)
     surface = common.surface * (1 + departure)
     surface /= np.median(surface)
     grey_modes, own_modes = common.covariance.modes, idctn(gain * coefficients.modes, norm="ortho", axes=(1, 2))
