@@ -19,9 +19,9 @@ from astropy.stats import sigma_clip, sigma_clipped_stats
 
 from nircam_flats import FrameStack, SigmaClippedMedian
 from nircam_flats.parallel import map_ordered
-from nircam_flats.skyflat.delta import BAND
 
 WIDTH = 2048
+BAND = 128  # rows
 SETTINGS = {"axis": 0, "sigma": 3, "maxiters": 5, "cenfunc": "median", "stdfunc": "std"}
 
 

@@ -1,7 +1,7 @@
 """Sky flats for JWST/NIRCam: from calibrated exposures to new flight flat fields."""
 
 from nircam_flats import recipes, testing
-from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError
+from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError, StorageError
 from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, Pointing
 from nircam_flats.fit import (
     FitStrategy,
@@ -79,6 +79,7 @@ __all__ = [
     "SigmaClippedMedian",
     "SkyLevel",
     "SourceMask",
+    "StorageError",
     "Subarray",
     "Surface",
     "SurfaceCovariance",

@@ -12,7 +12,7 @@ from astropy.io.fits.verify import VerifyError
 from astropy.table import QTable
 from attrs import frozen
 
-from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exceptions import InvalidInputError, StorageError
 
 __all__ = [
     "Section",
@@ -42,8 +42,9 @@ def atomic_path(path, *, overwrite=False):
     Raises
     ------
     InvalidInputError
-        If ``path`` exists and ``overwrite`` is false, its folder does not exist, or the system cannot write it (a
-        full disk, no permission).
+        If ``path`` exists and ``overwrite`` is false, or its folder does not exist.
+    StorageError
+        If the system cannot write it (a full disk, no permission).
     """
     path = Path(path)
     if path.exists() and not overwrite:
@@ -60,7 +61,7 @@ def atomic_path(path, *, overwrite=False):
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
-        raise InvalidInputError(f"{path}: cannot be written; {error.strerror or error}") from error
+        raise StorageError(f"{path}: cannot be written; {error.strerror or error}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

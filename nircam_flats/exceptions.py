@@ -4,7 +4,7 @@ Every error of the library is a `FlatsError`, and also the built-in error that a
 says where, what is needed, what came, and the remedy if there is one.
 """
 
-__all__ = ["FitError", "FlatsError", "FlatsWarning", "InvalidInputError"]
+__all__ = ["FitError", "FlatsError", "FlatsWarning", "InvalidInputError", "StorageError"]
 
 
 class FlatsError(Exception):
@@ -13,6 +13,10 @@ class FlatsError(Exception):
 
 class InvalidInputError(FlatsError, ValueError):
     """A file, an array or an argument that cannot be used; the text says what was needed and what came."""
+
+
+class StorageError(InvalidInputError):
+    """A folder or disk that does not take what must be written; no exposure is to blame, and none is left out."""
 
 
 class FitError(FlatsError, RuntimeError):

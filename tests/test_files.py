@@ -11,7 +11,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.table import QTable
 
-from nircam_flats import InvalidInputError
+from nircam_flats import InvalidInputError, StorageError
 from nircam_flats._files import (
     atomic_path,
     bare_file_name,
@@ -75,10 +75,10 @@ class TestAtomicPath:
 
     def test_what_the_system_refuses_is_told_with_the_name_and_leaves_nothing(self, tmp_path):
         path = tmp_path / "out.txt"
-        with pytest.raises(InvalidInputError, match=r"out.txt: cannot be written; No space left"), atomic_path(path):
+        with pytest.raises(StorageError, match=r"out.txt: cannot be written; No space left"), atomic_path(path):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         assert list(tmp_path.iterdir()) == []
-        with pytest.raises(InvalidInputError, match=r"out.txt: cannot be written; \S"), atomic_path(path):
+        with pytest.raises(StorageError, match=r"out.txt: cannot be written; \S"), atomic_path(path):
             raise OSError("requested 10 bytes, 3 available")  # as astropy says it, without a number
 
     @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")

@@ -32,7 +32,7 @@ from attrs import asdict, frozen
 
 from nircam_flats._fields import readonly
 from nircam_flats._files import atomic_path
-from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exceptions import InvalidInputError, StorageError
 from nircam_flats.masks import SkyLevel
 
 __all__ = ["FrameStore", "StoredImage", "digest"]
@@ -82,7 +82,7 @@ class FrameStore:
 
     Raises
     ------
-    InvalidInputError
+    StorageError
         If the folder cannot be made or written to.
     """
 
@@ -94,7 +94,7 @@ class FrameStore:
                 try:
                     (self.folder / name).mkdir(parents=True, exist_ok=True)
                 except OSError as error:
-                    raise InvalidInputError(
+                    raise StorageError(
                         f"{self.folder}: the store needs a folder that can be written to; {error.strerror}: give "
                         "another one with store=..., or TMPDIR for temporary ones"
                     ) from None
@@ -118,7 +118,7 @@ class FrameStore:
             try:
                 temporary = mkdtemp(prefix="nircam_flats_")
             except OSError as error:
-                raise InvalidInputError(
+                raise StorageError(
                     f"{gettempdir()}: {len(members)} exposures need a folder for {n_bytes / 1e9:.1f} GB, which do not "
                     f"fit in memory_limit={memory_limit}; {error.strerror}: name another one with store=... or TMPDIR"
                 ) from None
@@ -144,7 +144,7 @@ class FrameStore:
         free = shutil.disk_usage(self.folder).free
         there = sum(item.stat().st_size for item in (self.folder / "pixels").iterdir())
         if n_bytes - there > free:
-            raise InvalidInputError(
+            raise StorageError(
                 f"{self.folder}: {len(members)} exposures need {n_bytes / 1e9:.1f} GB for their pixels; "
                 f"{free / 1e9:.1f} GB are free: name a larger folder with store=... or TMPDIR, or raise memory_limit"
             )

@@ -10,7 +10,7 @@ from astropy.table import QTable
 from attrs import evolve, field, frozen
 
 from nircam_flats._fields import HoldsArrays, readonly
-from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exceptions import InvalidInputError, StorageError
 from nircam_flats.exposure import Exclusion
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.masks import MaskStrategy, Segmentation
@@ -49,6 +49,8 @@ def _described(setting):
 def _frame_or_exclusion(member, *, masks, correction, preprocess, store):
     try:
         return _frame_from_store(member, masks, correction, preprocess, store)
+    except StorageError:  # is not the fault of the exposure
+        raise
     except InvalidInputError as error:
         reason = str(error).removeprefix(f"{member.path}: ").removeprefix(f"{member.name}: ")
         return Exclusion(name=member.name, path=member.path, reason=reason, header=member.without_pixels())
@@ -166,6 +168,8 @@ class NormalizedFrames(HoldsArrays):
         InvalidInputError
             If the exposures are of several detectors, one filter was calibrated with several ground flats, masks or
             correction do not fit, or nothing is left. A single bad exposure is left out and named in ``excluded``.
+        StorageError
+            If the store does not take the frames, as a full disk; what it has taken serves the next run.
         """
         masks = Segmentation() if masks is None else masks
         _check_masks(masks)

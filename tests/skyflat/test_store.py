@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from astropy import units as u
 
-from nircam_flats import DeltaSkyflat, Exposure, ExposureSet, InvalidInputError, MaskStrategy, NormalizedFrames, recipes
+from nircam_flats import (
+    DeltaSkyflat,
+    Exposure,
+    ExposureSet,
+    MaskStrategy,
+    NormalizedFrames,
+    StorageError,
+    recipes,
+)
 from nircam_flats.simulation import SimulatedProgram
 from nircam_flats.skyflat import _store
 from nircam_flats.testing import assert_same
@@ -209,13 +217,13 @@ class TestDamage:
 class TestNoRoom:
     def test_a_folder_that_cannot_be_made(self, paths, tmp_path):
         (tmp_path / "file").write_text("no folder")
-        with pytest.raises(InvalidInputError, match=r"file.*store needs a folder that can be written to.*store="):
+        with pytest.raises(StorageError, match=r"file.*store needs a folder that can be written to.*store="):
             NormalizedFrames.from_exposures(ExposureSet.read(paths), store=tmp_path / "file")
 
     def test_too_little_room(self, paths, tmp_path, monkeypatch):
         usage = type("Usage", (), {"free": 1000})()
         monkeypatch.setattr(_store.shutil, "disk_usage", lambda _: usage)
-        with pytest.raises(InvalidInputError, match=r"8 exposures need 0.0 GB for their pixels; 0.0 GB are free"):
+        with pytest.raises(StorageError, match=r"8 exposures need 0.0 GB for their pixels; 0.0 GB are free"):
             NormalizedFrames.from_exposures(ExposureSet.read(paths), store=tmp_path)
 
     def test_a_disk_that_fills_up(self, paths, tmp_path, monkeypatch, expected):
@@ -231,7 +239,7 @@ class TestNoRoom:
 
         with monkeypatch.context() as patch:
             patch.setattr(_store.zlib, "crc32", full)
-            with pytest.raises(InvalidInputError, match="cannot be written; No space left on device"):
+            with pytest.raises(StorageError, match="cannot be written; No space left on device"):
                 NormalizedFrames.from_exposures(ExposureSet.read(paths), store=tmp_path)
         assert not [item for item in tmp_path.rglob(".*") if item.is_file()]
         same_frames(NormalizedFrames.from_exposures(ExposureSet.read(paths), store=tmp_path), expected)
