@@ -11,7 +11,7 @@ from nircam_flats.fit import FlatModelFit, MedianFilter
 from nircam_flats.masks import Segmentation
 from nircam_flats.reference import GroundFlats
 from nircam_flats.report import DetectorProducts, Problem, SkyFlatProgram, prepared_folder
-from nircam_flats.skyflat import DeltaSkyflat, ExtendedLight, NormalizedFrames
+from nircam_flats.skyflat import BoxMasks, DeltaSkyflat, ExtendedLight, NormalizedFrames
 
 __all__ = ["sky_flat_detector", "sky_flat_program"]
 
@@ -85,9 +85,9 @@ def masked_frames(exposures, *, masks=None, executor=None, memory_limit=1 * u.Gi
     settings = {"executor": executor, "memory_limit": memory_limit}
     first = Segmentation.for_first_pass()
     frames = NormalizedFrames.from_exposures(exposures, masks=first, store=store, **settings)
-    extended = {}
+    extended = BoxMasks({}, frames.shape)
     for _ in range(2):
-        extended = joined(extended, ExtendedLight()(frames))
+        extended |= ExtendedLight()(frames)
         rough = frames.masked_by(extended).remembered(FlatModelFit, partial(rough_model, executor=executor))
         frames = NormalizedFrames.from_exposures(
             exposures, masks=[masks, extended], correction=rough, store=frames.store, **settings
@@ -99,11 +99,6 @@ def rough_model(frames, executor=None):
     """Return a `~nircam_flats.FlatModelFit` that is only there to make the data flat before they are masked again."""
     delta = DeltaSkyflat.from_frames(frames, executor=executor)
     return FlatModelFit.from_delta(delta, strategy=MedianFilter(box_size=32, filter_size=5), n_replicates=0)
-
-
-def joined(masks, others):
-    """Return the union of two dicts of masks by name."""
-    return masks | {name: masks[name] | mask if name in masks else mask for name, mask in others.items()}
 
 
 def sky_flat_program(exposures, ground_flats, *, out=None, overwrite=False, **settings):

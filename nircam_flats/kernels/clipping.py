@@ -10,11 +10,13 @@ import numpy as np
 
 from nircam_flats.kernels._njit import njit
 
-__all__ = ["clip_sorted", "clip_sorted_rows", "clip_window", "clipped_statistics"]
+__all__ = ["clip_sorted", "clip_values", "clip_window", "clipped_statistics"]
 
-SAMPLE = 512
-N_BINS = 512
-"""Of many values a sample says where they lie; they are put into so many bins, most of which are never sorted."""
+SAMPLE = 128
+MOST_BINS = 512
+"""A sample of the values says where they lie; they are put into up to so many bins, most of which are never sorted."""
+FEW = 64
+"""Values that are sorted at once."""
 CANCELLED = 1e-6
 """Part of the sum of squares below which what is left after a subtraction is not trusted."""
 
@@ -91,19 +93,6 @@ def clip_window(values, n, shift, total, squares, n_sigma, max_iterations):
     return low, high, median, mean + shift, std
 
 
-@njit(nogil=True, cache=True)
-def clip_sorted_rows(rows, counts, n_sigma, max_iterations):
-    """Apply `clip_sorted` to each row; return the medians, stds and numbers kept, one per row."""
-    n_rows = rows.shape[0]
-    medians = np.empty(n_rows, np.float32)
-    stds = np.empty(n_rows, np.float32)
-    kept = np.empty(n_rows, np.int32)
-    for i in range(n_rows):
-        low, high, median, _, std = clip_sorted(rows[i], counts[i], n_sigma, max_iterations)
-        medians[i], stds[i], kept[i] = median, std, high - low
-    return medians, stds, kept
-
-
 def clipped_statistics(values, *, n_sigma=3.0, max_iterations=5):
     """Return median, mean, standard deviation and number of the finite ``values`` left after sigma clipping.
 
@@ -125,26 +114,22 @@ def clipped_statistics(values, *, n_sigma=3.0, max_iterations=5):
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     if values.dtype.kind != "f":
         values = values.astype(np.float64)
-    if values.size < SAMPLE**2:
-        values.sort()
-        low, high, median, mean, std = clip_sorted(values, values.size, n_sigma, max_iterations)
-    else:
-        low, high, median, mean, std = _clip_grouped(values, n_sigma, max_iterations)
+    low, high, median, mean, std = clip_values(values, n_sigma, max_iterations)
     return median, mean, std, high - low
 
 
 @njit(nogil=True, cache=True)
-def _grouped(values, lowest, scale):
+def _grouped(values, lowest, scale, n_bins):
     """Order values by bins of width ``1 / scale`` from ``lowest``; the first and last bin take what lies outside.
 
     Returns the values, bin after bin, and where each bin starts.
     """
-    starts = np.zeros(N_BINS + 3, np.int64)
-    bins = np.empty(values.size, np.int16)
+    bins = np.empty(values.size, np.int32)
+    last = values.dtype.type(n_bins + 1)
     for i in range(values.size):
-        place = (values[i] - lowest) * scale
-        number = 0 if place < 0 else N_BINS + 1 if place >= N_BINS else np.int64(place) + 1
-        bins[i] = number
+        bins[i] = np.int32(min(max((values[i] - lowest) * scale + values.dtype.type(1), values.dtype.type(0)), last))
+    starts = np.zeros(n_bins + 3, np.int64)
+    for number in bins:
         starts[number + 1] += 1
     starts = np.cumsum(starts)
     free = starts.copy()
@@ -175,18 +160,26 @@ def _median_of(low, high, ordered, starts, is_sorted):
 
 
 @njit(nogil=True, cache=True)
-def _clip_grouped(values, n_sigma, max_iterations):
-    """Do `clip_sorted` for many values in any order, sorting only those near the median and beyond the cuts."""
+def clip_values(values, n_sigma, max_iterations):
+    """Do `clip_sorted` for finite values in any order, sorting only those near the median and beyond the cuts.
+
+    The values may come back in another order; ``low`` and ``high`` only say how many are cut on each side.
+    """
     n = values.size
-    sample = values[:: n // SAMPLE].copy()
+    if n <= FEW:
+        values.sort()
+        return clip_sorted(values, n, n_sigma, max_iterations)
+    n_bins = min(MOST_BINS, n // 4)
+    sample = values[:: max(n // SAMPLE, 8)].copy()
     sample.sort()
     shift = np.float64(sample[sample.size // 2])
     width = np.float64(sample[sample.size * 84 // 100]) - np.float64(sample[sample.size * 16 // 100])
     if not 0 < width < np.inf:
         values.sort()
         return clip_sorted(values, n, n_sigma, max_iterations)
-    ordered, starts = _grouped(values, shift - 4 * width, N_BINS / (8 * width))
-    is_sorted = np.zeros(N_BINS + 2, np.bool_)
+    lowest, scale = values.dtype.type(shift - 4 * width), values.dtype.type(n_bins / (8 * width))
+    ordered, starts = _grouped(values, lowest, scale, n_bins)
+    is_sorted = np.zeros(n_bins + 2, np.bool_)
     low, high = 0, n
     total, squares = _sums(ordered, low, high, shift)
     largest = squares

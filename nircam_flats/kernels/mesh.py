@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, spline_filter1d, zoom
 
 from nircam_flats.kernels._njit import njit
-from nircam_flats.kernels.clipping import clip_sorted_rows
+from nircam_flats.kernels.clipping import clip_values
 
 __all__ = ["box_medians", "expand_mesh", "fill_mesh", "project_mesh"]
 
@@ -32,20 +32,29 @@ def box_medians(data, box_size, *, n_sigma=3.0, max_iterations=5, min_fraction=0
     """
     ny, nx = data.shape
     my, mx = -(-ny // box_size), -(-nx // box_size)
-    if (ny, nx) != (my * box_size, mx * box_size):
-        data = np.pad(data, ((0, my * box_size - ny), (0, mx * box_size - nx)), constant_values=np.nan)
-    boxes = data.reshape(my, box_size, mx, box_size).swapaxes(1, 2).reshape(my * mx, box_size**2)
-    if boxes.dtype != np.float32 or np.may_share_memory(boxes, data):  # a view, if boxes are as wide as the image
-        boxes = boxes.astype(np.float32)
-    finite = np.isfinite(boxes)
-    boxes[~finite] = np.inf
-    counts = finite.sum(axis=1)
-    boxes.sort(axis=1)
-    medians, stds, kept = clip_sorted_rows(boxes, counts, n_sigma, max_iterations)
-    heights, widths = (np.minimum(box_size, n - box_size * np.arange(m)) for n, m in ((ny, my), (nx, mx)))
-    poor = counts < np.maximum(1, min_fraction * np.outer(heights, widths).ravel())
-    medians[poor], stds[poor] = np.nan, np.nan
-    return medians.reshape(my, mx), stds.reshape(my, mx), kept.reshape(my, mx)
+    medians, stds = np.empty((my, mx), np.float32), np.empty((my, mx), np.float32)
+    kept = np.empty((my, mx), np.int32)
+    data = np.asarray(data, np.float32)
+    _box_medians(data, box_size, n_sigma, max_iterations, min_fraction, medians, stds, kept)
+    return medians, stds, kept
+
+
+@njit(nogil=True, cache=True)
+def _box_medians(data, box_size, n_sigma, max_iterations, min_fraction, medians, stds, kept):
+    buffer = np.empty(min(box_size, data.shape[0]) * min(box_size, data.shape[1]), np.float32)
+    for j in range(medians.shape[0]):
+        for i in range(medians.shape[1]):
+            box = data[j * box_size : (j + 1) * box_size, i * box_size : (i + 1) * box_size]
+            n = 0
+            for row in box:
+                for value in row:
+                    buffer[n] = value
+                    n += np.isfinite(value)
+            low, high, median, _, std = clip_values(buffer[:n], n_sigma, max_iterations)
+            enough = n >= max(1.0, min_fraction * box.size)
+            medians[j, i] = median if enough else np.nan
+            stds[j, i] = std if enough else np.nan
+            kept[j, i] = high - low
 
 
 def fill_mesh(mesh):

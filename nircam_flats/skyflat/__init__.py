@@ -2,11 +2,12 @@
 
 from nircam_flats.skyflat.combine import CombineStrategy, FrameStack, SigmaClippedMean, SigmaClippedMedian
 from nircam_flats.skyflat.delta import DeltaSkyflat
-from nircam_flats.skyflat.extended import ExtendedLight
+from nircam_flats.skyflat.extended import BoxMasks, ExtendedLight
 from nircam_flats.skyflat.frame import NormalizedFrame
 from nircam_flats.skyflat.frames import NormalizedFrames
 
 __all__ = [
+    "BoxMasks",
     "CombineStrategy",
     "DeltaSkyflat",
     "ExtendedLight",

@@ -1,5 +1,7 @@
 """Extended light that is in some exposures and not in others: large galaxies, claws, persistence, stray light."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy.ndimage import binary_propagation, distance_transform_edt, label
 
@@ -8,13 +10,45 @@ from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.masks import MaskReason, SourceMask
 from nircam_flats.skyflat.meshes import MESH_BOX, lower_quartile_of_frames, median_of_frames, smoothed
 
-__all__ = ["ExtendedLight"]
+__all__ = ["BoxMasks", "ExtendedLight"]
 
 SMOOTHING = 3
 MAX_ITERATIONS = 8
 MIN_FRAMES = 4
 MIN_BOXES = 4
 EIGHT_CONNECTED = np.ones((3, 3), bool)
+
+
+class BoxMasks(Mapping):
+    """Masks of whole boxes of 32 px by the name of a frame; the image of one is made when it is asked for.
+
+    Parameters
+    ----------
+    boxes
+        A dict from names to boolean meshes, True where masked.
+    shape
+        Of the images.
+    """
+
+    def __init__(self, boxes, shape):
+        self.boxes = boxes
+        self.shape = shape
+
+    def __getitem__(self, name):
+        ny, nx = self.shape
+        masked = self.boxes[name].repeat(MESH_BOX, axis=0)[:ny].repeat(MESH_BOX, axis=1)[:, :nx]
+        return SourceMask.from_array(masked, MaskReason.EXTENDED)
+
+    def __iter__(self):
+        return iter(self.boxes)
+
+    def __len__(self):
+        return len(self.boxes)
+
+    def __or__(self, other):
+        """Return what either masks; both are of one shape."""
+        both = {name: self.boxes[name] | other.boxes[name] for name in self.boxes.keys() & other.boxes.keys()}
+        return BoxMasks(self.boxes | other.boxes | both, self.shape)
 
 
 class ExtendedLight(Strategy):
@@ -57,7 +91,7 @@ class ExtendedLight(Strategy):
         self.grow = grow
 
     def __call__(self, frames):
-        """Return a dict from the name of each frame with extended light to the `~nircam_flats.SourceMask` of it.
+        """Return the `BoxMasks` of the frames with extended light, a mapping to `~nircam_flats.SourceMask` by name.
 
         Parameters
         ----------
@@ -72,13 +106,8 @@ class ExtendedLight(Strategy):
             if chosen.sum() >= MIN_FRAMES:
                 flags[chosen] = self.find(meshes[chosen])
         flags = np.stack([self._grown(boxes) for boxes in flags])
-        ny, nx = frames.shape
-        square = np.ones((MESH_BOX, MESH_BOX), bool)
-        return {
-            frame.name: SourceMask.from_array(np.kron(boxes, square)[:ny, :nx], MaskReason.EXTENDED)
-            for frame, boxes in zip(frames.frames, flags, strict=True)
-            if boxes.any()
-        }
+        found = zip(frames.frames, flags, strict=True)
+        return BoxMasks({frame.name: boxes for frame, boxes in found if boxes.any()}, frames.shape)
 
     def find(self, meshes):
         """Return the boxes with extended light, not grown, a boolean array of the shape of ``meshes``.

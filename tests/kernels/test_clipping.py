@@ -7,7 +7,7 @@ import pytest
 from astropy.stats import sigma_clip
 
 from nircam_flats.kernels import clipped_statistics
-from nircam_flats.kernels.clipping import clip_sorted, clip_sorted_rows
+from nircam_flats.kernels.clipping import clip_sorted, clip_values
 
 
 def astropy_statistics(values, n_sigma=3.0, max_iterations=5):
@@ -78,22 +78,19 @@ def test_a_narrow_cut_may_leave_nothing(values):
     assert np.isnan(statistics).all()
 
 
-def test_rows():
-    rows = np.sort(np.stack([sky(60, seed) for seed in range(5)]), axis=1)
-    counts = np.array([60, 59, 1, 0, 30])
-    medians, stds, kept = clip_sorted_rows(rows, counts, 3.0, 5)
-    for row, n, *found in zip(rows, counts, medians, stds, kept, strict=True):
-        if n == 0:
-            assert np.isnan(found[:2]).all()
-            assert found[2] == 0
-        else:
-            median, _, std, n_kept = astropy_statistics(row[:n])
-            np.testing.assert_allclose(found, (median, std, n_kept), rtol=1e-6)
+@pytest.mark.parametrize("n", [*range(5), 63, 64, 65, 66, 129, 1024, 4096])
+def test_values_in_any_order(n):
+    values = sky(n, seed=n)
+    low, high, *found = clip_values(values.copy(), 3.0, 5)
+    if n == 0:
+        assert np.isnan(found).all()
+    else:
+        np.testing.assert_allclose((*found, high - low), astropy_statistics(values), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["normal", "tails", "float64", "two values", "constant", "huge", "cauchy", "infinite"])
 def test_many_values_give_what_sorting_gives(kind):
-    """More than 512 x 512 values are put into bins, and only some bins are sorted."""
+    """Values are put into bins, and only some bins are sorted."""
     rng = np.random.default_rng(9)
     n = 300_001
     values = {
