@@ -10,7 +10,7 @@ from nircam_flats._fields import readonly
 from nircam_flats._strategy import Strategy
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.fit.model import FlatModelFit
-from nircam_flats.kernels import box_medians, expand_mesh
+from nircam_flats.kernels import box_means, expand_mesh
 from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["FlatPolicy", "Grey", "PerFilter", "Shrunk"]
@@ -115,7 +115,7 @@ class _Coefficients:
     """Cosine coefficients of the departure of a filter from grey, and their errors by band of scale."""
 
     def __init__(self, ratio):
-        mesh = box_medians(ratio.surface, MESH_BOX, max_iterations=0)[0].astype(np.float64) - 1
+        mesh = box_means(ratio.surface, MESH_BOX).astype(np.float64) - 1
         self.values = dctn(mesh, norm="ortho")
         self.modes = dctn(ratio.covariance.modes.astype(np.float64), norm="ortho", axes=(1, 2))
         self.values[0, 0] = self.modes[:, 0, 0] = 0  # the scale of a flat is a convention

@@ -5,12 +5,13 @@ from nircam_flats.kernels.combine import combine_clipped
 from nircam_flats.kernels.flats import correct_flat, ratio_moments, usable_pixels
 from nircam_flats.kernels.influence import box_influences
 from nircam_flats.kernels.labelling import large_groups
-from nircam_flats.kernels.mesh import box_medians, expand_mesh, fill_mesh, project_mesh
+from nircam_flats.kernels.mesh import box_means, box_medians, expand_mesh, fill_mesh, project_mesh
 from nircam_flats.kernels.neighbours import grow, smooth
 from nircam_flats.kernels.polynomial import evaluate_polynomial, weighted_moments
 
 __all__ = [
     "box_influences",
+    "box_means",
     "box_medians",
     "clipped_statistics",
     "combine_clipped",

@@ -93,6 +93,17 @@ def clip_window(values, n, shift, total, squares, n_sigma, max_iterations):
     return low, high, median, mean + shift, std
 
 
+@njit(nogil=True, cache=True)
+def _finite(values):
+    """Return a copy of those values that are finite."""
+    kept = np.empty(values.size + 1, values.dtype)
+    n = 0
+    for value in values:
+        kept[n] = value
+        n += np.isfinite(value)
+    return kept[:n]
+
+
 def clipped_statistics(values, *, n_sigma=3.0, max_iterations=5):
     """Return median, mean, standard deviation and number of the finite ``values`` left after sigma clipping.
 
@@ -110,10 +121,8 @@ def clipped_statistics(values, *, n_sigma=3.0, max_iterations=5):
         the clipped tails).
     """
     values = np.asarray(values)
-    values = values[np.isfinite(values)]  # a copy
-    values = values.astype(values.dtype.newbyteorder("="), copy=False)
-    if values.dtype.kind != "f":
-        values = values.astype(np.float64)
+    values = values.astype(values.dtype.newbyteorder("=") if values.dtype.kind == "f" else np.float64, copy=False)
+    values = _finite(values.ravel())
     low, high, median, mean, std = clip_values(values, n_sigma, max_iterations)
     return median, mean, std, high - low
 
@@ -142,11 +151,24 @@ def _grouped(values, lowest, scale, n_bins):
 
 
 @njit(nogil=True, cache=True)
+def _sort(values):
+    if values.size > FEW:
+        values.sort()
+        return
+    for i in range(1, values.size):
+        value, j = values[i], i
+        while j > 0 and values[j - 1] > value:
+            values[j] = values[j - 1]
+            j -= 1
+        values[j] = value
+
+
+@njit(nogil=True, cache=True)
 def _sort_bin_of(rank, ordered, starts, is_sorted):
     """Sort the bin in which the value of this rank lies, if it is not yet; return its number."""
     number = np.searchsorted(starts, rank, side="right") - 1
     if not is_sorted[number]:
-        ordered[starts[number] : starts[number + 1]].sort()
+        _sort(ordered[starts[number] : starts[number + 1]])
         is_sorted[number] = True
     return number
 
@@ -170,8 +192,8 @@ def clip_values(values, n_sigma, max_iterations):
         values.sort()
         return clip_sorted(values, n, n_sigma, max_iterations)
     n_bins = min(MOST_BINS, n // 4)
-    sample = values[:: max(n // SAMPLE, 8)].copy()
-    sample.sort()
+    sample = values[:: max(n // SAMPLE, 16)].copy()
+    _sort(sample)
     shift = np.float64(sample[sample.size // 2])
     width = np.float64(sample[sample.size * 84 // 100]) - np.float64(sample[sample.size * 16 // 100])
     if not 0 < width < np.inf:

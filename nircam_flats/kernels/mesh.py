@@ -8,7 +8,7 @@ from scipy.ndimage import distance_transform_edt, spline_filter1d, zoom
 from nircam_flats.kernels._njit import njit
 from nircam_flats.kernels.clipping import clip_values
 
-__all__ = ["box_medians", "expand_mesh", "fill_mesh", "project_mesh"]
+__all__ = ["box_means", "box_medians", "expand_mesh", "fill_mesh", "project_mesh"]
 
 
 def box_medians(data, box_size, *, n_sigma=3.0, max_iterations=5, min_fraction=0.1):
@@ -55,6 +55,31 @@ def _box_medians(data, box_size, n_sigma, max_iterations, min_fraction, medians,
             medians[j, i] = median if enough else np.nan
             stds[j, i] = std if enough else np.nan
             kept[j, i] = high - low
+
+
+def box_means(data, box_size):
+    """Return the mean of each box of an image, float32; the boxes are those of `box_medians`.
+
+    NaN where any pixel is. The mean of a boolean image is the fraction that is True.
+    """
+    data = data.view(np.uint8) if data.dtype == bool else data
+    means = np.empty([-(-n // box_size) for n in data.shape], np.float32)
+    _box_means(data, box_size, means)
+    return means
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc"})
+def _box_means(data, box_size, means):
+    for j in range(means.shape[0]):
+        for i in range(means.shape[1]):
+            box = data[j * box_size : (j + 1) * box_size, i * box_size : (i + 1) * box_size]
+            total = 0.0
+            for row in box:
+                part = np.float32(0)
+                for value in row:
+                    part += np.float32(value)
+                total += part
+            means[j, i] = total / box.size
 
 
 def fill_mesh(mesh):

@@ -59,9 +59,9 @@ class SkyLevel:
         used = np.isfinite(data)
         if good is not None:
             used &= checked_image(good, used.shape, bool, "good pixels given to SkyLevel")
-        n_good = used.sum()
+        n_good = np.count_nonzero(used)
         used &= ~checked_image(masked, used.shape, bool, "masked pixels given to SkyLevel")
-        median, _, scatter, n = clipped_statistics(data[used])
+        median, _, scatter, n = clipped_statistics(np.where(used, data, np.float32(np.nan)))
         if n == 0:
             raise InvalidInputError(
                 f"SkyLevel needs at least one pixel that is good and not masked; all {data.size} are out"
@@ -71,6 +71,6 @@ class SkyLevel:
             err=float(MEDIAN_ERROR * scatter / np.sqrt(n)),
             scatter=float(scatter),
             n_pixels=int(n),
-            masked_fraction=float(1 - used.sum() / n_good),
+            masked_fraction=float(1 - np.count_nonzero(used) / n_good),
             unit=u.Unit(unit),
         )

@@ -227,9 +227,7 @@ class FrameStore:
         self._write(self.folder / "frames" / key, payload.getbuffer())
 
     def remembered(self, cls, parts, make):
-        """Return ``make()``, a product of class ``cls``, or what an earlier call with the same ``parts`` kept."""
-        if self.folder is None:
-            return make()
+        """Return ``make()``, a product of class ``cls``, or what an earlier call with these ``parts`` left here."""
         path = self.folder / "models" / f"{digest(VERSION, *parts)}.fits"
         checksum = path.with_suffix(".sum")
         kept = self._read(checksum)

@@ -74,11 +74,10 @@ def _solve(meshes):
     for _ in range(ITERATIONS):
         common = median_of_frames(meshes / (scales * halos))
         common /= np.nanmedian(common)
-        scales = np.stack([_stripe_scales(mesh / common) for mesh in meshes / halos])
+        scales = _stripe_scales(meshes / (common * halos))
         levels = np.median(scales, axis=(1, 2), keepdims=True)
         scales /= np.mean(scales / levels, axis=0)  # stripes that the frames have on average belong to the map
-        excess = meshes / (common * scales) - 1
-        halos = 1 + np.stack([_halo_height(*pair) * pair[1] for pair in zip(excess, shapes, strict=True)])
+        halos = 1 + _halo_heights(meshes / (common * scales) - 1, shapes) * shapes
     return common, scales * halos, scales / np.median(scales, axis=(1, 2), keepdims=True) - 1
 
 
@@ -96,38 +95,48 @@ def _halo_shape(mesh):
     )
 
 
-def _halo_height(excess, shape):
-    """Height of the light around the objects, by least squares against ``shape`` and a constant; not negative."""
+def _halo_heights(excess, shapes):
+    """Height of the light around the objects of each frame, by least squares against its shape and a constant.
+
+    Not negative; shape (n, 1, 1).
+    """
     used = np.isfinite(excess)
-    if not shape.any() or used.sum() < 4:
-        return 0.0
-    height = 0.0
+    excess = np.where(used, excess, 0)
+    heights = np.zeros((len(excess), 1, 1))
     for _ in range(CLIPS):
-        terms = np.stack([np.ones(used.sum()), shape[used]], axis=1)
-        constant, height = np.linalg.lstsq(terms, excess[used], rcond=None)[0]
-        departure = np.abs(excess - constant - height * shape)
-        used = departure < 3 * np.std(departure[used])
-    return max(height, 0.0)
+        mean_shape, mean_excess = _mean(shapes, used), _mean(excess, used)
+        variance = _mean((shapes - mean_shape) ** 2, used)
+        covariance = _mean((shapes - mean_shape) * (excess - mean_excess), used)
+        heights = np.divide(covariance, variance, out=np.zeros_like(variance), where=variance > 0)
+        departure = np.abs(excess - mean_excess - heights * (shapes - mean_shape))
+        scatter = np.sqrt(_mean((departure - _mean(departure, used)) ** 2, used))
+        used &= departure <= 3 * scatter
+    return np.maximum(heights, 0)
 
 
-def _stripe_scales(ratio):
-    """Median of each row of boxes within each amplifier, a mesh.
+def _mean(values, used):
+    """Mean of the used values of each frame, shape (n, 1, 1)."""
+    total = np.sum(values, axis=(1, 2), where=used, keepdims=True)
+    return total / np.maximum(np.sum(used, axis=(1, 2), keepdims=True), 1)
+
+
+def _stripe_scales(ratios):
+    """Median of each row of boxes within each amplifier, for each frame.
 
     Of the row in all amplifiers where half of the boxes are masked, and of the whole frame where three quarters are.
     """
-    if not np.isfinite(ratio).any():
-        return np.ones_like(ratio)
-    whole = np.full(len(ratio), np.nanmedian(ratio))
-    rows = _row_medians(ratio, whole, len(ratio.T) / 4)
-    amplifiers = [part for part in np.array_split(ratio, N_AMPLIFIERS, axis=1) if part.size]
-    medians = [_row_medians(part, rows, len(part.T) / 2) for part in amplifiers]
-    return np.repeat(medians, [len(part.T) for part in amplifiers], axis=0).T
+    n, _, nx = ratios.shape
+    whole = _row_medians(ratios.reshape(n, 1, -1), 1.0, 1)
+    rows = _row_medians(ratios, whole, max(4, nx / 4))
+    amplifiers = [part for part in np.array_split(ratios, N_AMPLIFIERS, axis=2) if part.size]
+    medians = [_row_medians(part, rows, max(4, part.shape[2] / 2)) for part in amplifiers]
+    return np.repeat(np.concatenate(medians, axis=2), [part.shape[2] for part in amplifiers], axis=2)
 
 
-def _row_medians(ratio, otherwise, least):
-    """Median of each row, ignoring NaN; ``otherwise`` where fewer than ``least`` boxes, or than 4, are seen."""
-    enough = np.isfinite(ratio).sum(axis=1) >= max(4, least)
-    return np.where(enough, median_of_frames(ratio.T), otherwise)
+def _row_medians(ratios, otherwise, least):
+    """Median of each row, ignoring NaN, shape (n, rows, 1); ``otherwise`` where fewer than ``least`` boxes are seen."""
+    enough = np.isfinite(ratios).sum(axis=2, keepdims=True) >= least
+    return np.where(enough, median_of_frames(np.moveaxis(ratios, 2, 0))[..., None], otherwise)
 
 
 def _smooth_ratio(item, mean):

@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from nircam_flats._fields import HoldsArrays, image, owned, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
-from nircam_flats.kernels import box_medians, expand_mesh
+from nircam_flats.kernels import box_means, box_medians, expand_mesh
 from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
 from nircam_flats.skyflat._store import StoredImage, digest
 from nircam_flats.skyflat.balance import FrameBalance
@@ -174,21 +174,32 @@ def pixels_of(exposure):
 
 def _without(mesh, masked):
     """The mesh of a frame of which more is masked, if that is whole boxes; None if it must be made anew."""
-    starts = [np.arange(0, n, MESH_BOX) for n in masked.shape]
-    n_masked = np.add.reduceat(np.add.reduceat(masked, starts[0], axis=0, dtype=np.int32), starts[1], axis=1)
-    sizes = np.outer(*(np.diff(np.append(start, n)) for start, n in zip(starts, masked.shape, strict=True)))
-    if not ((n_masked == 0) | (n_masked == sizes)).all():
+    fractions = box_means(masked, MESH_BOX)
+    if not ((fractions == 0) | (fractions == 1)).all():
         return None
-    return readonly(np.where(n_masked > 0, np.float32(np.nan), mesh))
+    return readonly(np.where(fractions > 0, np.float32(np.nan), mesh))
 
 
 def _mask_of(exposure, masks, correction):
-    bad = SourceMask.from_array(~exposure.good, MaskReason.DATA_QUALITY)
+    """What any of ``masks`` masks, and the pixels that are not good."""
+    items = masks if isinstance(masks, list | tuple) else [masks]
+    found = [mask for item in items if (mask := _mask_of_one(exposure, item, correction)) is not None]
+    if not any(isinstance(item, MaskStrategy) for item in items):  # which flag the pixels that are not good
+        found.append(SourceMask.from_array(~exposure.good, MaskReason.DATA_QUALITY))
+    return reduce(or_, found)
+
+
+def _mask_of_one(exposure, masks, correction):
     if isinstance(masks, list | tuple):
-        return reduce(or_, (_mask_of(exposure, item, correction) for item in masks), bad)
+        return _mask_of(exposure, masks, correction)
     if isinstance(masks, MaskStrategy):
         return SourceMask.from_exposure(exposure, masks, correction=correction)
-    mask = masks(exposure) if callable(masks) else masks.get(exposure.name, bad)
-    if not isinstance(mask, SourceMask):
-        mask = SourceMask.from_array(mask)
-    return mask | bad
+    mask = masks(exposure) if callable(masks) else masks.get(exposure.name)
+    if mask is None:
+        return None
+    mask = mask if isinstance(mask, SourceMask) else SourceMask.from_array(mask)
+    if mask.flags.shape != exposure.shape:
+        raise InvalidInputError(
+            f"{exposure.name}: its mask must have its shape, {exposure.shape}; got {mask.flags.shape}"
+        )
+    return mask

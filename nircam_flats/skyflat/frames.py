@@ -260,7 +260,7 @@ class NormalizedFrames(HoldsArrays):
 
         ``make`` is known by its name and the versions of the software, so that it must be a function of the library.
         """
-        if self.store is None:
+        if self.store is None or self.store.folder is None:
             return make(self)
         parts = (software_versions(), getattr(make, "func", make).__qualname__, *(frame.key for frame in self.frames))
         return self.store.remembered(cls, parts, partial(make, self))

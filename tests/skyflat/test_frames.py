@@ -167,7 +167,7 @@ class TestLeftOut:
                 "must be positive; got 0 MJy / sr",
             ),
             ({"data": np.full((72, 88), 0.3)}, None, "must show some noise; got 0.3 MJy / sr in all pixels"),
-            ({}, "wrong shape", r"needs equal shapes; got \(2, 2\) and \(72, 88\)"),
+            ({}, "wrong shape", r"its mask must have its shape, \(72, 88\); got \(2, 2\)"),
             ({}, "numbers", "3 dimensions|SourceMask.flags must be an array with 2 dimensions"),
             ({"exposure_type": "NRC_GRISM"}, None, "EXP_TYPE must be NRC_IMAGE"),
             ({"steps": {"S_FLAT": "COMPLETE", "S_BKDSUB": "COMPLETE"}}, None, "S_BKDSUB must not be COMPLETE"),
