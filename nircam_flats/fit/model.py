@@ -109,9 +109,10 @@ class FlatModelFit(HoldsArrays):
             residual = delta.data / surface - 1
         pulls = _pulls(delta, n_replicates)
         sample = np.flatnonzero(delta.good)[::17]  # in all columns; tells the scale well enough
-        work = partial(_shift, delta=delta, strategy=strategy, surface=surface, sample=sample)
+        work = partial(_mesh_without, delta=delta, strategy=strategy, sample=sample)
         stage = f"jackknife {delta.detector}"
-        shifts = np.array(list(map_ordered(work, pulls, executor=executor, stage=stage))).reshape(pulls.shape)
+        without = list(map_ordered(work, pulls, executor=executor, stage=stage))
+        shifts = np.array(without, np.float32).reshape(pulls.shape) - _mesh_of(surface, delta, sample)
         misfit, correlation = _misfit(delta, residual, _modes(-pulls - shifts))
         own_modes = n_replicates == 0 and found.modes is not None
         return cls(
@@ -201,11 +202,14 @@ def _pulls(delta, n_replicates):
     return np.array(pulls, np.float32).reshape(len(groups), *delta.influences.shape[1:])
 
 
-def _shift(pull, *, delta, strategy, surface, sample):
-    """How the surface changes when ``pull`` is taken from the data, box by box."""
+def _mesh_without(pull, *, delta, strategy, sample):
+    """The mesh of the surface when ``pull`` is taken from the data, box by box."""
     without = strategy(delta.data - expand_mesh(pull, delta.box_size, delta.data.shape), delta.err, delta.good)
-    without, surface = (box_means(item, delta.box_size) / np.median(item.flat[sample]) for item in (without, surface))
-    return without - surface
+    return _mesh_of(without, delta, sample)
+
+
+def _mesh_of(surface, delta, sample):
+    return box_means(surface, delta.box_size) / np.median(surface.flat[sample])
 
 
 def _modes(replicates):

@@ -8,6 +8,7 @@ from nircam_flats.kernels.labelling import large_groups
 from nircam_flats.kernels.mesh import box_means, box_medians, expand_mesh, fill_mesh, project_mesh
 from nircam_flats.kernels.neighbours import grow, smooth
 from nircam_flats.kernels.polynomial import evaluate_polynomial, weighted_moments
+from nircam_flats.kernels.rows import divide_rows
 
 __all__ = [
     "box_influences",
@@ -16,6 +17,7 @@ __all__ = [
     "clipped_statistics",
     "combine_clipped",
     "correct_flat",
+    "divide_rows",
     "evaluate_polynomial",
     "expand_mesh",
     "fill_mesh",

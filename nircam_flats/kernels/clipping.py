@@ -10,10 +10,10 @@ import numpy as np
 
 from nircam_flats.kernels._njit import njit
 
-__all__ = ["clip_sorted", "clip_values", "clip_window", "clipped_statistics"]
+__all__ = ["clip_sorted", "clip_values", "clip_window", "clipped_statistics", "take_finite"]
 
 SAMPLE = 128
-MOST_BINS = 512
+MOST_BINS = 2048
 """A sample of the values says where they lie; they are put into up to so many bins, most of which are never sorted."""
 FEW = 64
 """Values that are sorted at once."""
@@ -94,14 +94,15 @@ def clip_window(values, n, shift, total, squares, n_sigma, max_iterations):
 
 
 @njit(nogil=True, cache=True)
-def _finite(values):
-    """Return a copy of those values that are finite."""
-    kept = np.empty(values.size + 1, values.dtype)
-    n = 0
+def take_finite(values, kept, n):
+    """Put the values that are finite into ``kept`` from place ``n`` on, and return where they end.
+
+    ``kept`` has one place more than there are values.
+    """
     for value in values:
         kept[n] = value
         n += np.isfinite(value)
-    return kept[:n]
+    return n
 
 
 def clipped_statistics(values, *, n_sigma=3.0, max_iterations=5):
@@ -122,32 +123,32 @@ def clipped_statistics(values, *, n_sigma=3.0, max_iterations=5):
     """
     values = np.asarray(values)
     values = values.astype(values.dtype.newbyteorder("=") if values.dtype.kind == "f" else np.float64, copy=False)
-    values = _finite(values.ravel())
-    low, high, median, mean, std = clip_values(values, n_sigma, max_iterations)
+    kept, ordered = np.empty((2, values.size + 1), values.dtype)
+    bins = np.empty(values.size, np.int16)
+    n = take_finite(values.ravel(), kept, 0)
+    low, high, median, mean, std = clip_values(kept[:n], ordered, bins, n_sigma, max_iterations)
     return median, mean, std, high - low
 
 
 @njit(nogil=True, cache=True)
-def _grouped(values, lowest, scale, n_bins):
+def _group(values, lowest, scale, n_bins, bins, ordered):
     """Order values by bins of width ``1 / scale`` from ``lowest``; the first and last bin take what lies outside.
 
-    Returns the values, bin after bin, and where each bin starts.
+    They are put into ``ordered``, bin after bin; returns where each bin starts.
     """
-    bins = np.empty(values.size, np.int32)
     last = values.dtype.type(n_bins + 1)
     for i in range(values.size):
-        bins[i] = np.int32(min(max((values[i] - lowest) * scale + values.dtype.type(1), values.dtype.type(0)), last))
+        bins[i] = np.int16(min(max((values[i] - lowest) * scale + values.dtype.type(1), values.dtype.type(0)), last))
     starts = np.zeros(n_bins + 3, np.int64)
-    for number in bins:
-        starts[number + 1] += 1
+    for i in range(values.size):
+        starts[bins[i] + 1] += 1
     starts = np.cumsum(starts)
     free = starts.copy()
-    ordered = np.empty_like(values)
     for i in range(values.size):
         number = bins[i]
         ordered[free[number]] = values[i]
         free[number] += 1
-    return ordered, starts
+    return starts
 
 
 @njit(nogil=True, cache=True)
@@ -165,12 +166,11 @@ def _sort(values):
 
 @njit(nogil=True, cache=True)
 def _sort_bin_of(rank, ordered, starts, is_sorted):
-    """Sort the bin in which the value of this rank lies, if it is not yet; return its number."""
+    """Sort the bin in which the value of this rank lies, if it is not yet."""
     number = np.searchsorted(starts, rank, side="right") - 1
     if not is_sorted[number]:
         _sort(ordered[starts[number] : starts[number + 1]])
         is_sorted[number] = True
-    return number
 
 
 @njit(nogil=True, cache=True)
@@ -182,10 +182,11 @@ def _median_of(low, high, ordered, starts, is_sorted):
 
 
 @njit(nogil=True, cache=True)
-def clip_values(values, n_sigma, max_iterations):
+def clip_values(values, ordered, bins, n_sigma, max_iterations):
     """Do `clip_sorted` for finite values in any order, sorting only those near the median and beyond the cuts.
 
-    The values may come back in another order; ``low`` and ``high`` only say how many are cut on each side.
+    ``low`` and ``high`` only say how many are cut on each side. The values may come back in another order; ``ordered``
+    (of their type) and ``bins`` (int16) are arrays, at least as large, to work in.
     """
     n = values.size
     if n <= FEW:
@@ -200,7 +201,7 @@ def clip_values(values, n_sigma, max_iterations):
         values.sort()
         return clip_sorted(values, n, n_sigma, max_iterations)
     lowest, scale = values.dtype.type(shift - 4 * width), values.dtype.type(n_bins / (8 * width))
-    ordered, starts = _grouped(values, lowest, scale, n_bins)
+    starts = _group(values, lowest, scale, n_bins, bins, ordered)
     is_sorted = np.zeros(n_bins + 2, np.bool_)
     low, high = 0, n
     total, squares = _sums(ordered, low, high, shift)
@@ -211,26 +212,32 @@ def clip_values(values, n_sigma, max_iterations):
     for _ in range(max_iterations):
         bottom, top = median - n_sigma * std, median + n_sigma * std
         was_low, was_high = low, high
-        end = low
         while low < high:
-            if low == end:
-                end = starts[_sort_bin_of(low, ordered, starts, is_sorted) + 1]
-            if not ordered[low] < bottom:
+            number = np.searchsorted(starts, low, side="right") - 1
+            end = min(starts[number + 1], high)
+            if not is_sorted[number] and ordered[low:end].max() >= bottom:
+                _sort_bin_of(low, ordered, starts, is_sorted)
+            if is_sorted[number]:
+                end = low + np.searchsorted(ordered[low:end], bottom)
+            if end == low:
                 break
-            difference = np.float64(ordered[low]) - shift
-            total -= difference
-            squares -= difference * difference
-            low += 1
-        start = high
+            part, part_squares = _sums(ordered, low, end, shift)
+            total -= part
+            squares -= part_squares
+            low = end
         while high > low:
-            if high == start:
-                start = starts[_sort_bin_of(high - 1, ordered, starts, is_sorted)]
-            if not ordered[high - 1] > top:
+            number = np.searchsorted(starts, high - 1, side="right") - 1
+            start = max(starts[number], low)
+            if not is_sorted[number] and ordered[start:high].min() <= top:
+                _sort_bin_of(high - 1, ordered, starts, is_sorted)
+            if is_sorted[number]:
+                start += np.searchsorted(ordered[start:high], top, side="right")
+            if start == high:
                 break
-            high -= 1
-            difference = np.float64(ordered[high]) - shift
-            total -= difference
-            squares -= difference * difference
+            part, part_squares = _sums(ordered, start, high, shift)
+            total -= part
+            squares -= part_squares
+            high = start
         if low == was_low and high == was_high:
             break
         if not squares > CANCELLED * largest:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, spline_filter1d, zoom
 
 from nircam_flats.kernels._njit import njit
-from nircam_flats.kernels.clipping import clip_values
+from nircam_flats.kernels.clipping import clip_values, take_finite
 
 __all__ = ["box_means", "box_medians", "expand_mesh", "fill_mesh", "project_mesh"]
 
@@ -41,16 +41,15 @@ def box_medians(data, box_size, *, n_sigma=3.0, max_iterations=5, min_fraction=0
 
 @njit(nogil=True, cache=True)
 def _box_medians(data, box_size, n_sigma, max_iterations, min_fraction, medians, stds, kept):
-    buffer = np.empty(min(box_size, data.shape[0]) * min(box_size, data.shape[1]), np.float32)
+    size = min(box_size, data.shape[0]) * min(box_size, data.shape[1])
+    buffer, ordered, bins = np.empty(size + 1, np.float32), np.empty(size, np.float32), np.empty(size, np.int16)
     for j in range(medians.shape[0]):
         for i in range(medians.shape[1]):
             box = data[j * box_size : (j + 1) * box_size, i * box_size : (i + 1) * box_size]
             n = 0
             for row in box:
-                for value in row:
-                    buffer[n] = value
-                    n += np.isfinite(value)
-            low, high, median, _, std = clip_values(buffer[:n], n_sigma, max_iterations)
+                n = take_finite(row, buffer, n)
+            low, high, median, _, std = clip_values(buffer[:n], ordered, bins, n_sigma, max_iterations)
             enough = n >= max(1.0, min_fraction * box.size)
             medians[j, i] = median if enough else np.nan
             stds[j, i] = std if enough else np.nan
@@ -108,30 +107,27 @@ def _taps(n, box_size, length):
     position = (np.arange(length) + 0.5) / box_size - 0.5
     first = np.floor(position).astype(np.int64)
     t = position - first
-    weights = np.stack([(1 - t) ** 3, 4 - 3 * t**2 * (2 - t), 4 - 3 * (1 - t) ** 2 * (1 + t), t**3], axis=1) / 6
+    weights = np.stack([(1 - t) ** 3, 4 - 3 * t**2 * (2 - t), 4 - 3 * (1 - t) ** 2 * (1 + t), t**3]) / 6
     return first + 1, weights.astype(np.float32)
 
 
 @njit(nogil=True, cache=True, fastmath={"nsz", "contract", "reassoc"})
 def _expand(coefficients, first_y, weights_y, first_x, weights_x, out):
-    line = np.empty(coefficients.shape[1], np.float32)
-    for y in range(out.shape[0]):
-        j = first_y[y]
-        for i in range(line.size):
-            line[i] = (
-                weights_y[y, 0] * coefficients[j, i]
-                + weights_y[y, 1] * coefficients[j + 1, i]
-                + weights_y[y, 2] * coefficients[j + 2, i]
-                + weights_y[y, 3] * coefficients[j + 3, i]
-            )
+    lines = np.empty((coefficients.shape[0], out.shape[1]), np.float32)
+    for j in range(first_y[0], first_y[-1] + 4):
         for x in range(out.shape[1]):
             i = first_x[x]
-            out[y, x] = (
-                weights_x[x, 0] * line[i]
-                + weights_x[x, 1] * line[i + 1]
-                + weights_x[x, 2] * line[i + 2]
-                + weights_x[x, 3] * line[i + 3]
+            lines[j, x] = (
+                weights_x[0, x] * coefficients[j, i]
+                + weights_x[1, x] * coefficients[j, i + 1]
+                + weights_x[2, x] * coefficients[j, i + 2]
+                + weights_x[3, x] * coefficients[j, i + 3]
             )
+    for y in range(out.shape[0]):
+        a, b, c, d = lines[first_y[y]], lines[first_y[y] + 1], lines[first_y[y] + 2], lines[first_y[y] + 3]
+        row, w0, w1, w2, w3 = out[y], weights_y[0, y], weights_y[1, y], weights_y[2, y], weights_y[3, y]
+        for x in range(row.size):
+            row[x] = w0 * a[x] + w1 * b[x] + w2 * c[x] + w3 * d[x]
 
 
 def expand_mesh(mesh, box_size, shape, *, rows=slice(None)):
@@ -151,9 +147,10 @@ def expand_mesh(mesh, box_size, shape, *, rows=slice(None)):
     (first_y, weights_y), (first_x, weights_x) = (
         _taps(n, box_size, length) for n, length in zip(mesh.shape, shape, strict=True)
     )
-    first_y, weights_y = first_y[rows], weights_y[rows]
+    first_y, weights_y = first_y[rows], weights_y[:, rows]
     out = np.empty((len(first_y), shape[1]), np.float32)
-    _expand(coefficients, first_y, weights_y, first_x, weights_x, out)
+    if len(first_y):
+        _expand(coefficients, first_y, weights_y, first_x, weights_x, out)
     return out
 
 

@@ -54,12 +54,11 @@ def balance_meshes(meshes, names):
         Name of the filter of each frame.
     """
     names = np.array(names)
-    scales, stripes, maps, weights = np.ones(meshes.shape), np.zeros(meshes.shape), {}, {}
+    scales, stripes, maps = np.ones(meshes.shape), np.zeros(meshes.shape), {}
     for name in np.unique(names):
         chosen = names == name
         maps[name], scales[chosen], stripes[chosen] = _solve(meshes[chosen])
-        weights[name] = chosen.sum()
-    mean = sum(weights[name] * item for name, item in maps.items()) / len(names)
+    mean = sum(maps[name] for name in names) / len(names)
     ratios = {name: _smooth_ratio(item, mean) for name, item in maps.items()}
     return [
         FrameBalance(divisor=scale * ratios[name], stripes=stripe)

@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from nircam_flats._fields import HoldsArrays, image, owned, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
-from nircam_flats.kernels import box_means, box_medians, expand_mesh
+from nircam_flats.kernels import box_means, box_medians, divide_rows, expand_mesh
 from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
 from nircam_flats.skyflat._store import StoredImage, digest
 from nircam_flats.skyflat.balance import FrameBalance
@@ -76,16 +76,11 @@ class NormalizedFrame(HoldsArrays):
     @property
     def values(self):
         """float32 image, 1 on average, NaN where masked."""
-        return readonly(self._values(slice(None)))
+        return readonly(self._divided(slice(None)))
 
-    def _values(self, rows):
-        values = self.pixels[rows]
-        if self.scale != 1:
-            values = values / np.float32(self.scale)
-        if self.masked is None:
-            return values
-        hidden = np.unpackbits(self.masked[rows], axis=1, count=self.shape[1]).view(bool)
-        return np.where(hidden, np.float32(np.nan), values)
+    def _divided(self, rows, divisor=None, out=None):
+        masked = None if self.masked is None else self.masked[rows]
+        return divide_rows(self.pixels[rows], self.scale, divisor=divisor, masked=masked, out=out)
 
     @cached_property
     def mesh(self):
@@ -98,12 +93,10 @@ class NormalizedFrame(HoldsArrays):
         masked = packed if self.masked is None else self.masked | packed
         return evolve(self, masked=readonly(masked), mesh=_without(self.mesh, mask.masked))
 
-    def rows(self, rows):
-        """Return the balanced values of the rows in the slice ``rows``."""
-        values = self._values(rows)
-        if self.balance is None:
-            return values
-        return values / expand_mesh(self.balance.divisor, MESH_BOX, self.shape, rows=rows)
+    def rows(self, rows, out=None):
+        """Return the balanced values of the rows in the slice ``rows``, in ``out`` if it is given."""
+        divisor = None if self.balance is None else expand_mesh(self.balance.divisor, MESH_BOX, self.shape, rows=rows)
+        return self._divided(rows, divisor, out)
 
     @property
     def key(self):

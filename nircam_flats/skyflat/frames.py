@@ -278,8 +278,12 @@ class NormalizedFrames(HoldsArrays):
 
     def band(self, rows):
         """Return the `FrameStack` of the rows in the slice ``rows``."""
+        ny, nx = self.shape
+        values = np.empty((len(self), len(range(ny)[rows]), nx), np.float32)
+        for frame, out in zip(self.frames, values, strict=True):
+            frame.rows(rows, out)
         return FrameStack(
-            values=readonly(np.stack([frame.rows(rows) for frame in self.frames])),
+            values=readonly(values),
             noise=[frame.noise for frame in self.frames],
         )
 
