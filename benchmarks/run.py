@@ -27,6 +27,7 @@ BASELINES = {
     "clipped_median": "`astropy.stats.sigma_clipped_stats`",
     "polynomial": "`astropy.modeling` `LinearLSQFitter`",
     "whole_job": "`benchmarks/plain.py`",
+    "delivery": "`shutil.copy`",
     "scaling": "the first run",
 }
 PACKAGES = ("nircam_flats", "numpy", "scipy", "numba", "astropy", "photutils", "bottleneck")

@@ -4,7 +4,7 @@ import numpy as np
 
 from nircam_flats.exceptions import InvalidInputError
 
-__all__ = ["Strategy", "checked_image"]
+__all__ = ["Strategy", "checked_image", "key_of"]
 
 
 class Strategy:
@@ -16,6 +16,19 @@ class Strategy:
     def __repr__(self):
         settings = ", ".join(f"{name}={' '.join(repr(value).split())}" for name, value in sorted(vars(self).items()))
         return f"{type(self).__name__}({settings})"
+
+
+def key_of(strategy):
+    """Return a text that stands for the code and all settings of ``strategy``; None if it does not say what it is.
+
+    Those of the library are known by their `repr`. A class of the user must define ``cache_key`` itself: one that it
+    inherits knows nothing of what it changed.
+    """
+    kind = type(strategy)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if name.startswith("nircam_flats."):
+        return f"{name} {strategy!r}"
+    return f"{name} {strategy.cache_key}" if "cache_key" in vars(kind) or "cache_key" in vars(strategy) else None
 
 
 def checked_image(value, shape, dtype, place):

@@ -54,14 +54,13 @@ def sky_flat_detector(
     """
     ground_flats, problems = GroundFlats.collect(ground_flats), []
     frames = masked_frames(exposures, masks=masks, executor=executor, memory_limit=memory_limit, store=store)
-    grey = DeltaSkyflat.from_frames(frames, strategy=combine, executor=executor)
-    fit = FlatModelFit.from_delta(grey, strategy=strategy, executor=executor)
+    stack, model = (partial(make, executor=executor) for make in (DeltaSkyflat.from_frames, FlatModelFit.from_delta))
+    grey = frames.remembered(DeltaSkyflat, stack, strategy=combine)
+    fit = frames.remembered(FlatModelFit, model, of=grey, strategy=strategy)
     by_filter, flats = {}, {}
     for item in frames.filters:
         with collecting(problems, f"{grey.detector} {item} delta skyflat"):
-            by_filter[item.name] = DeltaSkyflat.from_frames(
-                frames.where(filter=item), strategy=combine, executor=executor
-            )
+            by_filter[item.name] = frames.where(filter=item).remembered(DeltaSkyflat, stack, strategy=combine)
         with collecting(problems, f"{grey.detector} {item} flight flat"):
             ground = ground_flats.find(grey.flat_names[item.name], grey.detector, item)
             flats[item.name] = ground.repaired().corrected_by(fit)
@@ -88,7 +87,7 @@ def masked_frames(exposures, *, masks=None, executor=None, memory_limit=1 * u.Gi
     extended = BoxMasks({}, frames.shape)
     for _ in range(2):
         extended |= ExtendedLight()(frames)
-        rough = frames.masked_by(extended).remembered(FlatModelFit, partial(rough_model, executor=executor))
+        rough = frames.without(extended).remembered(FlatModelFit, partial(rough_model, executor=executor))
         frames = NormalizedFrames.from_exposures(
             exposures, masks=[masks, extended], correction=rough, store=frames.store, **settings
         )

@@ -62,10 +62,6 @@ class Segmentation(MaskStrategy):
         """The mask for data whose flat is still wrong by several per cent: a background that follows it."""
         return cls(box_size=64)
 
-    @property
-    def cache_key(self):
-        return repr(self)
-
     def find(self, data, good):
         if self.box_size is None:
             level, _, scatter, _ = clipped_statistics(data)

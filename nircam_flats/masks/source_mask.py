@@ -60,7 +60,7 @@ class SourceMask(HoldsArrays):
     @classmethod
     def from_array(cls, masked, reason=MaskReason.SOURCE):
         """Return the mask of a boolean image, all its pixels flagged with one ``reason``."""
-        return cls(flags=np.where(np.asarray(masked, bool), np.uint8(reason), np.uint8(0)))
+        return cls(flags=np.asarray(masked, bool).view(np.uint8) * np.uint8(reason))
 
     @classmethod
     def from_exposure(cls, exposure, strategy=None, *, correction=None):

@@ -37,7 +37,7 @@ from nircam_flats.masks import SkyLevel
 
 __all__ = ["FrameStore", "StoredImage", "digest"]
 
-VERSION = "1"
+VERSION = "2"
 CHECKSUM = 4  # bytes
 
 
@@ -55,18 +55,20 @@ def digest(*parts):
 
 @frozen
 class StoredImage:
-    """A float32 image in a file, of which rows are read when they are asked for.
+    """An image in a file, of which rows are read when they are asked for.
 
     Plain reads, no memory map: what was read does not stay in the memory of the process.
     """
 
     path: Path
     shape: tuple
+    dtype: str = "<f4"
 
     def __getitem__(self, rows):
         start, stop, _ = rows.indices(self.shape[0])
         n = max(stop - start, 0) * self.shape[1]
-        values = np.fromfile(self.path, "<f4", count=n, offset=CHECKSUM + 4 * start * self.shape[1])
+        offset = CHECKSUM + np.dtype(self.dtype).itemsize * start * self.shape[1]
+        values = np.fromfile(self.path, self.dtype, count=n, offset=offset)
         if values.size != n:
             raise InvalidInputError(f"{self.path}: {n} values are needed; the file has been cut short meanwhile")
         return readonly(values.reshape(-1, self.shape[1]))
@@ -201,21 +203,25 @@ class FrameStore:
         """The image of this digest if it is there and whole."""
         path = self.folder / "pixels" / key
         shape = self._read(path.with_suffix(".shape"))
-        if shape is None or self._read(path) is None:
+        if shape is None or not _is_whole(path):
             return None
         return StoredImage(path, tuple(json.loads(shape)))
 
     # ------------------------------------------------------------------------------------------ frames and models
 
     def find_frame(self, key):
-        """Return what `keep_frame` was given, or None."""
-        payload = None if self.folder is None or key is None else self._read(self.folder / "frames" / key)
-        if payload is None:
+        """Return what `keep_frame` was given, the mask as a `StoredImage`, or None."""
+        if self.folder is None or key is None:
+            return None
+        path = self.folder / "frames" / key
+        payload = self._read(path)
+        if payload is None or not _is_whole(path.with_suffix(".mask")):
             return None
         with np.load(io.BytesIO(payload)) as arrays:
             level = json.loads(str(arrays["level"]))
             level["unit"] = u.Unit(level["unit"])
-            return {"level": SkyLevel(**level), "masked": readonly(arrays["masked"]), "mesh": readonly(arrays["mesh"])}
+            masked = StoredImage(path.with_suffix(".mask"), tuple(arrays["shape"].tolist()), "u1")
+            return {"level": SkyLevel(**level), "masked": masked, "mesh": readonly(arrays["mesh"])}
 
     def keep_frame(self, key, *, level, masked, mesh):
         """Keep the `~nircam_flats.SkyLevel`, packed mask and mesh of a frame."""
@@ -223,8 +229,10 @@ class FrameStore:
             return
         facts = asdict(level, recurse=False) | {"unit": level.unit.to_string()}
         payload = io.BytesIO()
-        np.savez(payload, level=json.dumps(facts), masked=masked, mesh=mesh)
-        self._write(self.folder / "frames" / key, payload.getbuffer())
+        np.savez(payload, level=json.dumps(facts), shape=masked.shape, mesh=mesh)
+        path = self.folder / "frames" / key
+        self._write(path.with_suffix(".mask"), masked.data.cast("B"))
+        self._write(path, payload.getbuffer())
 
     def remembered(self, cls, parts, make):
         """Return ``make()``, a product of class ``cls``, or what an earlier call with these ``parts`` left here."""
@@ -254,6 +262,18 @@ class FrameStore:
         payload = memoryview(content)[CHECKSUM:]
         whole = len(content) >= CHECKSUM and zlib.crc32(payload) == int.from_bytes(content[:CHECKSUM], "little")
         return bytes(payload) if whole else None
+
+
+def _is_whole(path):
+    """Whether an entry is there and has its checksum; it is read piece by piece."""
+    try:
+        with open(path, "rb", buffering=0) as handle:
+            expected, found = handle.read(CHECKSUM), 0
+            while piece := handle.read(1 << 20):
+                found = zlib.crc32(piece, found)
+    except OSError:
+        return False
+    return expected == found.to_bytes(CHECKSUM, "little")
 
 
 def _remove(folder, owner):

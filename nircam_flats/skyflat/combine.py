@@ -89,10 +89,6 @@ class _SigmaClipped(CombineStrategy):
         self.n_sigma = n_sigma
         self.max_iterations = max_iterations
 
-    @property
-    def cache_key(self):
-        return repr(self)
-
     def combine(self, stack):
         data, err, n_used = combine_clipped(
             stack.values,

@@ -14,6 +14,7 @@ from nircam_flats.kernels import box_influences
 from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
 from nircam_flats.skyflat import _fits
+from nircam_flats.skyflat._store import digest
 from nircam_flats.skyflat.combine import SigmaClippedMedian
 from nircam_flats.skyflat.frames import NormalizedFrames
 from nircam_flats.skyflat.meshes import MESH_BOX
@@ -99,6 +100,14 @@ class DeltaSkyflat(HoldsArrays):
     def label(self):
         """'grey', or the name of the filter."""
         return "grey" if self.is_grey else self.filters[0].name
+
+    @property
+    def key(self):
+        """Text that stands for its content."""
+        dates = [None if date is None else date.isot for date in (self.first_date, self.last_date)]
+        facts = (self.detector.name, self.label, self.flat_names, *dates, self.history)
+        exposures = self.exposures.pformat(max_lines=-1, max_width=-1)
+        return digest(self.data, self.err, self.influences, *facts, *exposures)
 
     @classmethod
     def from_frames(cls, frames, *, strategy=None, balance=True, executor=None):

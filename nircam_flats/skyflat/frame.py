@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from nircam_flats._fields import HoldsArrays, image, owned, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
-from nircam_flats.kernels import box_means, box_medians, divide_rows, expand_mesh
+from nircam_flats.kernels import box_medians, divide_rows, expand_mesh
 from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
 from nircam_flats.skyflat._store import StoredImage, digest
 from nircam_flats.skyflat.balance import FrameBalance
@@ -19,6 +19,10 @@ from nircam_flats.skyflat.meshes import MESH_BOX
 __all__ = ["NormalizedFrame", "pixels_of"]
 
 MAX_MASKED_FRACTION = 0.8
+
+
+def _to_packed(value):
+    return value if value is None or isinstance(value, StoredImage) else owned(value, np.uint8)
 
 
 def _to_pixels(value):
@@ -49,7 +53,10 @@ class NormalizedFrame(HoldsArrays):
     scale
         What divides `pixels`; the value of the level.
     masked
-        Masked pixels, packed eight to a byte along the rows (`numpy.packbits`); None for none.
+        Masked pixels, packed eight to a byte along the rows (`numpy.packbits`), an array or a `StoredImage`; None for
+        none.
+    boxes
+        Boxes of 32 px that are masked besides, a boolean mesh; None for none.
     balance
         What divides ``values`` when frames are combined, a `FrameBalance`; None for nothing. See
         `NormalizedFrames.balanced`.
@@ -64,7 +71,8 @@ class NormalizedFrame(HoldsArrays):
     level: SkyLevel = field()
     pixels: np.ndarray | StoredImage = field(alias="values", converter=_to_pixels, repr=lambda _: "...")
     scale: float = field(default=1.0, repr=False)
-    masked: np.ndarray | None = image(np.uint8, optional=True, follows_shape=False)
+    masked: np.ndarray | StoredImage | None = field(default=None, converter=_to_packed, repr=lambda _: "...")
+    boxes: np.ndarray | None = image(bool, optional=True, follows_shape=False)
     _mesh: np.ndarray | None = image(optional=True, follows_shape=False)
     balance: FrameBalance | None = field(default=None, repr=False)
 
@@ -80,18 +88,21 @@ class NormalizedFrame(HoldsArrays):
 
     def _divided(self, rows, divisor=None, out=None):
         masked = None if self.masked is None else self.masked[rows]
-        return divide_rows(self.pixels[rows], self.scale, divisor=divisor, masked=masked, out=out)
+        values = divide_rows(self.pixels[rows], self.scale, divisor=divisor, masked=masked, out=out)
+        if self.boxes is not None:
+            boxes = self.boxes[np.arange(self.shape[0])[rows] // MESH_BOX]
+            values[boxes.repeat(MESH_BOX, axis=1)[:, : self.shape[1]]] = np.nan
+        return values
 
     @cached_property
     def mesh(self):
         """Clipped medians of ``values`` in boxes of 32 px, NaN where masked."""
         return readonly(box_medians(self.values, MESH_BOX)[0]) if self._mesh is None else self._mesh
 
-    def masked_by(self, mask):
-        """Return the frame without the pixels of a `~nircam_flats.SourceMask`; its level stays."""
-        packed = np.packbits(mask.masked, axis=1)
-        masked = packed if self.masked is None else self.masked | packed
-        return evolve(self, masked=readonly(masked), mesh=_without(self.mesh, mask.masked))
+    def without(self, boxes):
+        """Return the frame without the pixels of the boxes of a boolean mesh; its level stays."""
+        mesh = readonly(np.where(boxes, np.float32(np.nan), self.mesh))
+        return evolve(self, boxes=boxes if self.boxes is None else self.boxes | boxes, mesh=mesh)
 
     def rows(self, rows, out=None):
         """Return the balanced values of the rows in the slice ``rows``, in ``out`` if it is given."""
@@ -100,9 +111,11 @@ class NormalizedFrame(HoldsArrays):
 
     @property
     def key(self):
-        """Text that stands for the content of the frame."""
+        """Text that stands for the content of the frame and the facts about it."""
         pixels = self.pixels.path.name if isinstance(self.pixels, StoredImage) else self.pixels
-        return digest(pixels, repr(self.scale), "" if self.masked is None else self.masked, self.filter.name)
+        masked, boxes = ("" if item is None else item[:] for item in (self.masked, self.boxes))
+        facts = (self.name, self.detector.name, self.filter.name, self.flat_name, self.start, self.end)
+        return digest(pixels, repr(self.scale), masked, boxes, *facts)
 
     @property
     def noise(self):
@@ -163,14 +176,6 @@ def pixels_of(exposure):
     if np.array_equal(exposure.good, np.isfinite(exposure.data)) and not np.isinf(exposure.data).any():
         return exposure.data
     return readonly(np.where(exposure.good, exposure.data, np.float32(np.nan)))
-
-
-def _without(mesh, masked):
-    """The mesh of a frame of which more is masked, if that is whole boxes; None if it must be made anew."""
-    fractions = box_means(masked, MESH_BOX)
-    if not ((fractions == 0) | (fractions == 1)).all():
-        return None
-    return readonly(np.where(fractions > 0, np.float32(np.nan), mesh))
 
 
 def _mask_of(exposure, masks, correction):

@@ -10,6 +10,7 @@ from astropy.table import QTable
 from attrs import evolve, field, frozen
 
 from nircam_flats._fields import HoldsArrays, readonly
+from nircam_flats._strategy import key_of
 from nircam_flats.exceptions import InvalidInputError, StorageError
 from nircam_flats.exposure import Exclusion
 from nircam_flats.instrument import Detector, Filter
@@ -19,6 +20,7 @@ from nircam_flats.provenance import History, software_versions
 from nircam_flats.skyflat._store import FrameStore, digest
 from nircam_flats.skyflat.balance import balance_meshes
 from nircam_flats.skyflat.combine import FrameStack
+from nircam_flats.skyflat.extended import BoxMasks
 from nircam_flats.skyflat.frame import NormalizedFrame, pixels_of
 from nircam_flats.skyflat.meshes import MESH_BOX
 
@@ -46,9 +48,9 @@ def _described(setting):
     return getattr(setting, "__qualname__", None) or repr(setting)
 
 
-def _frame_or_exclusion(member, *, masks, correction, preprocess, store):
+def _frame_or_exclusion(member, *, masks, correction, preprocess, store, base_key):
     try:
-        return _frame_from_store(member, masks, correction, preprocess, store)
+        return _frame_from_store(member, masks, correction, preprocess, store, base_key)
     except StorageError:  # is not the fault of the exposure
         raise
     except InvalidInputError as error:
@@ -56,12 +58,12 @@ def _frame_or_exclusion(member, *, masks, correction, preprocess, store):
         return Exclusion(name=member.name, path=member.path, reason=reason, header=member.without_pixels())
 
 
-def _frame_from_store(member, masks, correction, preprocess, store):
+def _frame_from_store(member, masks, correction, preprocess, store, base_key):
     def load(member):
         return pixels_of(_prepared(member, preprocess))
 
     pixels, pixels_key = store.pixels(member, preprocess, load)
-    key = _frame_key(member, pixels_key, masks, correction)
+    key = None if base_key is None or pixels_key is None else digest(base_key, pixels_key, *_own_masks(member, masks))
     found = store.find_frame(key)
     facts = {name: getattr(member, name) for name in ("name", "detector", "filter", "flat_name", "start", "end")}
     if found is not None:
@@ -70,7 +72,8 @@ def _frame_from_store(member, masks, correction, preprocess, store):
     exposure = _prepared(member, preprocess) if _is_called(masks) else member.with_pixels(pixels[:])
     frame = NormalizedFrame.from_exposure(exposure, masks=masks, correction=correction)
     store.keep_frame(key, level=frame.level, masked=frame.masked, mesh=frame.mesh)
-    return evolve(frame, values=pixels, mesh=frame.mesh)
+    kept = store.find_frame(key) or {"mesh": frame.mesh}
+    return evolve(frame, values=pixels, **kept)
 
 
 def _prepared(member, preprocess):
@@ -83,20 +86,23 @@ def _is_called(masks):
     return any(callable(item) and not isinstance(item, MaskStrategy) for item in items)
 
 
-def _frame_key(member, pixels_key, masks, correction):
-    """Text that stands for all that decides about the mask of an exposure; None if not all of it is known."""
-    if pixels_key is None:
-        return None
-    parts = [software_versions(), pixels_key, "" if correction is None else correction.surface]
+def _base_key(masks, correction):
+    """Text that stands for what decides about the masks of all exposures; None if not all of it is known."""
+    parts = [software_versions(), "" if correction is None else correction.surface]
+    for item in masks if isinstance(masks, list | tuple) else [masks]:
+        if isinstance(item, MaskStrategy):
+            parts.append(key_of(item))
+        elif not isinstance(item, Mapping):
+            return None
+    return None if None in parts[2:] else digest(*parts)
+
+
+def _own_masks(member, masks):
+    """What is given for one exposure by name."""
     for item in masks if isinstance(masks, list | tuple) else [masks]:
         if isinstance(item, Mapping):
-            mask = item.get(member.name)
-            parts.append("" if mask is None else getattr(mask, "masked", mask))
-        elif isinstance(item, MaskStrategy) and hasattr(item, "cache_key"):
-            parts += [f"{type(item).__module__}.{type(item).__qualname__}", item.cache_key]
-        else:
-            return None
-    return digest(*parts)
+            mask = (item.boxes if isinstance(item, BoxMasks) else item).get(member.name)
+            yield "" if mask is None else getattr(mask, "masked", mask)
 
 
 @frozen(kw_only=True, eq=False)
@@ -185,7 +191,14 @@ class NormalizedFrames(HoldsArrays):
                 f"{correction.surface.shape}"
             )
         store = FrameStore.for_exposures(usable.members, store, memory_limit)
-        work = partial(_frame_or_exclusion, masks=masks, correction=correction, preprocess=preprocess, store=store)
+        work = partial(
+            _frame_or_exclusion,
+            masks=masks,
+            correction=correction,
+            preprocess=preprocess,
+            store=store,
+            base_key=None if store.folder is None else _base_key(masks, correction),
+        )
         results = list(map_ordered(work, usable.members, executor=executor, stage=f"mask {detector}"))
         frames = [item for item in results if isinstance(item, NormalizedFrame)]
         excluded = (*usable.excluded, *(item for item in results if isinstance(item, Exclusion)))
@@ -250,20 +263,37 @@ class NormalizedFrames(HoldsArrays):
         """The meshes of the frames (`NormalizedFrame.mesh`), shape (n, boxes in y, boxes in x)."""
         return np.stack(list(map_ordered(attrgetter("mesh"), self.frames)))
 
-    def masked_by(self, masks):
-        """Return the frames without the pixels of the masks, a dict of `~nircam_flats.SourceMask` by frame name."""
-        frames = [frame.masked_by(masks[frame.name]) if frame.name in masks else frame for frame in self.frames]
-        return evolve(self, frames=frames, history=self.history.then("mask", masks=_described(masks)))
+    def without(self, light):
+        """Return the frames without the pixels of ``light``, the `BoxMasks` of `ExtendedLight`; levels stay."""
+        frames = [frame.without(light.boxes[frame.name]) if frame.name in light else frame for frame in self.frames]
+        return evolve(self, frames=frames, history=self.history.then("mask", masks=_described(light)))
 
-    def remembered(self, cls, make):
-        """Return ``make(frames)``, a product of class ``cls``; a store in a folder keeps it for other runs.
+    @property
+    def key(self):
+        """Text that stands for the content of the frames and what they were told about themselves."""
+        return digest(self.history, *self.excluded, *(frame.key for frame in self.frames))
 
-        ``make`` is known by its name and the versions of the software, so that it must be a function of the library.
+    def remembered(self, cls, make, *, of=None, **strategies):
+        """Return ``make(of, **strategies)``, a product of class ``cls``; a store in a folder keeps it.
+
+        Parameters
+        ----------
+        cls
+            A class with ``read`` and ``write``.
+        make
+            A function of the library; other runs know it by its name and the versions of the software.
+        of
+            What the product is made of, with a ``key``; by default these frames.
+        **strategies
+            They must be None or say what they are (``cache_key``); otherwise the product is made anew in each run.
         """
-        if self.store is None or self.store.folder is None:
-            return make(self)
-        parts = (software_versions(), getattr(make, "func", make).__qualname__, *(frame.key for frame in self.frames))
-        return self.store.remembered(cls, parts, partial(make, self))
+        of = self if of is None else of
+        work = partial(make, of, **strategies)
+        keys = ["" if strategy is None else key_of(strategy) for strategy in strategies.values()]
+        if self.store is None or self.store.folder is None or None in keys:
+            return work()
+        name = getattr(make, "func", make).__qualname__
+        return self.store.remembered(cls, (software_versions(), name, *keys, of.key), work)
 
     def balanced(self):
         """Return the frames with their levels and filters balanced, ready to be combined.

@@ -10,6 +10,7 @@ from photutils.segmentation import detect_sources
 from scipy.ndimage import distance_transform_edt
 
 from nircam_flats import InvalidInputError, Segmentation
+from nircam_flats._strategy import key_of
 from nircam_flats.kernels import smooth
 
 NOISE = 0.03
@@ -164,7 +165,7 @@ def test_bad_settings(bad):
         Segmentation(**bad)
 
 
-def test_cache_key_tells_settings_apart():
-    assert Segmentation().cache_key == Segmentation().cache_key
-    keys = {item.cache_key for item in (Segmentation(), Segmentation(n_sigma=2), Segmentation(box_size=64))}
+def test_key_tells_settings_apart():
+    assert key_of(Segmentation()) == key_of(Segmentation())
+    keys = {key_of(item) for item in (Segmentation(), Segmentation(n_sigma=2), Segmentation(box_size=64))}
     assert len(keys) == 3

@@ -19,6 +19,7 @@ from nircam_flats import (
     SourceMask,
     testing,
 )
+from nircam_flats.skyflat import BoxMasks
 
 
 class Bright(MaskStrategy):
@@ -138,12 +139,16 @@ class TestMasks:
         assert " at 0x" not in line
         assert len(line) < 250
 
-    def test_masked_by_takes_pixels_away_later(self, exposures, masked):
+    def test_boxes_are_taken_away_later(self, exposures):
         frames = NormalizedFrames.from_exposures(exposures, masks={})
         name = exposures[3].name
-        later = frames.masked_by({name: SourceMask.from_array(masked[name])})
+        light = BoxMasks({name: np.array([[0, 1, 0], [0, 0, 0], [0, 0, 1]], bool)}, frames.shape)
+        later = frames.without(light)
         for frame, before in zip(later.frames, frames.frames, strict=True):
-            expected = np.isnan(before.values) | (masked[name] if frame.name == name else False)
+            expected = np.isnan(before.values) | (light[name].masked if frame.name == name else False)
+            np.testing.assert_array_equal(np.isnan(frame.rows(slice(30, 70))), expected[30:70])
+            np.testing.assert_array_equal(np.isnan(frame.mesh), expected[4::32, 4::32])
+            assert (frame.key == before.key) == (frame.name != name)
             np.testing.assert_array_equal(np.isnan(frame.values), expected)
             assert frame.level == before.level
         assert len(later.history.steps) == len(frames.history.steps) + 1
