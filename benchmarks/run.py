@@ -2,7 +2,6 @@
 
     python benchmarks/run.py                            # an hour; needs 20 GB of disk
     python benchmarks/run.py --only source_mask polynomial
-    python benchmarks/run.py --accuracy accuracy.txt    # with what accuracy.py printed
 
 A benchmark that fails is told in the table, and makes the exit status 1; the others run all the same.
 """
@@ -63,18 +62,13 @@ def run(name):
     return rows, failure
 
 
-def document(results, *, accuracy=None):
+def document(results):
     """Return RESULTS.md; ``results`` is a dict from benchmark to its rows and failure."""
     parts = ["# Results of the benchmarks", setup(), comparisons(results), NOTES]
     rows, failure = results.get("scaling", ([], None))
     if rows or failure:
         parts += ["## Growth with the number of exposures", growth(rows, failure)]
-    if accuracy is not None:
-        parts += [
-            "## Accuracy",
-            "From `benchmarks/accuracy.py`, which says what the columns are.",
-            fenced(accuracy),
-        ]
+    parts.append("How accurate the flats are is told in [ACCURACY.md](ACCURACY.md).")
     return "\n\n".join(parts) + "\n"
 
 
@@ -170,22 +164,16 @@ def seconds(value):
     return f"{value:.3g} s" if value >= 1 else f"{1e3 * value:.3g} ms"
 
 
-def fenced(content):
-    return f"```\n{content.strip()}\n```"
-
-
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=BASELINES, default=list(BASELINES), help="run these")
-    parser.add_argument("--accuracy", type=Path, help="file with what accuracy.py printed, to be appended")
     parser.add_argument("--out", type=Path, default=FOLDER / "RESULTS.md", help="file to write")
     options = parser.parse_args(arguments)
-    accuracy = None if options.accuracy is None else options.accuracy.read_text()
     results = {}
     for name in options.only:
         print(f"{name} ...", file=sys.stderr, flush=True)
         results[name] = run(name)
-        options.out.write_text(document(results, accuracy=accuracy))
+        options.out.write_text(document(results))
     failures = [f"{name}: {failure}" for name, (_, failure) in results.items() if failure]
     print(options.out.read_text())
     print("\n".join(failures), file=sys.stderr)

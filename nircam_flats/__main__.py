@@ -13,6 +13,7 @@ from astropy import units as u
 from tqdm.auto import tqdm
 
 from nircam_flats.exceptions import FlatsError, FlatsWarning, InvalidInputError
+from nircam_flats.fit import Grey, PerFilter, Shrunk
 from nircam_flats.recipes import sky_flat_program
 from nircam_flats.reference import FlatDelivery
 from nircam_flats.report import aligned, prepared_folder, recovery, told
@@ -21,6 +22,7 @@ from nircam_flats.simulation import SimulatedProgram
 __all__ = ["main"]
 
 DONE, INCOMPLETE, REFUSED, INTERRUPTED = 0, 1, 2, 130
+POLICIES = {"grey": Grey(), "per-filter": PerFilter(), "shrunk": Shrunk()}
 N_POINTINGS = 2
 FULL_SIZE = 2048
 BYTES_OF_EXPOSURE = 28
@@ -94,6 +96,13 @@ def _parser():
         metavar="SIZE",
         help="memory for the pixels of a detector; more go to a temporary folder (%(default)s)",
     )
+    run.add_argument(
+        "--policy",
+        choices=POLICIES,
+        default="grey",
+        help="which surface corrects which filter: one for all, its own, or its own as far as the data demand "
+        "(%(default)s)",
+    )
     run.set_defaults(command=_run)
     demo = commands.add_parser(
         "demo",
@@ -151,7 +160,8 @@ def _even(text):
 
 def _run(options):
     started = time.perf_counter()
-    settings = {"store": options.store, "memory_limit": options.memory_limit}
+    policy = POLICIES[options.policy]
+    settings = {"store": options.store, "memory_limit": options.memory_limit, "policy": policy}
     return _make(options.cal, options.ground_flats, options, started, **settings)[0]
 
 

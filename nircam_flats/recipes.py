@@ -1,13 +1,13 @@
 """The whole procedure, from exposures to flight flats, readable in one screen."""
 
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 
 from astropy import units as u
 
 from nircam_flats.exceptions import FlatsError
 from nircam_flats.exposure import Exclusion, ExposureSet
-from nircam_flats.fit import FlatModelFit, MedianFilter
+from nircam_flats.fit import FlatModelFit, Grey, MedianFilter
 from nircam_flats.masks import Segmentation
 from nircam_flats.reference import GroundFlats
 from nircam_flats.report import DetectorProducts, Problem, SkyFlatProgram, prepared_folder
@@ -23,6 +23,7 @@ def sky_flat_detector(
     strategy=None,
     masks=None,
     combine=None,
+    policy=None,
     executor=None,
     memory_limit=1 * u.GiB,
     store=None,
@@ -37,6 +38,9 @@ def sky_flat_detector(
         The flats that calibrated them; what `~nircam_flats.GroundFlats.collect` takes.
     strategy, masks, combine
         Fit, mask and combination strategies; by default those that measure best (see "Method" in the documentation).
+    policy
+        A `~nircam_flats.FlatPolicy`: which surface corrects which filter; by default `~nircam_flats.Grey`, the report's
+        choice. A filter with too few exposures for a delta skyflat of its own gets the grey surface in any case.
     executor
         Any `concurrent.futures.Executor`; by default threads for all cores.
     memory_limit, store
@@ -55,20 +59,31 @@ def sky_flat_detector(
     ground_flats, problems = GroundFlats.collect(ground_flats), []
     frames = masked_frames(exposures, masks=masks, executor=executor, memory_limit=memory_limit, store=store)
     stack, model = (partial(make, executor=executor) for make in (DeltaSkyflat.from_frames, FlatModelFit.from_delta))
+    fit_of = cache(lambda delta: frames.remembered(FlatModelFit, model, of=delta, strategy=strategy))
     grey = frames.remembered(DeltaSkyflat, stack, strategy=combine)
-    fit = frames.remembered(FlatModelFit, model, of=grey, strategy=strategy)
+    fit = fit_of(grey)
     by_filter, flats = {}, {}
     for item in frames.filters:
         with collecting(problems, f"{grey.detector} {item} delta skyflat"):
             by_filter[item.name] = frames.where(filter=item).remembered(DeltaSkyflat, stack, strategy=combine)
+    fits = dict.fromkeys(by_filter, fit)
+    with collecting(problems, f"{grey.detector} fits by filter"):
+        fits |= (Grey() if policy is None else policy)(grey, by_filter, fit_of)
+    for item in frames.filters:
         with collecting(problems, f"{grey.detector} {item} flight flat"):
             ground = ground_flats.find(grey.flat_names[item.name], grey.detector, item)
-            flats[item.name] = ground.repaired().corrected_by(fit)
+            flats[item.name] = ground.repaired().corrected_by(fits.get(item.name, fit))
     for item in sorted({member.filter for member in exposures} - set(frames.filters), key=lambda item: item.pivot):
         reason = "none of its exposures could be used (the table of exposures says why)"
         problems.append(Problem(what=f"{grey.detector} {item} flight flat", reason=reason))
     return DetectorProducts(
-        detector=grey.detector, grey=grey, by_filter=by_filter, fit=fit, flats=flats, problems=problems
+        detector=grey.detector,
+        grey=grey,
+        by_filter=by_filter,
+        fit=fit,
+        fits={name: item for name, item in fits.items() if item is not fit},
+        flats=flats,
+        problems=problems,
     )
 
 

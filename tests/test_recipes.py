@@ -15,7 +15,9 @@ from nircam_flats import (
     FlatsWarning,
     InvalidInputError,
     MedianFilter,
+    PerFilter,
     Polynomial2D,
+    Shrunk,
     recipes,
 )
 from nircam_flats.instrument import DQ
@@ -84,6 +86,25 @@ def test_all_is_made(made, program):
             assert (flat.detector, flat.filter.name) == (item.detector, name)
             assert flat.check() == ()
             assert flat.pedigree == "INFLIGHT 2022-04-29 2022-04-29"
+
+
+@pytest.mark.parametrize("policy", [PerFilter(), Shrunk()], ids=repr)
+def test_each_filter_by_its_own_surface(program, made, policy, tmp_path):
+    exposures = ExposureSet.from_exposures(program.exposures("B1"))
+    grounds = [program.ground_flat(*mode) for mode in program.modes("B1")]
+    found = recipes.sky_flat_detector(exposures, grounds, policy=policy)
+    grey = next(item for item in made.products if item.detector.name == "NRCB1")
+    np.testing.assert_array_equal(found.fit.surface, grey.fit.surface)
+    assert list(found.fits) == list(found.flats)
+    assert grey.fits == {}
+    for name, fit in found.fits.items():
+        assert fit.label == name
+        good = found.flats[name].dq == 0
+        change = found.flats[name].data / grey.flats[name].data * grey.fit.surface / fit.surface
+        np.testing.assert_allclose(change[good], 1, rtol=1e-5)
+    found.write(tmp_path)
+    names = {f"nrcb1_{name.lower()}_fit.fits" for name in ("grey", *found.flats)}
+    assert {path.name for path in (tmp_path / "fits").iterdir()} == names
 
 
 def test_exposures_in_memory_serve_as_files_do(made, program):

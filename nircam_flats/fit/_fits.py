@@ -14,7 +14,8 @@ IMAGES = {"SURFACE": "surface", "RESIDUAL": "residual", "PIXEL_ERR": "pixel_err"
 def write_fit(fit, path, *, overwrite):
     images = {extension: getattr(fit, name) for extension, name in IMAGES.items()}
     covariance = fit.covariance
-    images |= {"ERR": fit.err, "MODES": covariance.modes, "MISFIT": covariance.misfit_correlation}
+    images |= {"ERR": fit.err, "MODES": covariance.modes}
+    images |= {"MISFIT": covariance.misfit_correlation, "OUTLIERS": covariance.outliers}
     write_product(
         path,
         "FlatModelFit",
@@ -39,6 +40,7 @@ def read_fit(path):
             misfit_correlation=read_image(hdus, "MISFIT", np.float32, path, ndim=1),
             shape=fields["surface"].shape,
             box_size=read_keyword(header, "BOXSIZE", int, path),
+            outliers=read_image(hdus, "OUTLIERS", np.float32, path, required=False),
         )
         strategy = read_keyword(header, "STRATEGY", str, path)
         exposures = read_table(hdus, "EXPOSURES", path)

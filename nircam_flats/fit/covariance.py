@@ -30,6 +30,9 @@ class SurfaceCovariance(HoldsArrays):
         Rows and columns of the surface.
     box_size
         Side of the boxes, pixels.
+    outliers
+        float32, shape (boxes in y, boxes in x): by how much the surface is off in single boxes where it is off by far
+        more than elsewhere (corner features, dust), 0 in the others; None if there are none.
     """
 
     modes: np.ndarray = image(ndim=3, follows_shape=False)
@@ -37,12 +40,19 @@ class SurfaceCovariance(HoldsArrays):
     misfit_correlation: np.ndarray = image(ndim=1, follows_shape=False)
     shape: tuple = field(converter=tuple)
     box_size: int = field(converter=int)
+    outliers: np.ndarray | None = image(optional=True, follows_shape=False)
 
     def err(self):
         """Return the 1 sigma error of each pixel, a float32 image."""
         variance = np.sum(self.modes.astype(np.float64) ** 2, axis=0)
         deviation = np.maximum(expand_mesh(np.sqrt(variance), self.box_size, self.shape), 0)
-        return np.hypot(deviation, np.float32(self.misfit)).astype(np.float32)
+        deviation = np.hypot(deviation, np.float32(self.misfit)).astype(np.float32)
+        if self.outliers is None:
+            return deviation
+        ny, nx = self.shape
+        return np.hypot(
+            deviation, self.outliers.repeat(self.box_size, axis=0)[:ny].repeat(self.box_size, axis=1)[:, :nx]
+        )
 
     def error_of_mean(self, where):
         """Return the 1 sigma error of the mean of the surface over some pixels, a float.
@@ -66,7 +76,8 @@ class SurfaceCovariance(HoldsArrays):
         noise = np.tensordot(self.modes.astype(np.float64), mesh, 2)
         boxes = _box_sums(weights, self.box_size)
         structure = np.sum(boxes * fftconvolve(boxes, self._misfit_kernel(boxes.shape), mode="same"))
-        return float(np.sqrt(np.sum(noise**2) + self.misfit**2 * max(structure, 0.0)))
+        off = 0.0 if self.outliers is None else np.sum(boxes * self.outliers)
+        return float(np.sqrt(np.sum(noise**2) + self.misfit**2 * max(structure, 0.0) + off**2))
 
     def _misfit_kernel(self, shape):
         reach = min(len(self.misfit_correlation), max(shape)) - 1

@@ -22,6 +22,8 @@ from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["FlatModelFit"]
 
+OUTLYING = 5
+
 
 @frozen(kw_only=True, eq=False)
 class FlatModelFit(HoldsArrays):
@@ -113,7 +115,7 @@ class FlatModelFit(HoldsArrays):
         stage = f"jackknife {delta.detector}"
         without = list(map_ordered(work, pulls, executor=executor, stage=stage))
         shifts = np.array(without, np.float32).reshape(pulls.shape) - _mesh_of(surface, delta, sample)
-        misfit, correlation = _misfit(delta, residual, _modes(-pulls - shifts))
+        misfit, correlation, outliers = _misfit(delta, residual, _modes(-pulls - shifts))
         own_modes = n_replicates == 0 and found.modes is not None
         return cls(
             detector=delta.detector,
@@ -124,6 +126,7 @@ class FlatModelFit(HoldsArrays):
                 modes=found.modes / scale if own_modes else _modes(shifts),
                 misfit=misfit,
                 misfit_correlation=correlation,
+                outliers=outliers,
                 shape=surface.shape,
                 box_size=MESH_BOX,
             ),
@@ -165,7 +168,7 @@ class FlatModelFit(HoldsArrays):
         return "grey" if len(self.filters) > 1 else self.filters[0].name
 
     def write(self, path, *, overwrite=False):
-        """Write a FITS file (extensions SURFACE, ERR, RESIDUAL, MODES) that `read` reads back."""
+        """Write a FITS file (extensions SURFACE, ERR, RESIDUAL, MODES, OUTLIERS) that `read` reads back."""
         _fits.write_fit(self, path, overwrite=overwrite)
 
     @classmethod
@@ -219,10 +222,12 @@ def _modes(replicates):
 
 
 def _misfit(delta, residual, modes):
-    """Root mean square of the box medians of the residual, beyond what its noise explains, and its correlation.
+    """What the surface leaves undescribed: its root mean square over boxes, its correlation, and outlying boxes.
 
-    The noise is that of the exposures as a whole (``modes``, the jackknife of the residual) or the white noise of the
-    pixels in the box, whichever is larger. A constant is no misfit: the scale of a surface is a convention.
+    It is what the box medians of the residual show beyond their noise: that of the exposures as a whole (``modes``, the
+    jackknife of the residual) or the white noise of the pixels in the box, whichever is larger. A constant is no
+    misfit: the scale of a surface is a convention. Boxes that depart by more than 5 robust standard deviations are told
+    one by one, since a few deep features would otherwise make the error of the whole surface.
     """
     medians, stds, kept = box_medians(residual, delta.box_size)
     if np.isnan(medians).all():
@@ -230,5 +235,8 @@ def _misfit(delta, residual, modes):
             f"FlatModelFit of {delta.detector} needs a box of {delta.box_size} px with 10 % good pixels; there is none"
         )
     white = np.pi / 2 * stds.astype(np.float64) ** 2 / np.maximum(kept, 1)
-    variance, correlation = correlation_by_distance(medians, modes, white)
-    return np.sqrt(variance), correlation
+    departures = np.nan_to_num(medians - np.nanmedian(medians))
+    typical = 1.4826 * np.median(np.abs(departures[np.isfinite(medians)]))
+    is_off = (np.abs(departures) > OUTLYING * typical) & (typical > 0)
+    variance, correlation = correlation_by_distance(np.where(is_off, np.float32(np.nan), medians), modes, white)
+    return np.sqrt(variance), correlation, np.where(is_off, departures, 0) if is_off.any() else None

@@ -36,15 +36,13 @@ class FlatPolicy(Strategy, ABC):
             ``fit(delta)`` returns the `FlatModelFit` of a delta skyflat with the strategy that was asked for.
         """
 
-    def __call__(self, grey, by_filter, *, strategy=None, n_replicates=16, executor=None):
+    def __call__(self, grey, by_filter, fit=FlatModelFit.from_delta):
         """Return a `FlatModelFit` for each filter of ``by_filter``, a dict by filter name.
 
         Parameters
         ----------
-        grey, by_filter
-            As in `decide`.
-        strategy, n_replicates, executor
-            As in `FlatModelFit.from_delta`.
+        grey, by_filter, fit
+            As in `decide`; by default delta skyflats are fitted as `FlatModelFit.from_delta` does.
 
         Raises
         ------
@@ -58,10 +56,6 @@ class FlatPolicy(Strategy, ABC):
                     f"{self} needs a grey delta skyflat of {delta.detector} that {name} is part of; got one of "
                     f"{grey.detector} {', '.join(sorted(grey_filters))}"
                 )
-
-        def fit(delta):
-            return FlatModelFit.from_delta(delta, strategy=strategy, n_replicates=n_replicates, executor=executor)
-
         fits = self.decide(grey, by_filter, fit)
         missing = [name for name in by_filter if not isinstance(fits.get(name), FlatModelFit)]
         if missing:
@@ -93,7 +87,7 @@ class Shrunk(FlatPolicy):
     surface written in cosines (the discrete cosine transform of its mesh of 32 px boxes). A coefficient c of error
     sigma is multiplied by ``tau^2 / (tau^2 + sigma^2)``. The errors come from the jackknife; tau^2, the variance of the
     true coefficients, is the mean of ``c^2 - sigma^2`` over the filters and over the coefficients of about the same
-    scale. So where the filters agree within the errors, the result is grey; where their exposures are many, it is their
+    scale, less one standard deviation of that mean, since few coefficients exceed their errors by chance. So where the filters agree within the errors, the result is grey; where their exposures are many, it is their
     own.
     """
 
@@ -106,8 +100,10 @@ class Shrunk(FlatPolicy):
         n_bands = bands.max() + 1
         excess = sum(np.bincount(bands.ravel(), (item.values**2).ravel(), n_bands) for item in found.values())
         noise = sum(item.noise * np.bincount(bands.ravel(), minlength=n_bands) for item in found.values())
-        members = np.maximum(np.bincount(bands.ravel(), minlength=n_bands) * len(found), 1)
-        tau2 = np.maximum(excess - noise, 0) / members
+        members = np.maximum(np.bincount(bands.ravel(), minlength=n_bands), 1)
+        # The departures of all filters from their mean add up to nothing: one of them is not free.
+        margin = 1 + np.sqrt(2 / (members * max(len(found) - 1, 1)))
+        tau2 = np.maximum(excess - margin * noise, 0) / (members * len(found))
         return {name: _shrunk(common, ratios[name], found[name], tau2) for name in by_filter}
 
 

@@ -59,6 +59,8 @@ class DetectorProducts:
         Delta skyflats: of all filters together, and of each filter (dict by filter name).
     fit
         The smooth model of the grey one.
+    fits
+        Those that corrected single filters instead of it, dict by filter name; none if all flats are grey.
     flats
         Flight flats, dict by filter name.
     problems
@@ -69,6 +71,7 @@ class DetectorProducts:
     grey: DeltaSkyflat = field()
     by_filter: dict = field(converter=dict, repr=lambda items: f"<{', '.join(items)}>")
     fit: FlatModelFit = field()
+    fits: dict = field(factory=dict, converter=dict, repr=lambda items: f"<{', '.join(items)}>")
     flats: dict = field(converter=dict, repr=lambda items: f"<{', '.join(items)}>")
     problems: tuple = field(converter=tuple)
 
@@ -82,6 +85,7 @@ class DetectorProducts:
         stem = self.detector.name.lower()
         files = {f"delta/{stem}_grey_delta.fits": self.grey, f"fits/{stem}_grey_fit.fits": self.fit}
         files |= {f"delta/{stem}_{name.lower()}_delta.fits": delta for name, delta in self.by_filter.items()}
+        files |= {f"fits/{stem}_{name.lower()}_fit.fits": fit for name, fit in self.fits.items()}
         files |= {f"flats/{stem}_{name.lower()}_flat.fits": flat for name, flat in self.flats.items()}
         return files
 

@@ -156,6 +156,22 @@ class TestError:
         predicted = np.sum(modes[:, 0] * modes[:, 3]) / len(fits)
         assert predicted == pytest.approx(-((3 / 8 * tilt) ** 2) / n, rel=0.3)
 
+    def test_a_deep_feature_is_an_outlier_and_not_the_error_of_all(self, make_delta):
+        y, x = np.indices((512, 512))
+        patch = 1 - 0.06 * np.exp(-((x - 48) ** 2 + (y - 80) ** 2) / 30**2)
+        without, fit = (
+            FlatModelFit.from_delta(make_delta((512, 512), 1, structure=structure, noise=0.01))
+            for structure in (1, patch)
+        )
+        assert without.covariance.outliers is None
+        assert fit.misfit < 5e-4
+        assert np.median(fit.err) < 1.5 * np.median(without.err)
+        at = (slice(64, 96), slice(32, 64))
+        seen = np.mean((fit.surface / patch / without.surface - 1)[at])
+        assert np.mean(fit.err[at]) == pytest.approx(seen, rel=0.2)
+        assert fit.error_of_mean(np.where((y // 32 == 2) & (x // 32 == 1), 1.0, 0.0)) == pytest.approx(seen, rel=0.2)
+        testing.check_value(fit)
+
     @pytest.mark.parametrize("settings", [{}, {"tilt": 0.02}, {"n": 4}, {"noise": 0.05, "masked": 0.4}], ids=repr)
     def test_a_perfect_model_has_no_misfit(self, make_delta, settings):
         """White noise and tilts are no misfit."""

@@ -1,0 +1,205 @@
+"""How right are the new flats?  Policies, small scales and errors against injected truth, full frames.
+
+    python benchmarks/flats.py                          # all tables; an hour
+    python benchmarks/flats.py policies multiscale      # some of them
+
+policies    For 2 to 40 exposures of each of two filters: the error of the surface of each filter (rms over the medians
+            of 64 x 64 boxes of fitted / true response, per cent) by policy, where the filters differ and where they
+            are the same. Last, the error of `Shrunk` over that of the best of the other two.
+flats       New flat / true flat in 64 x 64 boxes, peak to peak, per cent, by policy, 20 exposures of each filter; the
+            robust width of (new - true) / err over good pixels; and how the error that the fit claims compares with
+            the one seen, both for the scatter and the misfit of it.
+multiscale  `MultiScale` on 40 exposures of NRCALONG: the response to the injected crosshatch, and the error of the
+            surface at the scale of pixels (rms, per cent), all of it and what is left of it where the crosshatch is
+            taken out, beside those of its smooth base alone.
+
+A perfect grey flat leaves the difference between a filter and the mean: the column "grey is off by" tells it.
+"""
+
+import argparse
+import time
+from functools import partial
+
+import attrs
+import numpy as np
+from accuracy import pull_of_fit, response
+from astropy.table import Table
+
+import nircam_flats as nf
+from nircam_flats.fit.model import default_strategy
+from nircam_flats.kernels import box_medians
+from nircam_flats.parallel import map_ordered
+from nircam_flats.recipes import masked_frames
+from nircam_flats.report import peak_to_peak
+from nircam_flats.simulation import Effects, SimulatedProgram
+
+DETECTORS = ("NRCB4", "NRCALONG")
+COUNTS = (2, 4, 6, 10, 20, 40)
+PER_POINTING = 5
+SEEDS = (301, 302)
+POLICIES = {"grey": nf.Grey(), "per filter": nf.PerFilter(), "shrunk": nf.Shrunk()}
+
+
+def campaign(detector, seed, n, *, differ=True):
+    """Return a simulated program without wisps, and at least ``n`` exposures of each of its two filters in memory."""
+    program = SimulatedProgram(
+        detectors=detector,
+        n_pointings=max(2, -(-n // PER_POINTING)),
+        n_dithers=PER_POINTING,
+        seed=seed,
+        effects=attrs.evolve(Effects(), wisps=False, filter_dependence=differ),
+    )
+
+    def light(job):  # data and flags are all that flats are made of
+        exposure = program.exposure(*job)
+        return attrs.evolve(exposure, err=None, area=None, var_poisson=None, var_rnoise=None, var_flat=None)
+
+    order = spread(program.n_exposures)[:n]
+    jobs = [(*mode, index) for mode in program.modes() for index in order]
+    return program, nf.ExposureSet.from_exposures(map_ordered(light, jobs))
+
+
+def spread(n):
+    """Return the numbers of the exposures, one of each pointing first."""
+    return sorted(range(n), key=lambda index: (index % PER_POINTING, index))
+
+
+def deltas(exposures):
+    """Return the delta skyflats of a set of exposures: grey, and by filter."""
+    frames = masked_frames(exposures)
+    by_filter = {item.name: nf.DeltaSkyflat.from_frames(frames.where(filter=item)) for item in frames.filters}
+    return nf.DeltaSkyflat.from_frames(frames), by_filter
+
+
+def departure(surface, truth, good):
+    """Return fitted / true response less 1 over the medians of 64 x 64 boxes, NaN where there is no good pixel."""
+    boxes = box_medians(np.where(good, surface / truth, np.nan).astype(np.float32), 64)[0]
+    return boxes / np.nanmedian(boxes) - 1
+
+
+def rms(values):
+    return float(np.sqrt(np.nanmean(np.square(values))))
+
+
+def policy_rows(detector, seed, differ):
+    """Yield the error of each policy for more and more exposures of each filter."""
+    for n in COUNTS:
+        program, exposures = campaign(detector, seed, n, differ=differ)
+        truth = program.truth(detector)
+        grey, by_filter = deltas(exposures)
+        row = {"detector": detector, "filters": "differ" if differ else "same", "seed": seed, "exposures": n}
+        for name, policy in POLICIES.items():
+            fits = policy(grey, by_filter)
+            found = [departure(fits[key].surface, truth.delta(key), by_filter[key].good) for key in by_filter]
+            row[name] = 100 * rms(found)
+        row["shrunk / best"] = row["shrunk"] / min(row["grey"], row["per filter"])
+        yield row
+
+
+def policies():
+    """Print the table of policies."""
+    rows = []
+    for differ in (True, False):
+        for detector in DETECTORS:
+            for seed in SEEDS:
+                rows += policy_rows(detector, seed, differ)
+    show("Policies: rms error of a filter's surface, per cent", rows)
+    worst = max(rows, key=lambda row: row["shrunk / best"])
+    print(f"Worst of shrunk / best: {worst['shrunk / best']:.2f} ({worst['detector']}, {worst['exposures']} exposures)")
+
+
+def flats():
+    """Print the table of new flats."""
+    rows = []
+    for detector in DETECTORS:
+        for seed in SEEDS:
+            program, exposures = campaign(detector, seed, 20)
+            truth = program.truth(detector)
+            grey, by_filter = deltas(exposures)
+            for strategy in (default_strategy(detector), nf.MultiScale(base=default_strategy(detector))):
+                for name, policy in POLICIES.items():
+                    fits = policy(grey, by_filter, partial(nf.FlatModelFit.from_delta, strategy=strategy))
+                    rows += [
+                        flat_row(program, truth, name, strategy, fits[key], by_filter[key], truth.grey(), key)
+                        for key in by_filter
+                    ]
+    show("New flats, 20 exposures of each filter, per cent", rows)
+
+
+def flat_row(program, truth, policy, strategy, fit, delta, grey_truth, filter):
+    detector = delta.detector.name
+    new = program.ground_flat(detector, filter).corrected_by(fit)
+    ratio = new.data / truth.flight_flat(filter)
+    good = delta.good & (new.dq == 0) & np.isfinite(ratio)
+    ratio = ratio / np.median(ratio[good])
+    pull = ((ratio - 1) * new.data / new.err)[good]
+    judged = grey_truth if policy == "grey" else truth.delta(filter)
+    judged = judged / np.median(judged[delta.good])
+    off = truth.delta(filter) / grey_truth
+    return {
+        "detector": detector,
+        "seed": program.seed,
+        "filter": filter,
+        "strategy": type(strategy).__name__,
+        "policy": policy,
+        "peak to peak": 100 * peak_to_peak(ratio, good),
+        "grey is off by": 100 * peak_to_peak(off, delta.good & np.isfinite(off)),
+        "width": 1.4826 * np.median(np.abs(pull - np.median(pull))),
+        "claim": 100 * np.median(fit.err),
+        "seen": 100 * rms(departure(fit.surface, judged, delta.good)),
+        "seen / claimed": pull_of_fit(fit, judged, delta.good),
+    }
+
+
+def multiscale():
+    """Print the table of small scales."""
+    rows = []
+    for seed in SEEDS:
+        program, exposures = campaign("NRCALONG", seed, 20)
+        truth = program.truth("NRCALONG")
+        delta = nf.DeltaSkyflat.from_frames(masked_frames(exposures))
+        judged = truth.grey()
+        good = delta.good & np.isfinite(judged)
+        judged = judged / np.median(judged[good])
+        pattern = np.where(good, truth.crosshatch, 0)
+        for strategy in (default_strategy("NRCALONG"), nf.MultiScale(base=default_strategy("NRCALONG"))):
+            surface = strategy(delta.data, delta.err, delta.good)
+            left = np.where(good, surface / judged, 1)
+            left = left / np.median(left[good]) - 1
+            slope = (left * pattern).sum() / (pattern**2).sum()
+            smooth = default_strategy("NRCALONG")(judged, delta.err, good)
+            rows.append(
+                {
+                    "seed": seed,
+                    "strategy": type(strategy).__name__,
+                    "crosshatch": 100 * pattern[good].std(),
+                    "response": response(surface / smooth, judged / smooth, truth.crosshatch, good),
+                    "error": 100 * left[good].std(),
+                    "error without crosshatch": 100 * (left - slope * pattern)[good].std(),
+                    "noise of the stack": 100 * np.median(delta.err[good]),
+                }
+            )
+    show("Small scales, NRCALONG, 40 exposures, per cent", rows)
+
+
+def show(title, rows):
+    table = Table(rows=rows)
+    for name in table.colnames:
+        if table[name].dtype.kind == "f":
+            table[name].info.format = ".3f"
+    print(f"\n{title}\n" + "\n".join(table.pformat(max_lines=-1, max_width=-1)), flush=True)
+
+
+def main():
+    tables = {table.__name__: table for table in (policies, flats, multiscale)}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", choices=[*tables, []], default=list(tables), help="only these tables")
+    options = parser.parse_args()
+    started = time.perf_counter()
+    for name in options.tables:
+        tables[name]()
+    print(f"\n{time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

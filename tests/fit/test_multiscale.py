@@ -1,0 +1,114 @@
+"""Fine structure is kept as far as it stands out from the noise, and noise is not taken for structure."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+
+from nircam_flats import InvalidInputError, MedianFilter, MultiScale, Polynomial2D
+
+SHAPE = (256, 256)
+Y, X = np.indices(SHAPE)
+
+
+def crosshatch(amplitude, wave=10):
+    lines = np.cos(2 * np.pi * (X + Y) / np.sqrt(2) / wave) + np.cos(2 * np.pi * (X - Y) / np.sqrt(2) / wave)
+    return amplitude * lines / 2
+
+
+def dust(depth, radius):
+    return -depth * np.exp(-((X - 90) ** 2 + (Y - 150) ** 2) / (2 * radius**2))
+
+
+def smooth():
+    return 1 + 0.03 * X / SHAPE[1] - 0.02 * (Y / SHAPE[0]) ** 2
+
+
+def noisy(truth, noise, seed=1):
+    err = np.full(SHAPE, noise, np.float32)
+    return (truth + noise * np.random.default_rng(seed).standard_normal(SHAPE)).astype(np.float32), err
+
+
+def response(found, pattern):
+    return np.sum((found - found.mean()) * pattern) / np.sum(pattern**2)
+
+
+@pytest.mark.parametrize("noise", [0.005, 0.01])
+def test_a_crosshatch_is_kept_and_little_noise_with_it(noise):
+    pattern = crosshatch(0.0125)
+    truth = smooth() * (1 + pattern)
+    data, err = noisy(truth, noise)
+    found = MultiScale()(data, err)
+    assert response(found / smooth(), pattern) == pytest.approx(1, abs=0.1)
+    left = np.std(found / truth)
+    assert left < 0.25 * noise
+    assert left < 0.5 * np.std(Polynomial2D()(data, err) / truth)
+
+
+@pytest.mark.parametrize("radius", [1.5, 4, 10])
+def test_dust_is_kept(radius):
+    spot = dust(0.05, radius)
+    data, err = noisy(smooth() * (1 + spot), 0.005)
+    found = MultiScale()(data, err) / smooth()
+    assert response(found, spot) == pytest.approx(1, abs=0.2)
+
+
+def test_noise_alone_makes_no_structure():
+    data, err = noisy(smooth(), 0.01)
+    found = MultiScale()(data, err)
+    assert np.std(found / Polynomial2D()(data, err)) < 0.02 * 0.01
+
+
+def test_its_error_is_that_of_the_noise_it_lets_through():
+    pattern = crosshatch(0.0125)
+    truth = smooth() * (1 + pattern)
+    surfaces, claims = [], []
+    for seed in range(12):
+        found = MultiScale().fit(*noisy(truth, 0.01, seed))
+        surfaces.append(found.values / Polynomial2D()(found.values))
+        claims.append(np.sqrt(np.mean(found.pixel_err**2)))
+    seen = np.sqrt(np.mean(np.var(surfaces, axis=0, ddof=1)))
+    assert np.mean(claims) == pytest.approx(seen, rel=0.25)
+
+
+def test_scales_say_where_the_signal_is():
+    data, err = noisy(smooth() * (1 + crosshatch(0.0125)), 0.005)
+    table = MultiScale().scales(data, err)
+    assert list(table["scale"]) == [1, 2, 4, 8, 16, 32] * u.pix
+    assert table["scale"][np.argmax(table["signal"])] in (2, 4) * u.pix
+    kept = table["response"][np.argmax(table["signal"])]
+    assert kept == pytest.approx(1, abs=0.1)
+    assert table["noise"][0] == pytest.approx(0.89 * 0.005, rel=0.05)
+
+
+def test_bad_pixels_are_filled_in_and_outliers_are_not_the_flat_of_their_neighbours():
+    data, err = noisy(smooth(), 0.005)
+    data[40:44, 60:64] = np.nan
+    data[100, 100] = 0.1
+    found = MultiScale()(data, err)
+    assert np.isfinite(found).all()
+    assert np.max(np.abs(found / smooth() - 1)) < 0.005
+
+
+def test_stripes_of_amplifiers_are_not_structure():
+    stripes = 0.004 * np.random.default_rng(2).standard_normal((SHAPE[0], 1)) * np.ones(SHAPE)
+    data, err = noisy(smooth() + stripes, 0.003)
+    found = MultiScale()(data, err)
+    assert np.std(found / smooth()) < 0.1 * 0.004
+
+
+def test_another_base():
+    data, err = noisy(smooth() * (1 + crosshatch(0.0125)), 0.005)
+    found = MultiScale(base=MedianFilter(box_size=32, filter_size=3)).fit(data, err)
+    assert response(found.values / smooth(), crosshatch(0.0125)) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("settings", [{"n_scales": 0}, {"window": 1}, {"n_sigma": -1}, {"tolerance": 0}])
+def test_settings_are_checked(settings):
+    name = next(iter(settings))
+    with pytest.raises(InvalidInputError, match=rf"MultiScale needs .*{name}"):
+        MultiScale(**settings)
+
+
+def test_the_base_is_a_strategy():
+    with pytest.raises(InvalidInputError, match=r"needs a FitStrategy as base, Polynomial2D\(\), say; got 'cubic'"):
+        MultiScale(base="cubic")
