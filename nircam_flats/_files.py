@@ -12,6 +12,7 @@ from astropy.io.fits.verify import VerifyError
 from astropy.table import QTable
 from attrs import frozen
 
+from nircam_flats._fields import readonly
 from nircam_flats.exceptions import InvalidInputError, StorageError
 
 __all__ = [
@@ -207,7 +208,7 @@ def read_keyword(header, name, kind, path, *, where="primary header", default=..
 
 
 def read_image(hdus, name, dtype, path, *, ndim=2, required=True):
-    """Return the image of extension ``name`` as a native array of ``dtype``; None if absent and not ``required``.
+    """Return the image of extension ``name`` as a native, read-only array of ``dtype``; None if absent and not ``required``.
 
     Raises
     ------
@@ -223,7 +224,7 @@ def read_image(hdus, name, dtype, path, *, ndim=2, required=True):
     if not isinstance(data, np.ndarray) or data.dtype.fields is not None or data.ndim != ndim:
         came = "no image" if data is None or getattr(data.dtype, "fields", None) else f"shape {data.shape}"
         raise InvalidInputError(f"{path}: extension {name} must hold an image of {ndim} dimensions; got {came}")
-    return data.astype(dtype)
+    return readonly(data.astype(dtype))
 
 
 def write_product(path, kind, header, images, tables, history, *, overwrite=False):

@@ -76,6 +76,21 @@ def _sum(tile, counts, shift, total, squares):
             squares[lane] += difference * difference
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def _first_round(tile, counts, shift, total, squares, n_sigma, median, clipped):
+    """Median of each lane, and whether its first or last value is clipped: in most lanes none is, and this was all."""
+    for lane in range(LANES):
+        n = counts[lane]
+        half, last = n // 2, max(n - 1, 0)
+        before = half - 1 + n % 2 if n else 0
+        middle = 0.5 * (np.float64(tile[before, lane]) + np.float64(tile[min(half, last), lane]))
+        mean = total[lane] / n
+        reach = n_sigma * np.sqrt(max(squares[lane] / n - mean * mean, 0.0))
+        median[lane] = middle
+        within = (tile[0, lane] >= middle - reach) & (tile[last, lane] <= middle + reach)
+        clipped[lane] = not (within and n)
+
+
 @njit(nogil=True, cache=True)
 def _weigh(stack, start, width, inverse_noise, bottom, top, centre, sums):
     """Sums of 1/noise, 1/noise^2, noise^2 and chi2 over the values from ``bottom`` to ``top``."""
@@ -100,15 +115,18 @@ def _combine(stack, inverse_noise, network, n_sigma, max_iterations, centre_is_m
     counts = np.zeros(LANES, np.int32)
     bottom, top = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     shift, total, squares, centre = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES)
-    sums = np.empty((4, LANES))
+    sums, clipped = np.empty((4, LANES)), np.empty(LANES, np.bool_)
     for start in range(0, stack.shape[1], LANES):
         width = _load(stack, start, tile, counts)
         _sort(tile, network)
         _sum(tile, counts, shift, total, squares)
+        _first_round(tile, counts, shift, total, squares, n_sigma, centre, clipped)
         for lane in range(width):
-            low, high, median, mean, _ = clip_window(
-                tile[:, lane], counts[lane], shift[lane], total[lane], squares[lane], n_sigma, max_iterations
-            )
+            low, high, median, mean = 0, counts[lane], centre[lane], total[lane] / counts[lane] + shift[lane]
+            if clipped[lane]:
+                low, high, median, mean, _ = clip_window(
+                    tile[:, lane], counts[lane], shift[lane], total[lane], squares[lane], n_sigma, max_iterations
+                )
             centre[lane] = mean if centre_is_mean else median
             data[start + lane] = centre[lane]
             n_used[start + lane] = high - low
