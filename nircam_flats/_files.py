@@ -208,7 +208,7 @@ def read_keyword(header, name, kind, path, *, where="primary header", default=..
 
 
 def read_image(hdus, name, dtype, path, *, ndim=2, required=True):
-    """Return the image of extension ``name`` as a native, read-only array of ``dtype``; None if absent and not ``required``.
+    """Return the image of extension ``name`` as a native, read-only array; None if absent and not ``required``.
 
     Raises
     ------

@@ -87,8 +87,8 @@ class Shrunk(FlatPolicy):
     surface written in cosines (the discrete cosine transform of its mesh of 32 px boxes). A coefficient c of error
     sigma is multiplied by ``tau^2 / (tau^2 + sigma^2)``. The errors come from the jackknife; tau^2, the variance of the
     true coefficients, is the mean of ``c^2 - sigma^2`` over the filters and over the coefficients of about the same
-    scale, less one standard deviation of that mean, since few coefficients exceed their errors by chance. So where the filters agree within the errors, the result is grey; where their exposures are many, it is their
-    own.
+    scale, less one standard deviation of that mean, since few coefficients exceed their errors by chance. So where the
+    filters agree within the errors, the result is grey; where their exposures are many, it is their own.
     """
 
     def decide(self, grey, by_filter, fit):
