@@ -12,7 +12,6 @@ from astropy.io.fits.verify import VerifyError
 from astropy.table import QTable
 from attrs import frozen
 
-from nircam_flats._fields import readonly
 from nircam_flats.exceptions import InvalidInputError, StorageError
 
 __all__ = [
@@ -224,7 +223,9 @@ def read_image(hdus, name, dtype, path, *, ndim=2, required=True):
     if not isinstance(data, np.ndarray) or data.dtype.fields is not None or data.ndim != ndim:
         came = "no image" if data is None or getattr(data.dtype, "fields", None) else f"shape {data.shape}"
         raise InvalidInputError(f"{path}: extension {name} must hold an image of {ndim} dimensions; got {came}")
-    return readonly(data.astype(dtype))
+    values = data.astype(dtype)
+    values.flags.writeable = False
+    return values
 
 
 def write_product(path, kind, header, images, tables, history, *, overwrite=False):

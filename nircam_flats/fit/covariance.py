@@ -13,6 +13,10 @@ from nircam_flats.kernels import expand_mesh, project_mesh
 __all__ = ["SurfaceCovariance", "correlation_by_distance"]
 
 
+MEDIAN_EXCESS = 1 - 2 / np.pi
+"""Part of the white variance of a median that a mean does not have."""
+
+
 @frozen(kw_only=True, eq=False)
 class SurfaceCovariance(HoldsArrays):
     """Covariance of a relative surface between any two places, in low rank.
@@ -120,9 +124,9 @@ def correlation_by_distance(residual, modes, white):
     residual
         Box medians, NaN where unmeasured.
     modes
-        Modes of their noise, shape (n, boxes in y, boxes in x).
+        Modes of the noise of means of boxes, shape (n, boxes in y, boxes in x).
     white
-        Variance of their white noise, an array like ``residual``.
+        Variance of the white noise of their medians, an array like ``residual``.
 
     Returns
     -------
@@ -132,7 +136,8 @@ def correlation_by_distance(residual, modes, white):
     Notes
     -----
     The autocovariance of the mesh over all pairs of boxes, averaged in rings of one box, less that of the noise. The
-    noise of a box is what its modes say or the white noise of its pixels, whichever is larger.
+    modes are those of means of boxes; a median has pi/2 times the white variance of a mean, and so much comes on top.
+    The noise is at least white.
     """
     measured = np.isfinite(residual)
     pairs = _autocorrelated(measured.astype(float))
@@ -141,7 +146,7 @@ def correlation_by_distance(residual, modes, white):
     noise = sum((_autocorrelated(mode) for mode in shared), np.zeros_like(seen)) / np.maximum(pairs, 0.5)
     middle = tuple(n // 2 for n in seen.shape)
     variances = np.sum(np.square(shared), axis=0) if shared else np.zeros_like(white)
-    noise[middle] = np.mean(np.maximum(variances, white)[measured])
+    noise[middle] = np.mean(np.maximum(variances + MEDIAN_EXCESS * white, white)[measured])
     y, x = np.indices(seen.shape)
     ring = np.rint(np.hypot(y - middle[0], x - middle[1])).astype(int)
     enough = pairs > 0.1 * measured.sum()

@@ -225,8 +225,8 @@ def _misfit(delta, residual, modes):
     """What the surface leaves undescribed: its root mean square over boxes, its correlation, and outlying boxes.
 
     It is what the box medians of the residual show beyond their noise: that of the exposures as a whole (``modes``, the
-    jackknife of the residual) or the white noise of the pixels in the box, whichever is larger. A constant is no
-    misfit: the scale of a surface is a convention. Boxes that depart by more than 5 robust standard deviations are told
+    jackknife of the residual) and the white noise of the pixels in the box. A constant is no misfit: the scale of a
+    surface is a convention. Boxes that depart by more than 5 robust standard deviations are told
     one by one, since a few deep features would otherwise make the error of the whole surface.
     """
     medians, stds, kept = box_medians(residual, delta.box_size)
