@@ -10,7 +10,7 @@ flats       New flat / true flat in 64 x 64 boxes, peak to peak, per cent, by po
             robust width of (new - true) / err over good pixels; and how the error that the fit claims compares with
             the one seen, both for the scatter and the misfit of it.
 multiscale  `MultiScale` on 40 exposures of NRCALONG: the response to the injected crosshatch, and the error of the
-            surface at the scale of pixels (rms, per cent), all of it and what is left of it where the crosshatch is
+            surface at the scale of pixels (robust width, per cent), all of it and what is left where the crosshatch is
             taken out, beside those of its smooth base alone.
 
 A perfect grey flat leaves the difference between a filter and the mean: the column "grey is off by" tells it.
@@ -81,6 +81,11 @@ def rms(values):
     return float(np.sqrt(np.nanmean(np.square(values))))
 
 
+def robust_width(values):
+    """Return the standard deviation that the median absolute deviation stands for: dead pixels do not count."""
+    return float(1.4826 * np.median(np.abs(values - np.median(values))))
+
+
 def policy_rows(detector, seed, differ):
     """Yield the error of each policy for more and more exposures of each filter."""
     for n in COUNTS:
@@ -144,7 +149,7 @@ def flat_row(program, truth, policy, strategy, fit, delta, grey_truth, filter):
         "policy": policy,
         "peak to peak": 100 * peak_to_peak(ratio, good),
         "grey is off by": 100 * peak_to_peak(off, delta.good & np.isfinite(off)),
-        "width": 1.4826 * np.median(np.abs(pull - np.median(pull))),
+        "width": robust_width(pull),
         "claim": 100 * np.median(fit.err),
         "seen": 100 * rms(departure(fit.surface, judged, delta.good)),
         "seen / claimed": pull_of_fit(fit, judged, delta.good),
@@ -174,8 +179,8 @@ def multiscale():
                     "strategy": type(strategy).__name__,
                     "crosshatch": 100 * pattern[good].std(),
                     "response": response(surface / smooth, judged / smooth, truth.crosshatch, good),
-                    "error": 100 * left[good].std(),
-                    "error without crosshatch": 100 * (left - slope * pattern)[good].std(),
+                    "error": 100 * robust_width(left[good]),
+                    "error without crosshatch": 100 * robust_width((left - slope * pattern)[good]),
                     "noise of the stack": 100 * np.median(delta.err[good]),
                 }
             )

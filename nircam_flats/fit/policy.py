@@ -87,8 +87,8 @@ class Shrunk(FlatPolicy):
     surface written in cosines (the discrete cosine transform of its mesh of 32 px boxes). A coefficient c of error
     sigma is multiplied by ``tau^2 / (tau^2 + sigma^2)``. The errors come from the jackknife; tau^2, the variance of the
     true coefficients, is the mean of ``c^2 - sigma^2`` over the filters and over the coefficients of about the same
-    scale, less one standard deviation of that mean, since few coefficients exceed their errors by chance. So where the
-    filters agree within the errors, the result is grey; where their exposures are many, it is their own.
+    scale, less half a standard deviation of that mean, since few coefficients exceed their errors by chance. So where
+    the filters agree within the errors, the result is grey; where their exposures are many, it is their own.
     """
 
     def decide(self, grey, by_filter, fit):
@@ -102,7 +102,7 @@ class Shrunk(FlatPolicy):
         noise = sum(item.noise * np.bincount(bands.ravel(), minlength=n_bands) for item in found.values())
         members = np.maximum(np.bincount(bands.ravel(), minlength=n_bands), 1)
         # The departures of all filters from their mean add up to nothing: one of them is not free.
-        margin = 1 + np.sqrt(2 / (members * max(len(found) - 1, 1)))
+        margin = 1 + 0.5 * np.sqrt(2 / (members * max(len(found) - 1, 1)))
         tau2 = np.maximum(excess - margin * noise, 0) / (members * len(found))
         return {name: _shrunk(common, ratios[name], found[name], tau2) for name in by_filter}
 
