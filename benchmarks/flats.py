@@ -2,6 +2,7 @@
 
     python benchmarks/flats.py                          # all tables; an hour
     python benchmarks/flats.py policies multiscale      # some of them
+    python benchmarks/flats.py policies --seeds 301 --counts 2 4
 
 policies    For 2 to 40 exposures of each of two filters: the error of the surface of each filter (rms over the medians
             of 64 x 64 boxes of fitted / true response, per cent) by policy, where the filters differ and where they
@@ -86,9 +87,9 @@ def robust_width(values):
     return float(1.4826 * np.median(np.abs(values - np.median(values))))
 
 
-def policy_rows(detector, seed, differ):
+def policy_rows(detector, seed, counts, differ):
     """Yield the error of each policy for more and more exposures of each filter."""
-    for n in COUNTS:
+    for n in counts:
         program, exposures = campaign(detector, seed, n, differ=differ)
         truth = program.truth(detector)
         grey, by_filter = deltas(exposures)
@@ -101,24 +102,24 @@ def policy_rows(detector, seed, differ):
         yield row
 
 
-def policies():
+def policies(seeds, counts):
     """Print the table of policies."""
     rows = []
     for differ in (True, False):
         for detector in DETECTORS:
-            for seed in SEEDS:
-                rows += policy_rows(detector, seed, differ)
+            for seed in seeds:
+                rows += policy_rows(detector, seed, counts, differ)
     show("Policies: rms error of a filter's surface, per cent", rows)
     worst = max(rows, key=lambda row: row["shrunk / best"])
     print(f"Worst of shrunk / best: {worst['shrunk / best']:.2f} ({worst['detector']}, {worst['exposures']} exposures)")
 
 
-def flats():
+def flats(seeds, counts):
     """Print the table of new flats."""
     rows = []
     for detector in DETECTORS:
-        for seed in SEEDS:
-            program, exposures = campaign(detector, seed, 20)
+        for seed in seeds:
+            program, exposures = campaign(detector, seed, max(counts) // 2)
             truth = program.truth(detector)
             grey, by_filter = deltas(exposures)
             for strategy in (default_strategy(detector), nf.MultiScale(base=default_strategy(detector))):
@@ -128,7 +129,7 @@ def flats():
                         flat_row(program, truth, name, strategy, fits[key], by_filter[key], truth.grey(), key)
                         for key in by_filter
                     ]
-    show("New flats, 20 exposures of each filter, per cent", rows)
+    show(f"New flats, {max(counts) // 2} exposures of each filter, per cent", rows)
 
 
 def flat_row(program, truth, policy, strategy, fit, delta, grey_truth, filter):
@@ -156,11 +157,11 @@ def flat_row(program, truth, policy, strategy, fit, delta, grey_truth, filter):
     }
 
 
-def multiscale():
+def multiscale(seeds, counts):
     """Print the table of small scales."""
     rows = []
-    for seed in SEEDS:
-        program, exposures = campaign("NRCALONG", seed, 20)
+    for seed in seeds:
+        program, exposures = campaign("NRCALONG", seed, max(counts) // 2)
         truth = program.truth("NRCALONG")
         delta = nf.DeltaSkyflat.from_frames(masked_frames(exposures))
         judged = truth.grey()
@@ -184,7 +185,7 @@ def multiscale():
                     "noise of the stack": 100 * np.median(delta.err[good]),
                 }
             )
-    show("Small scales, NRCALONG, 40 exposures, per cent", rows)
+    show(f"Small scales, NRCALONG, {max(counts) // 2 * 2} exposures, per cent", rows)
 
 
 def show(title, rows):
@@ -199,10 +200,12 @@ def main():
     tables = {table.__name__: table for table in (policies, flats, multiscale)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", choices=[*tables, []], default=list(tables), help="only these tables")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="other seeds")
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="other numbers of exposures")
     options = parser.parse_args()
     started = time.perf_counter()
     for name in options.tables:
-        tables[name]()
+        tables[name](options.seeds, options.counts)
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 
