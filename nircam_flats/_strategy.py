@@ -22,13 +22,16 @@ def key_of(strategy):
     """Return a text that stands for the code and all settings of ``strategy``; None if it does not say what it is.
 
     Those of the library are known by their `repr`. A class of the user must define ``cache_key`` itself: one that it
-    inherits knows nothing of what it changed.
+    inherits knows nothing of what it changed. So must the strategies that a strategy is made of.
     """
     kind = type(strategy)
     name = f"{kind.__module__}.{kind.__qualname__}"
     if name.startswith("nircam_flats."):
-        return f"{name} {strategy!r}"
-    return f"{name} {strategy.cache_key}" if "cache_key" in vars(kind) or "cache_key" in vars(strategy) else None
+        own = repr(strategy)
+    else:
+        own = strategy.cache_key if "cache_key" in vars(kind) or "cache_key" in vars(strategy) else None
+    parts = [own, *(key_of(part) for part in vars(strategy).values() if isinstance(part, Strategy))]
+    return None if None in parts else " ".join([name, *parts])
 
 
 def checked_image(value, shape, dtype, place):

@@ -16,7 +16,9 @@ from nircam_flats import (
     DeltaSkyflat,
     Exposure,
     ExposureSet,
+    FitStrategy,
     MaskStrategy,
+    MultiScale,
     NormalizedFrames,
     Polynomial2D,
     SigmaClippedMean,
@@ -24,6 +26,7 @@ from nircam_flats import (
     StorageError,
     recipes,
 )
+from nircam_flats._strategy import key_of
 from nircam_flats.simulation import SimulatedProgram
 from nircam_flats.skyflat import _store
 from nircam_flats.testing import assert_same
@@ -120,6 +123,19 @@ class TestSame:
         again = products()
         for name in ("grey", "fit", "by_filter", "flats"):
             assert_same(getattr(again, name), getattr(first, name))
+
+    def test_strategies_are_known_by_what_they_say(self):
+        class Own(FitStrategy):
+            """No key."""
+
+            def smooth(self, data, err, good):
+                return np.ones(data.shape)
+
+        assert key_of(MultiScale()) == key_of(MultiScale()) != key_of(MultiScale(n_scales=4))
+        assert key_of(Own()) is None
+        assert key_of(MultiScale(base=Own())) is None
+        Own.cache_key = "1"
+        assert key_of(MultiScale(base=Own())) is not None
 
     def test_a_temporary_folder_goes_with_its_frames(self, paths):
         frames = NormalizedFrames.from_exposures(ExposureSet.read(paths), memory_limit=TINY)
