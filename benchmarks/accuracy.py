@@ -49,13 +49,18 @@ def campaign(detector, seed, n_exposures):
         seed=seed,
         effects=attrs.evolve(Effects(), wisps=False),
     )
+    return program, in_memory(program, range(program.n_exposures))
 
-    def light(job):  # data and flags are all that flats are made of
+
+def in_memory(program, indices):
+    """Return these exposures of each filter: only data and flags, which are all that flats are made of."""
+
+    def light(job):
         exposure = program.exposure(*job)
         return attrs.evolve(exposure, err=None, area=None, var_poisson=None, var_rnoise=None, var_flat=None)
 
-    jobs = [(*mode, index) for mode in program.modes() for index in range(program.n_exposures)]
-    return program, nf.ExposureSet.from_exposures(map_ordered(light, jobs))
+    jobs = [(*mode, index) for mode in program.modes() for index in indices]
+    return nf.ExposureSet.from_exposures(map_ordered(light, jobs))
 
 
 def measure(program, frames, *, balance=True, n_replicates=16):
@@ -84,11 +89,16 @@ def measure(program, frames, *, balance=True, n_replicates=16):
         "delta": 100 * peak_to_peak(delta.data / grey_truth, good),
         "sky": 100 * worst_level(program, frames, good),
         "response": response(delta.data / fit.surface, grey_truth / ideal, truth.crosshatch, good),
-        "width": 1.4826 * np.median(np.abs(pull - np.median(pull))),
+        "width": robust_width(pull),
         "claim": 100 * np.median(fit.err),
         "pull": pull_of_fit(fit, grey_truth, good),
         "masked": 100 * np.mean([frame.level.masked_fraction for frame in frames.frames]),
     }
+
+
+def robust_width(values):
+    """Return the standard deviation that the median absolute deviation stands for: dead pixels do not count."""
+    return float(1.4826 * np.median(np.abs(values - np.median(values))))
 
 
 def pull_of_fit(fit, truth, good):

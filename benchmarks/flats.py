@@ -23,19 +23,20 @@ from functools import partial
 
 import attrs
 import numpy as np
-from accuracy import pull_of_fit, response
+from accuracy import in_memory, pull_of_fit, response, robust_width
 from astropy.table import Table
 
 import nircam_flats as nf
 from nircam_flats.fit.model import default_strategy
 from nircam_flats.kernels import box_medians
-from nircam_flats.parallel import map_ordered
 from nircam_flats.recipes import masked_frames
 from nircam_flats.report import peak_to_peak
 from nircam_flats.simulation import Effects, SimulatedProgram
 
 DETECTORS = ("NRCB4", "NRCALONG")
 COUNTS = (2, 4, 6, 10, 20, 40)
+PER_FILTER = 20
+"""Exposures of each filter in the tables of one number."""
 PER_POINTING = 5
 SEEDS = (301, 302)
 POLICIES = {"grey": nf.Grey(), "per filter": nf.PerFilter(), "shrunk": nf.Shrunk()}
@@ -50,14 +51,7 @@ def campaign(detector, seed, n, *, differ=True):
         seed=seed,
         effects=attrs.evolve(Effects(), wisps=False, filter_dependence=differ),
     )
-
-    def light(job):  # data and flags are all that flats are made of
-        exposure = program.exposure(*job)
-        return attrs.evolve(exposure, err=None, area=None, var_poisson=None, var_rnoise=None, var_flat=None)
-
-    order = spread(program.n_exposures)[:n]
-    jobs = [(*mode, index) for mode in program.modes() for index in order]
-    return program, nf.ExposureSet.from_exposures(map_ordered(light, jobs))
+    return program, in_memory(program, spread(program.n_exposures)[:n])
 
 
 def spread(n):
@@ -80,11 +74,6 @@ def departure(surface, truth, good):
 
 def rms(values):
     return float(np.sqrt(np.nanmean(np.square(values))))
-
-
-def robust_width(values):
-    """Return the standard deviation that the median absolute deviation stands for: dead pixels do not count."""
-    return float(1.4826 * np.median(np.abs(values - np.median(values))))
 
 
 def policy_rows(detector, seed, counts, differ):
@@ -114,12 +103,12 @@ def policies(seeds, counts):
     print(f"Worst of shrunk / best: {worst['shrunk / best']:.2f} ({worst['detector']}, {worst['exposures']} exposures)")
 
 
-def flats(seeds, counts):
+def flats(seeds):
     """Print the table of new flats."""
     rows = []
     for detector in DETECTORS:
         for seed in seeds:
-            program, exposures = campaign(detector, seed, max(counts) // 2)
+            program, exposures = campaign(detector, seed, PER_FILTER)
             truth = program.truth(detector)
             grey, by_filter = deltas(exposures)
             for strategy in (default_strategy(detector), nf.MultiScale(base=default_strategy(detector))):
@@ -129,7 +118,7 @@ def flats(seeds, counts):
                         flat_row(program, truth, name, strategy, fits[key], by_filter[key], truth.grey(), key)
                         for key in by_filter
                     ]
-    show(f"New flats, {max(counts) // 2} exposures of each filter, per cent", rows)
+    show(f"New flats, {PER_FILTER} exposures of each filter, per cent", rows)
 
 
 def flat_row(program, truth, policy, strategy, fit, delta, grey_truth, filter):
@@ -157,11 +146,11 @@ def flat_row(program, truth, policy, strategy, fit, delta, grey_truth, filter):
     }
 
 
-def multiscale(seeds, counts):
+def multiscale(seeds):
     """Print the table of small scales."""
     rows = []
     for seed in seeds:
-        program, exposures = campaign("NRCALONG", seed, max(counts) // 2)
+        program, exposures = campaign("NRCALONG", seed, PER_FILTER)
         truth = program.truth("NRCALONG")
         delta = nf.DeltaSkyflat.from_frames(masked_frames(exposures))
         judged = truth.grey()
@@ -185,7 +174,7 @@ def multiscale(seeds, counts):
                     "noise of the stack": 100 * np.median(delta.err[good]),
                 }
             )
-    show(f"Small scales, NRCALONG, {max(counts) // 2 * 2} exposures, per cent", rows)
+    show(f"Small scales, NRCALONG, {2 * PER_FILTER} exposures, per cent", rows)
 
 
 def show(title, rows):
@@ -197,15 +186,19 @@ def show(title, rows):
 
 
 def main():
-    tables = {table.__name__: table for table in (policies, flats, multiscale)}
+    tables = ("policies", "flats", "multiscale")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tables", nargs="*", choices=[*tables, []], default=list(tables), help="only these tables")
+    parser.add_argument("tables", nargs="*", choices=[*tables, []], default=tables, help="only these tables")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="other seeds")
-    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="other numbers of exposures")
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="other numbers of exposures, of policies")
     options = parser.parse_args()
     started = time.perf_counter()
-    for name in options.tables:
-        tables[name](options.seeds, options.counts)
+    if "policies" in options.tables:
+        policies(options.seeds, options.counts)
+    if "flats" in options.tables:
+        flats(options.seeds)
+    if "multiscale" in options.tables:
+        multiscale(options.seeds)
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 

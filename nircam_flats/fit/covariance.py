@@ -8,7 +8,7 @@ from scipy.signal import fftconvolve
 from nircam_flats._fields import HoldsArrays, image
 from nircam_flats._strategy import checked_image
 from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.kernels import expand_mesh, project_mesh
+from nircam_flats.kernels import expand_mesh, project_mesh, repeat_mesh
 
 __all__ = ["SurfaceCovariance", "correlation_by_distance"]
 
@@ -53,10 +53,7 @@ class SurfaceCovariance(HoldsArrays):
         deviation = np.hypot(deviation, np.float32(self.misfit)).astype(np.float32)
         if self.outliers is None:
             return deviation
-        ny, nx = self.shape
-        return np.hypot(
-            deviation, self.outliers.repeat(self.box_size, axis=0)[:ny].repeat(self.box_size, axis=1)[:, :nx]
-        )
+        return np.hypot(deviation, repeat_mesh(self.outliers, self.box_size, self.shape))
 
     def error_of_mean(self, where):
         """Return the 1 sigma error of the mean of the surface over some pixels, a float.

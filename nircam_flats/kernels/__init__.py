@@ -5,7 +5,7 @@ from nircam_flats.kernels.combine import combine_clipped
 from nircam_flats.kernels.flats import correct_flat, ratio_moments, usable_pixels
 from nircam_flats.kernels.influence import box_influences
 from nircam_flats.kernels.labelling import large_groups
-from nircam_flats.kernels.mesh import box_means, box_medians, expand_mesh, fill_mesh, project_mesh
+from nircam_flats.kernels.mesh import box_means, box_medians, expand_mesh, fill_mesh, project_mesh, repeat_mesh
 from nircam_flats.kernels.neighbours import grow, smooth
 from nircam_flats.kernels.polynomial import evaluate_polynomial, weighted_moments
 from nircam_flats.kernels.rows import divide_rows
@@ -25,6 +25,7 @@ __all__ = [
     "large_groups",
     "project_mesh",
     "ratio_moments",
+    "repeat_mesh",
     "smooth",
     "usable_pixels",
     "weighted_moments",

@@ -8,7 +8,7 @@ from scipy.ndimage import distance_transform_edt, spline_filter1d, zoom
 from nircam_flats.kernels._njit import njit
 from nircam_flats.kernels.clipping import clip_values, take_finite
 
-__all__ = ["box_means", "box_medians", "expand_mesh", "fill_mesh", "project_mesh"]
+__all__ = ["box_means", "box_medians", "expand_mesh", "fill_mesh", "project_mesh", "repeat_mesh"]
 
 
 def box_medians(data, box_size, *, n_sigma=3.0, max_iterations=5, min_fraction=0.1):
@@ -152,6 +152,12 @@ def expand_mesh(mesh, box_size, shape, *, rows=slice(None)):
     if len(first_y):
         _expand(coefficients, first_y, weights_y, first_x, weights_x, out)
     return out
+
+
+def repeat_mesh(mesh, box_size, shape, *, rows=slice(None)):
+    """Return the image of ``shape`` in which each box has the value of ``mesh``; ``rows`` selects rows of the image."""
+    lines = mesh[np.arange(shape[0])[rows] // box_size]
+    return lines.repeat(box_size, axis=1)[:, : shape[1]]
 
 
 def project_mesh(weights, box_size):

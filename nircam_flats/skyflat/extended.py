@@ -7,6 +7,7 @@ from scipy.ndimage import binary_propagation, distance_transform_edt, label
 
 from nircam_flats._strategy import Strategy
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.kernels import repeat_mesh
 from nircam_flats.masks import MaskReason, SourceMask
 from nircam_flats.skyflat.meshes import MESH_BOX, lower_quartile_of_frames, median_of_frames, smoothed
 
@@ -35,9 +36,7 @@ class BoxMasks(Mapping):
         self.shape = shape
 
     def __getitem__(self, name):
-        ny, nx = self.shape
-        masked = self.boxes[name].repeat(MESH_BOX, axis=0)[:ny].repeat(MESH_BOX, axis=1)[:, :nx]
-        return SourceMask.from_array(masked, MaskReason.EXTENDED)
+        return SourceMask.from_array(repeat_mesh(self.boxes[name], MESH_BOX, self.shape), MaskReason.EXTENDED)
 
     def __iter__(self):
         return iter(self.boxes)

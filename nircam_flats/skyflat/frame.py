@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from nircam_flats._fields import HoldsArrays, image, owned, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
-from nircam_flats.kernels import box_medians, divide_rows, expand_mesh
+from nircam_flats.kernels import box_medians, divide_rows, expand_mesh, repeat_mesh
 from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
 from nircam_flats.skyflat._store import StoredImage, digest
 from nircam_flats.skyflat.balance import FrameBalance
@@ -90,8 +90,7 @@ class NormalizedFrame(HoldsArrays):
         masked = None if self.masked is None else self.masked[rows]
         values = divide_rows(self.pixels[rows], self.scale, divisor=divisor, masked=masked, out=out)
         if self.boxes is not None:
-            boxes = self.boxes[np.arange(self.shape[0])[rows] // MESH_BOX]
-            values[boxes.repeat(MESH_BOX, axis=1)[:, : self.shape[1]]] = np.nan
+            values[repeat_mesh(self.boxes, MESH_BOX, self.shape, rows=rows)] = np.nan
         return values
 
     @cached_property
