@@ -1,8 +1,8 @@
 """How right are the new flats?  Policies, small scales and errors against injected truth, full frames.
 
     python benchmarks/flats.py                          # all tables; an hour
-    python benchmarks/flats.py policies multiscale      # some of them
-    python benchmarks/flats.py policies --seeds 301 --counts 2 4
+    python benchmarks/flats.py --only policies multiscale
+    python benchmarks/flats.py --only policies --seeds 301 --counts 2 4
 
 policies    For 2 to 40 exposures of each of two filters: the error of the surface of each filter (rms over the medians
             of 64 x 64 boxes of fitted / true response, per cent) by policy, where the filters differ and where they
@@ -188,16 +188,16 @@ def show(title, rows):
 def main():
     tables = ("policies", "flats", "multiscale")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tables", nargs="*", choices=[*tables, []], default=tables, help="only these tables")
+    parser.add_argument("--only", nargs="+", choices=tables, default=tables, help="print these tables")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="other seeds")
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="other numbers of exposures, of policies")
     options = parser.parse_args()
     started = time.perf_counter()
-    if "policies" in options.tables:
+    if "policies" in options.only:
         policies(options.seeds, options.counts)
-    if "flats" in options.tables:
+    if "flats" in options.only:
         flats(options.seeds)
-    if "multiscale" in options.tables:
+    if "multiscale" in options.only:
         multiscale(options.seeds)
     print(f"\n{time.perf_counter() - started:.0f} s")
 

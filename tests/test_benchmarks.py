@@ -253,6 +253,21 @@ def test_growth_is_summed_up(script):
     assert "wanted: 5 x: not met" in text
 
 
+# --- the tables of flats
+
+
+@pytest.mark.parametrize(
+    ("arguments", "called"), [([], ["policies", "flats", "multiscale"]), (["--only", "flats"], ["flats"])]
+)
+def test_all_tables_of_flats_are_printed_unless_some_are_named(script, arguments, called, monkeypatch):
+    flats, found = script("flats"), []
+    for name in ("policies", "flats", "multiscale"):
+        monkeypatch.setattr(flats, name, lambda *_, name=name: found.append(name))
+    monkeypatch.setattr(sys, "argv", ["flats.py", *arguments])
+    flats.main()
+    assert found == called
+
+
 # --- the table
 
 
