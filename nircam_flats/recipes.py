@@ -9,6 +9,7 @@ from nircam_flats.exceptions import FlatsError
 from nircam_flats.exposure import Exclusion, ExposureSet
 from nircam_flats.fit import FlatModelFit, Grey, MedianFilter
 from nircam_flats.masks import Segmentation
+from nircam_flats.parallel import map_ordered
 from nircam_flats.reference import GroundFlats
 from nircam_flats.report import DetectorProducts, Problem, SkyFlatProgram, prepared_folder
 from nircam_flats.skyflat import BoxMasks, DeltaSkyflat, ExtendedLight, NormalizedFrames
@@ -62,17 +63,19 @@ def sky_flat_detector(
     fit_of = cache(lambda delta: frames.remembered(FlatModelFit, model, of=delta, strategy=strategy))
     grey = frames.remembered(DeltaSkyflat, stack, strategy=combine)
     fit = fit_of(grey)
-    by_filter, flats = {}, {}
-    for item in frames.filters:
-        with collecting(problems, f"{grey.detector} {item} delta skyflat"):
-            by_filter[item.name] = frames.where(filter=item).remembered(DeltaSkyflat, stack, strategy=combine)
+
+    def delta_of(item):
+        return frames.where(filter=item).remembered(DeltaSkyflat, stack, strategy=combine)
+
+    def flight_flat(item):
+        ground = ground_flats.find(grey.flat_names[item.name], grey.detector, item)
+        return ground.repaired().corrected_by(fits.get(item.name, fit))
+
+    by_filter = _by_filter(frames, delta_of, "delta skyflat", problems)
     fits = dict.fromkeys(by_filter, fit)
     with collecting(problems, f"{grey.detector} fits by filter"):
         fits |= (Grey() if policy is None else policy)(grey, by_filter, fit_of)
-    for item in frames.filters:
-        with collecting(problems, f"{grey.detector} {item} flight flat"):
-            ground = ground_flats.find(grey.flat_names[item.name], grey.detector, item)
-            flats[item.name] = ground.repaired().corrected_by(fits.get(item.name, fit))
+    flats = _by_filter(frames, flight_flat, "flight flat", problems)
     for item in sorted({member.filter for member in exposures} - set(frames.filters), key=lambda item: item.pivot):
         reason = "none of its exposures could be used (the table of exposures says why)"
         problems.append(Problem(what=f"{grey.detector} {item} flight flat", reason=reason))
@@ -85,6 +88,22 @@ def sky_flat_detector(
         flats=flats,
         problems=problems,
     )
+
+
+def _by_filter(frames, make, what, problems):
+    """Return ``make(filter)`` for each filter of the frames, by name; what cannot be made is a `Problem`."""
+
+    def attempt(item):
+        try:
+            return make(item)
+        except FlatsError as error:
+            return Problem(what=f"{frames.detector} {item} {what}", reason=error)
+
+    made = {
+        item.name: product for item, product in zip(frames.filters, map_ordered(attempt, frames.filters), strict=True)
+    }
+    problems += [product for product in made.values() if isinstance(product, Problem)]
+    return {name: product for name, product in made.items() if not isinstance(product, Problem)}
 
 
 def masked_frames(exposures, *, masks=None, executor=None, memory_limit=1 * u.GiB, store=None):

@@ -14,7 +14,7 @@ from nircam_flats.fit.covariance import SurfaceCovariance, correlation_by_distan
 from nircam_flats.fit.median import MedianFilter
 from nircam_flats.fit.polynomial import Polynomial2D
 from nircam_flats.instrument import Detector
-from nircam_flats.kernels import box_means, box_medians, expand_mesh
+from nircam_flats.kernels import box_means, box_medians, clipped_statistics, expand_mesh
 from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
 from nircam_flats.skyflat.delta import to_filters
@@ -100,7 +100,7 @@ class FlatModelFit(HoldsArrays):
         strategy = default_strategy(delta.detector) if strategy is None else strategy
         found = strategy.fit(delta.data, delta.err, delta.good)
         surface = found.values
-        scale = np.float32(np.median(surface[delta.good]))
+        scale = np.float32(clipped_statistics(surface, where=delta.good, max_iterations=0)[0])  # the median
         if not scale > 0 or not (surface > 0).all():
             raise FitError(
                 f"{strategy} gives a surface for {delta.detector} {delta.label} that is not positive everywhere (from "

@@ -17,6 +17,8 @@ MOST_BINS = 2048
 """A sample of the values says where they lie; they are put into up to so many bins, most of which are never sorted."""
 FEW = 64
 """Values that are sorted at once."""
+ONE = np.uint64(1)
+"""Places counted without a sign need no look at whether they are counted from the end."""
 CANCELLED = 1e-6
 """Part of the sum of squares below which what is left after a subtraction is not trusted."""
 
@@ -30,7 +32,7 @@ def _middle(values, low, high):
     return 0.5 * (np.float64(values[half - 1]) + np.float64(values[half]))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, fastmath={"nsz", "contract", "reassoc"})
 def _sums(values, low, high, shift):
     """Sum, and sum of squares, of ``values[low:high] - shift``."""
     total, squares = 0.0, 0.0
@@ -105,13 +107,25 @@ def take_finite(values, kept, n):
     return n
 
 
-def clipped_statistics(values, *, n_sigma=3.0, max_iterations=5):
+@njit(nogil=True, cache=True)
+def _take_chosen(values, chosen, kept):
+    """Do `take_finite` with the values that are chosen."""
+    n = 0
+    for i in range(values.size):
+        kept[n] = values[i]
+        n += np.isfinite(values[i]) & chosen[i]
+    return n
+
+
+def clipped_statistics(values, *, where=None, n_sigma=3.0, max_iterations=5):
     """Return median, mean, standard deviation and number of the finite ``values`` left after sigma clipping.
 
     Parameters
     ----------
     values
         Array of any shape; values that are not finite are ignored.
+    where
+        Boolean array of its shape: the values that count; by default all.
     n_sigma, max_iterations
         Where to cut, and how often.
 
@@ -125,7 +139,7 @@ def clipped_statistics(values, *, n_sigma=3.0, max_iterations=5):
     values = values.astype(values.dtype.newbyteorder("=") if values.dtype.kind == "f" else np.float64, copy=False)
     kept, ordered = np.empty((2, values.size + 1), values.dtype)
     bins = np.empty(values.size, np.int16)
-    n = take_finite(values.ravel(), kept, 0)
+    n = take_finite(values.ravel(), kept, 0) if where is None else _take_chosen(values.ravel(), where.ravel(), kept)
     low, high, median, mean, std = clip_values(kept[:n], ordered, bins, n_sigma, max_iterations)
     return median, mean, std, high - low
 
@@ -141,13 +155,14 @@ def _group(values, lowest, scale, n_bins, bins, ordered):
         bins[i] = np.int16(min(max((values[i] - lowest) * scale + values.dtype.type(1), values.dtype.type(0)), last))
     starts = np.zeros(n_bins + 3, np.int64)
     for i in range(values.size):
-        starts[bins[i] + 1] += 1
+        starts[np.uint16(bins[i]) + ONE] += 1
     starts = np.cumsum(starts)
-    free = starts.copy()
+    free = starts.astype(np.uint64)
     for i in range(values.size):
-        number = bins[i]
-        ordered[free[number]] = values[i]
-        free[number] += 1
+        number = np.uint64(np.uint16(bins[i]))
+        place = free[number]
+        ordered[place] = values[i]
+        free[number] = place + ONE
     return starts
 
 

@@ -63,26 +63,38 @@ def smooth(data, good, profile):
 
 
 @njit(nogil=True, cache=True)
-def _grow(mask, radius, widths, out):
-    ny, nx = mask.shape
-    # Distance along the row to the nearest flagged pixel, capped beyond the radius.
-    distance = np.empty((ny, nx), np.uint8)
-    far = radius + 1
-    for y in range(ny):
-        last = far
-        for x in range(nx):
-            last = 0 if mask[y, x] else min(last + 1, far)
-            distance[y, x] = last
-        last = far
-        for x in range(nx - 1, -1, -1):
-            last = 0 if mask[y, x] else min(last + 1, far)
-            distance[y, x] = min(distance[y, x], last)
-    for y in range(ny):
-        for dy in range(-radius, radius + 1):
-            if 0 <= y + dy < ny:
-                width = widths[dy + radius]
-                for x in range(nx):
-                    out[y, x] |= distance[y + dy, x] <= width
+def _add_shifted(row, n, line):
+    """Put the flags of ``row``, moved by ``n`` pixels to either side, into ``line``; 64 pixels lie in a word."""
+    words, bits = n // 64, np.uint64(n % 64)
+    rest = np.uint64(64) - bits
+    for i in range(row.size):
+        if i + words < row.size:
+            line[i + words] |= row[i] << bits
+        if i >= words:
+            line[i - words] |= row[i] >> bits
+        if bits and i + words + 1 < row.size:
+            line[i + words + 1] |= row[i] >> rest
+        if bits and i > words:
+            line[i - words - 1] |= row[i] << rest
+
+
+@njit(nogil=True, cache=True)
+def _grow(mask, widths, out):
+    radius = widths.size - 1
+    for y in range(mask.shape[0]):
+        row = mask[y]
+        if not row.any():
+            continue
+        line = row.copy()
+        for width in range(radius + 1):
+            if width > 0:
+                _add_shifted(row, width, line)
+            for distance in range(radius + 1):
+                if widths[distance] == width:
+                    for target in (y - distance, y + distance):
+                        if 0 <= target < mask.shape[0]:
+                            for i in range(line.size):
+                                out[target, i] |= line[i]
 
 
 def grow(mask, radius):
@@ -96,9 +108,11 @@ def grow(mask, radius):
     if not 0 <= radius <= LARGEST_RADIUS:
         raise InvalidInputError(f"the radius by which a mask grows must be from 0 to {LARGEST_RADIUS} px; got {radius}")
     mask = np.asarray(mask, bool)
-    reach = int(radius)
-    offsets = np.arange(-reach, reach + 1)
-    widths = np.floor(np.sqrt(radius**2 - offsets**2)).astype(np.uint8)
-    out = np.zeros_like(mask)
-    _grow(mask, reach, widths, out)
-    return out
+    ny, nx = mask.shape
+    distances = np.arange(int(radius) + 1)
+    widths = np.floor(np.sqrt(radius**2 - distances**2)).astype(np.int64)
+    packed = np.zeros((ny, 8 * -(-nx // 64)), np.uint8)
+    packed[:, : -(-nx // 8)] = np.packbits(mask, axis=1, bitorder="little")
+    out = np.zeros_like(packed)
+    _grow(packed.view("<u8"), widths, out.view("<u8"))
+    return np.unpackbits(out, axis=1, count=nx, bitorder="little").view(bool)

@@ -61,7 +61,7 @@ class SkyLevel:
             used &= checked_image(good, used.shape, bool, "good pixels given to SkyLevel")
         n_good = np.count_nonzero(used)
         used &= ~checked_image(masked, used.shape, bool, "masked pixels given to SkyLevel")
-        median, _, scatter, n = clipped_statistics(np.where(used, data, np.float32(np.nan)))
+        median, _, scatter, n = clipped_statistics(data, where=used)
         if n == 0:
             raise InvalidInputError(
                 f"SkyLevel needs at least one pixel that is good and not masked; all {data.size} are out"

@@ -84,7 +84,7 @@ class SourceMask(HoldsArrays):
         data = exposure.data if correction is None else exposure.data / correction.surface
         good = exposure.good & np.isfinite(data)
         flags = np.where(good, np.uint8(0), np.uint8(MaskReason.DATA_QUALITY))
-        flags[strategy(data, good)] |= np.uint8(MaskReason.SOURCE)
+        flags |= strategy(data, good).view(np.uint8) * np.uint8(MaskReason.SOURCE)
         return cls(flags=flags)
 
     @classmethod

@@ -6,6 +6,7 @@ from scipy.ndimage import distance_transform_edt, label
 
 from nircam_flats._fields import HoldsArrays, image
 from nircam_flats.kernels import fill_mesh
+from nircam_flats.parallel import map_ordered
 from nircam_flats.skyflat.meshes import median_of_frames, smoothed
 
 __all__ = ["FrameBalance", "balance_meshes"]
@@ -55,9 +56,10 @@ def balance_meshes(meshes, names):
     """
     names = np.array(names)
     scales, stripes, maps = np.ones(meshes.shape), np.zeros(meshes.shape), {}
-    for name in np.unique(names):
-        chosen = names == name
-        maps[name], scales[chosen], stripes[chosen] = _solve(meshes[chosen])
+    filters = np.unique(names)
+    solved = map_ordered(_solve, [meshes[names == name] for name in filters])
+    for name, solution in zip(filters, solved, strict=True):
+        maps[name], scales[names == name], stripes[names == name] = solution
     mean = sum(maps[name] for name in names) / len(names)
     ratios = {name: _smooth_ratio(item, mean) for name, item in maps.items()}
     return [

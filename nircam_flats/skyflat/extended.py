@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.ndimage import binary_propagation, distance_transform_edt, label
+from scipy.ndimage import distance_transform_edt, label
 
 from nircam_flats._strategy import Strategy
 from nircam_flats.exceptions import InvalidInputError
@@ -139,8 +139,12 @@ class ExtendedLight(Strategy):
         sizes = np.bincount(labels.ravel(), minlength=n_groups + 1)
         sizes[0] = 0
         seeds = (sizes >= MIN_BOXES)[labels]
-        edge = max(self.n_sigma_edge * scatter, self.floor_edge)
-        return binary_propagation(seeds, EIGHT_CONNECTED, mask=excess > edge)
+        if not seeds.any():
+            return seeds
+        labels, n_groups = label(excess > max(self.n_sigma_edge * scatter, self.floor_edge), structure=EIGHT_CONNECTED)
+        has_seed = np.zeros(n_groups + 1, bool)
+        has_seed[labels[seeds]] = True
+        return has_seed[labels]
 
     def _grown(self, flags):
         labels, n_groups = label(flags, structure=EIGHT_CONNECTED)
