@@ -228,7 +228,7 @@ def read_image(hdus, name, dtype, path, *, ndim=2, required=True):
     return values
 
 
-def write_product(path, kind, header, images, tables, history, *, overwrite=False):
+def write_product(path, kind, header, images, tables, history, *, further=(), overwrite=False):
     """Write a product of the library: images and tables as named extensions, its history as table HISTORY.
 
     Parameters
@@ -243,6 +243,8 @@ def write_product(path, kind, header, images, tables, history, *, overwrite=Fals
         Dicts from extension name to array or table.
     history
         A `~nircam_flats.provenance.History`.
+    further
+        Extensions made already, by parts of the product that have their own format.
     """
     primary = fits.PrimaryHDU()
     primary.header["PRODUCT"] = (kind, "class of nircam_flats that reads this file")
@@ -255,6 +257,7 @@ def write_product(path, kind, header, images, tables, history, *, overwrite=Fals
         hdu = fits.table_to_hdu(table)
         hdu.name = name
         hdus.append(hdu)
+    hdus.extend(further)
     hdus.append(history.to_hdu())
     with atomic_path(path, overwrite=overwrite) as temporary:
         hdus.writeto(temporary, overwrite=True, checksum=True)

@@ -1,11 +1,13 @@
 """How the errors of a surface hang together: what an average over many pixels does not average away."""
 
 import numpy as np
+from astropy.io import fits
 from attrs import field, frozen
 from regions import PixelRegion, SkyRegion
 from scipy.signal import fftconvolve
 
 from nircam_flats._fields import HoldsArrays, image
+from nircam_flats._files import read_image, read_keyword
 from nircam_flats._strategy import checked_image
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.kernels import expand_mesh, project_mesh, repeat_mesh
@@ -79,6 +81,35 @@ class SurfaceCovariance(HoldsArrays):
         structure = np.sum(boxes * fftconvolve(boxes, self._misfit_kernel(boxes.shape), mode="same"))
         off = 0.0 if self.outliers is None else np.sum(boxes * self.outliers)
         return float(np.sqrt(np.sum(noise**2) + self.misfit**2 * max(structure, 0.0) + off**2))
+
+    def to_hdus(self):
+        """Return the FITS extensions MODES (BOXSIZE), MISFIT (MISFIT) and, if there are any, OUTLIERS."""
+        hdus = [fits.ImageHDU(self.modes, name="MODES"), fits.ImageHDU(self.misfit_correlation, name="MISFIT")]
+        hdus[0].header["BOXSIZE"] = (self.box_size, "Side of the boxes [px]")
+        hdus[1].header["MISFIT"] = (self.misfit, "1 sigma of what the surface leaves undescribed")
+        if self.outliers is not None:
+            hdus.append(fits.ImageHDU(self.outliers, name="OUTLIERS"))
+        return hdus
+
+    @classmethod
+    def from_hdus(cls, hdus, path, shape):
+        """Return what `to_hdus` wrote, of a surface of ``shape``; ``path`` names the file in errors.
+
+        Raises
+        ------
+        InvalidInputError
+            If an extension or keyword is missing, or not as it was written.
+        """
+        modes = read_image(hdus, "MODES", np.float32, path, ndim=3)
+        correlation = read_image(hdus, "MISFIT", np.float32, path, ndim=1)
+        return cls(
+            modes=modes,
+            misfit=read_keyword(hdus["MISFIT"].header, "MISFIT", float, path, where="header of MISFIT"),
+            misfit_correlation=correlation,
+            shape=shape,
+            box_size=read_keyword(hdus["MODES"].header, "BOXSIZE", int, path, where="header of MODES"),
+            outliers=read_image(hdus, "OUTLIERS", np.float32, path, required=False),
+        )
 
     def _misfit_kernel(self, shape):
         reach = min(len(self.misfit_correlation), max(shape)) - 1

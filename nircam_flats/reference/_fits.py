@@ -12,6 +12,7 @@ from astropy.time import Time
 from nircam_flats._fields import readonly
 from nircam_flats._files import atomic_path, open_fits, read_image, read_keyword, read_sections
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.fit import SurfaceCovariance
 from nircam_flats.instrument import DQ, Detector, Filter
 from nircam_flats.reference.provenance import FlatProvenance
 
@@ -47,6 +48,7 @@ def read_flat(path):
             )
         fields["dq"] = readonly(_read_flags(hdus, path, shape, faults, told))
         fields["provenance"] = _read_provenance(hdus, path, faults)
+        fields["covariance"] = _read_covariance(hdus, path, shape, faults)
     faults += _keyword_faults(fields)
     return fields | {"faults": (*told, *faults)}, told
 
@@ -71,6 +73,16 @@ def _read_provenance(hdus, path, faults):
         return FlatProvenance.from_hdus(hdus, path)
     except (InvalidInputError, KeyError, ValueError, TypeError) as error:
         faults.append(f"tables EXPOSURES, HISTORY and PHOTOMETRY must be as they were written; {error}")
+        return None
+
+
+def _read_covariance(hdus, path, shape, faults):
+    if "MODES" not in hdus:
+        return None
+    try:
+        return SurfaceCovariance.from_hdus(hdus, path, shape)
+    except InvalidInputError as error:
+        faults.append(f"extensions MODES, MISFIT and OUTLIERS must be as they were written; {error}")
         return None
 
 
@@ -196,6 +208,7 @@ def write_flat(flat, path, *, overwrite=False):
             fits.ImageHDU(flat.dq, name="DQ"),
             _dq_definition(flat.dq),
             *(() if flat.provenance is None else flat.provenance.to_hdus()),
+            *(() if flat.covariance is None else flat.covariance.to_hdus()),
         ]
     )
     for hdu in hdus[1:]:

@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, image
 from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.fit import FlatModelFit
+from nircam_flats.fit import FlatModelFit, SurfaceCovariance
 from nircam_flats.instrument import Detector, Filter, ImagingMode
 from nircam_flats.provenance import History
 from nircam_flats.reference._fits import read_facts
@@ -28,6 +28,7 @@ class Change(HoldsArrays):
     detector: Detector = field()
     surface: np.ndarray = image(sets_shape=True)
     err: np.ndarray = image()
+    covariance: SurfaceCovariance = field()
     flat_names: dict = field(converter=dict)
     exposures: QTable = field()
     first_date: Time | None = field()
@@ -41,7 +42,8 @@ class Change(HoldsArrays):
 
     @classmethod
     def of(cls, fit):
-        names = ("detector", "surface", "err", "flat_names", "exposures", "first_date", "last_date", "history")
+        names = ("detector", "surface", "err", "covariance", "flat_names", "exposures")
+        names += ("first_date", "last_date", "history")
         facts = {name: getattr(fit, name) for name in names}
         digest = hashlib.sha256()
         for part in (facts["surface"], facts["err"], repr((fit.history, fit.flat_names)).encode()):

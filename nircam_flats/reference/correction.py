@@ -67,6 +67,7 @@ def corrected(ground, fit, *, extrapolate=False, **origins):
         + (" of other filters" if extrapolated else ""),
         history=(*ground.history, *told, *fit.history.to_lines(), *provenance.to_lines()),
         provenance=provenance,
+        covariance=fit.covariance,
         faults=(),
     )
     return flight, unchecked

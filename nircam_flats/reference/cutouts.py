@@ -58,4 +58,4 @@ def cut(flat, corner, shape):
         name: None if getattr(flat, name) is None else readonly(getattr(flat, name)[part].copy())
         for name in ("data", "err", "dq")
     }
-    return attrs.evolve(flat, **planes, corner=corner)
+    return attrs.evolve(flat, **planes, corner=corner, covariance=None)

@@ -14,6 +14,7 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats._files import bare_file_name
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
+from nircam_flats.fit import SurfaceCovariance
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.kernels import usable_pixels
 from nircam_flats.reference._arithmetic import NO_ANSWER, exchanged
@@ -82,6 +83,10 @@ class FlatReference(HoldsArrays):
         How it was made, in lines of at most 72 characters (longer ones are broken). Needed for writing.
     provenance
         What a flight flat was made of, a `FlatProvenance`; None if it is not told.
+    covariance
+        How the errors that come from the sky hang together, a `SurfaceCovariance`: of a mean over many pixels it gives
+        the error (``flat.covariance.error_of_mean(aperture)``), which pixel errors underestimate. None if it is not
+        told, and in cut-outs.
 
     A flat that was read keeps the other keywords of its file, which are written again, and what is wrong with it.
 
@@ -108,6 +113,7 @@ class FlatReference(HoldsArrays):
     corner: tuple[int, int] = field(default=(1, 1), converter=tuple)
     history: tuple[str, ...] = field(default=(), converter=_history_lines, repr=False)
     provenance: FlatProvenance | None = field(default=None, repr=False)
+    covariance: SurfaceCovariance | None = field(default=None, repr=False)
     _header: str = field(default="", converter=_header_text, repr=False, alias="header")
     _faults: tuple[str, ...] = field(default=(), converter=tuple, repr=False, alias="faults")
 

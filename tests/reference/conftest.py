@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.table import QTable
 from astropy.time import Time
 
-from nircam_flats import DQ, Detector, Exposure, FlatReference
+from nircam_flats import DQ, Detector, Exposure, FlatReference, SurfaceCovariance
 from nircam_flats.provenance import History
 
 SHAPE = (64, 80)  # not square, so that a transposed axis is seen
@@ -85,6 +85,9 @@ def fit(change, exposure_table):
     return SimpleNamespace(
         surface=change,
         err=np.full(SHAPE, 0.002, np.float32),
+        covariance=SurfaceCovariance(
+            modes=np.full((2, 2, 3), 0.001), misfit=0.0014, misfit_correlation=[1.0, 0.5], shape=SHAPE, box_size=32
+        ),
         detector=Detector.get("B4"),
         flat_names={"F200W": GROUND_NAME, "F150W": "jwst_nircam_flat_9001.fits"},
         exposures=exposure_table,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from photutils.aperture import CircularAperture
 
 from nircam_flats import DQ, FlatReference, FlatsWarning, InvalidInputError
 from nircam_flats.testing import assert_same
@@ -71,8 +72,8 @@ class TestWrite:
         flight.write(tmp_path / "flat.fits")
         with fits.open(tmp_path / "flat.fits") as hdus:
             planes, tables = ["SCI", "ERR", "DQ", "DQ_DEF"], ["EXPOSURES", "HISTORY", "PHOTOMETRY"]
-            assert [hdu.name for hdu in hdus] == ["PRIMARY", *planes, *tables]
-            assert [hdu.header["EXTVER"] for hdu in hdus[1:]] == [1] * 7
+            assert [hdu.name for hdu in hdus] == ["PRIMARY", *planes, *tables, "MODES", "MISFIT"]
+            assert [hdu.header["EXTVER"] for hdu in hdus[1:]] == [1] * 9
             assert [hdus[name].header["BITPIX"] for name in ("SCI", "ERR", "DQ")] == [-32, -32, 32]
             assert hdus["DQ"].data.dtype == np.uint32
             assert hdus["DQ_DEF"].columns.names == ["BIT", "VALUE", "NAME", "DESCRIPTION"]
@@ -106,6 +107,23 @@ class TestWrite:
             assert {keyword: header[keyword] for keyword in expected} == expected
             assert header["DESCRIP"].startswith("Flight flat NRCB4 F200W")
             assert tuple(header["HISTORY"]) == flight.history
+
+    def test_the_file_alone_tells_the_error_of_a_mean(self, flight, fit, tmp_path):
+        flight.write(tmp_path / "flight.fits")
+        again = FlatReference.read(tmp_path / "flight.fits")
+        assert_same(again.covariance, fit.covariance)
+        aperture = CircularAperture((40, 30), 10)
+        expected = fit.covariance.error_of_mean(aperture)
+        assert again.covariance.error_of_mean(aperture) == pytest.approx(expected, rel=1e-6)
+        assert expected > 5 * np.median(again.err) / np.sqrt(aperture.area)  # what independent pixels would give
+
+    def test_a_damaged_covariance_is_left_out_and_told(self, flight, tmp_path):
+        flight.write(tmp_path / "flight.fits")
+        with fits.open(tmp_path / "flight.fits", mode="update") as hdus:
+            del hdus["MODES"].header["BOXSIZE"]
+        again = FlatReference.read(tmp_path / "flight.fits")
+        assert again.covariance is None
+        assert any("BOXSIZE" in fault for fault in again.check())
 
     def test_a_flat_of_unknown_making_has_no_tables(self, ground, tmp_path):
         ground.write(tmp_path / "flat.fits")
