@@ -7,6 +7,7 @@ import pytest
 from nircam_flats import InvalidInputError
 
 
+@pytest.mark.filterwarnings("ignore:asdf.extensions plugin")  # which looks for stdatamodels where it is installed
 def test_without_stdatamodels(flight, monkeypatch):
     monkeypatch.setitem(sys.modules, "stdatamodels", None)
     with pytest.raises(InvalidInputError, match=r"needs stdatamodels, .* extra 'jwst': pip install"):
