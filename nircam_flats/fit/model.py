@@ -23,6 +23,10 @@ from nircam_flats.skyflat.meshes import MESH_BOX
 __all__ = ["FlatModelFit"]
 
 OUTLYING = 5
+CLIPPED_VARIANCE = 0.9733
+"""Variance of a normal sample that is clipped at 3 sigma."""
+TEXTURE = 0.1
+"""Part of the variance of the noise from which on more scatter is structure: errors are not that exact."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -39,7 +43,9 @@ class FlatModelFit(HoldsArrays):
         Covariance of the surface between any two places, a `SurfaceCovariance`: low-rank modes from the jackknife over
         exposures, and the misfit, which is the structure that the surface leaves in the residual beyond the noise.
     pixel_err
-        float32 image: 1 sigma error of each pixel that neighbours do not share; None for smooth surfaces.
+        float32 image: 1 sigma error of each pixel that neighbours do not share: the strategy's own where it follows
+        structure down to pixels, else the structure of pixels (crosshatch) that a smooth surface leaves in the residual
+        beyond the noise. None if there is none.
     strategy
         What made the surface, as text.
     detector, filters, flat_names, exposures, first_date, last_date
@@ -130,7 +136,7 @@ class FlatModelFit(HoldsArrays):
                 shape=surface.shape,
                 box_size=MESH_BOX,
             ),
-            pixel_err=None if found.pixel_err is None else found.pixel_err / scale,
+            pixel_err=_pixel_misfit(delta, residual) if found.pixel_err is None else found.pixel_err / scale,
             strategy=repr(strategy),
             flat_names=delta.flat_names,
             exposures=delta.exposures,
@@ -219,6 +225,16 @@ def _modes(replicates):
     """Modes whose squares add up to the jackknife variance of what was replicated (delete-a-group)."""
     n = len(replicates)
     return (replicates - replicates.mean(axis=0)) * np.float32(np.sqrt((n - 1) / n)) if n else replicates
+
+
+def _pixel_misfit(delta, residual):
+    """1 sigma of what the residual shows from pixel to pixel beyond its noise, an image; None if there is nothing."""
+    scatter = box_medians(residual, delta.box_size)[1].astype(np.float64) ** 2 / CLIPPED_VARIANCE
+    noise = box_medians(delta.err, delta.box_size)[0].astype(np.float64) ** 2
+    excess = np.nanmedian(scatter - noise)
+    if not excess > TEXTURE * np.nanmedian(noise):
+        return None
+    return readonly(np.full(residual.shape, np.sqrt(excess), np.float32))
 
 
 def _misfit(delta, residual, modes):

@@ -19,6 +19,9 @@ __all__ = ["MultiScale"]
 SPLINE = np.array([1, 4, 6, 4, 1], np.float32) / 16
 N_AMPLIFIERS = 4
 SIGNIFICANT = 4.0
+CERTAIN = 0.9
+"""Gain from which on a coefficient is taken to be all structure."""
+REFINEMENTS = 8
 
 
 class MultiScale(FitStrategy):
@@ -81,11 +84,15 @@ class MultiScale(FitStrategy):
         self.tolerance = tolerance
 
     def smooth(self, data, err, good):
-        base, structure, variance, planes = self._parts(data, err, good)
-        for plane, noise, gain in planes:
-            structure += gain * plane
-            variance += gain * noise
-        return Surface(values=base * (1 + structure), pixel_err=base * np.sqrt(variance))
+        base, pattern, variance, compact, planes = self._parts(data, err, good)
+        found = sum(gain * plane for plane, _, gain in planes)
+        variance += sum(gain * noise for _, noise, gain in planes)
+        # What is deep enough is found whole: the planes leave its mean over their widest scale, a halo around it.
+        supports = [gain > CERTAIN for _, _, gain in planes]
+        for _ in range(REFINEMENTS):
+            left = _starlet(compact - found, self.n_scales)
+            found += sum(np.where(support, plane, 0) for support, plane in zip(supports, left, strict=True))
+        return Surface(values=base * (1 + pattern + found), pixel_err=base * np.sqrt(variance))
 
     def scales(self, data, err=None, good=None):
         """Return what each scale holds, a QTable.
@@ -98,7 +105,7 @@ class MultiScale(FitStrategy):
         good = np.isfinite(data) if good is None else good & np.isfinite(data)
         err = None if err is None else np.asarray(err, np.float32)
         data = np.where(good, data, np.float32(np.nan))
-        _, pattern, passed, planes = self._parts(data, err, good)
+        _, pattern, passed, _, planes = self._parts(data, err, good)
         factors = _noise_factors(self.n_scales)
         rows = []
         for number, (repeating, (plane, noise, gain)) in enumerate(
@@ -114,7 +121,7 @@ class MultiScale(FitStrategy):
         return QTable(rows=rows, names=["scale", "signal", "noise", "response"])
 
     def _parts(self, data, err, good):
-        """Return the smooth surface, the repeating pattern, the variance of its noise, and the planes of the rest.
+        """Return the smooth surface, the repeating pattern, the variance of its noise, the rest, and its planes.
 
         A plane is (coefficients, variance of their noise, gain).
         """
@@ -129,13 +136,13 @@ class MultiScale(FitStrategy):
         else:
             variance = _filled((err / base) ** 2, good)
         pattern, pattern_variance = texture(residual, variance, self.n_sigma)
-        planes = []
+        compact, planes = residual - pattern, []
         for number, (plane, (factor, width)) in enumerate(
-            zip(_starlet(residual - pattern, self.n_scales), _noise_factors(self.n_scales), strict=True)
+            zip(_starlet(compact, self.n_scales), _noise_factors(self.n_scales), strict=True)
         ):
             noise = factor * variance
             planes.append((plane, noise, self._gain(plane, noise, width, 2**number)))
-        return base, pattern, pattern_variance, planes
+        return base, pattern, pattern_variance, compact, planes
 
     def _gain(self, plane, noise, width, scale):
         """Gain of each coefficient; ``width`` is the area over which the noise of the plane is correlated, pixels."""

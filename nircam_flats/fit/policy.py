@@ -139,6 +139,13 @@ def _frame_names(delta):
     return [str(name) for name in delta.exposures["name"][delta.exposures["used"]]]
 
 
+def _together(one, other):
+    """Both errors in quadrature; None is none."""
+    if one is None or other is None:
+        return other if one is None else one
+    return readonly(np.hypot(one, other))
+
+
 def _shrunk(common, ratio, coefficients, tau2):
     noise = coefficients.noise
     gains = np.where(tau2 > 0, tau2 / np.maximum(tau2 + noise, 1e-300), 0.0)
@@ -161,6 +168,7 @@ def _shrunk(common, ratio, coefficients, tau2):
         surface=readonly(surface),
         residual=readonly(residual),
         covariance=evolve(common.covariance, modes=modes, misfit=misfit),
+        pixel_err=_together(common.pixel_err, ratio.pixel_err),
         strategy=f"Shrunk({common.strategy})",
         history=ratio.history.then("shrink toward grey", gains=", ".join(f"{gain:.2f}" for gain in gains[1:])),
     )

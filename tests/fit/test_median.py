@@ -35,7 +35,7 @@ def bumpy():
 @pytest.mark.parametrize("filter_size", [1, 3, 5])
 @pytest.mark.parametrize("box_size", [8, 16])
 def test_odd_windows_are_those_of_photutils(bumpy, box_size, filter_size):
-    found = MedianFilter(box_size=box_size, filter_size=filter_size)(bumpy)
+    found = MedianFilter(box_size=box_size, filter_size=filter_size, trend=None)(bumpy)
     expected = photutils_surface(bumpy, box_size, filter_size)
     found = np.clip(found, expected.min(), expected.max())  # to the range of the mesh, as photutils does
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -46,11 +46,27 @@ def test_a_tilted_plane_is_not_shifted(filter_size):
     """Away from the edges, where windows are cut, a plane comes back as it is: by less than a twentieth of a box."""
     y, x = np.mgrid[:192, :256]
     plane = 1 + 1e-3 * x - 2e-3 * y
-    found = MedianFilter(box_size=8, filter_size=filter_size)(plane)
+    found = MedianFilter(box_size=8, filter_size=filter_size, trend=None)(plane)
     margin = 8 * (filter_size // 2 + 2)
     inside = (slice(margin, -margin), slice(margin, -margin))
     assert np.abs(found - plane)[inside].max() < 8 * 1e-3 / 20
     assert np.abs((found - plane)[inside].mean()) < 1e-5
+
+
+def test_about_a_trend_the_edges_are_as_right_as_the_middle():
+    """A cubic on which the windows cut by the edge are lopsided: with the trend it comes back, without it does not."""
+    y, x = np.mgrid[:256, :256] / 256
+    cubic = 1 + 0.05 * x - 0.04 * y**2 + 0.06 * x * y**2
+    cubic[100:108, 30:38] = 0.1  # dead pixels, a whole box
+    away = np.ones(cubic.shape, bool)
+    away[96:112, 24:44] = False
+    slope_over_half_a_box = 4 * 0.12 / 256  # which the interpolation, reflected at the edge, cannot know
+    assert np.abs(MedianFilter(box_size=8)(cubic) / cubic - 1)[away].max() < slope_over_half_a_box
+    assert np.abs(MedianFilter(box_size=8, trend=None)(cubic) / cubic - 1)[away].max() > 5e-3
+
+
+def test_choice_of_the_report():
+    assert repr(MedianFilter.of_report()) == "MedianFilter(box_size=32, filter_size=8, trend=None)"
 
 
 @pytest.mark.parametrize("filter_size", [2, 4, 8])
@@ -114,12 +130,15 @@ def test_no_box_with_enough_pixels():
         MedianFilter()(data)
 
 
-@pytest.mark.parametrize("settings", [{"box_size": 0}, {"filter_size": 0}])
+@pytest.mark.parametrize("settings", [{"box_size": 0}, {"filter_size": 0}, {"trend": -1}])
 def test_bad_settings(settings):
-    with pytest.raises(InvalidInputError, match="MedianFilter needs box_size >= 1 and filter_size >= 1; got"):
+    needs = "box_size >= 1, filter_size >= 1 and trend None or >= 0"
+    with pytest.raises(InvalidInputError, match=f"MedianFilter needs {needs}; got"):
         MedianFilter(**settings)
 
 
-@pytest.mark.parametrize("settings", [{"box_size": 16}, {"box_size": 8, "filter_size": 5}, {"box_size": 100}])
+@pytest.mark.parametrize(
+    "settings", [{"box_size": 16}, {"box_size": 8, "filter_size": 5}, {"box_size": 100}, {"trend": None}]
+)
 def test_settings_conform(settings):
     testing.check_fit_strategy(MedianFilter(**settings))

@@ -202,6 +202,20 @@ class TestError:
         scatter = np.sqrt(np.mean(fit.err**2 - fit.misfit**2))
         assert scatter == pytest.approx(tilt / np.sqrt(12) / np.sqrt(6), rel=0.35, abs=2e-4)
 
+    def test_structure_of_pixels_is_an_error_of_pixels(self, make_delta):
+        """A crosshatch that no smooth surface follows: pixels are off by it, means over boxes are not."""
+        y, x = np.indices((96, 128))
+        hatch = 1 + 0.02 * np.cos(2 * np.pi * (x + y) / 5)
+        rough, smooth = make_delta(structure=hatch, noise=0.01), make_delta(noise=0.01)
+        fit = FlatModelFit.from_delta(rough, strategy=Polynomial2D())
+        assert np.median(fit.pixel_err) == pytest.approx(0.02 / np.sqrt(2), rel=0.1)
+        pull = (rough.data / fit.surface - 1) / np.hypot(fit.err, rough.err)
+        assert np.nanstd(pull) == pytest.approx(1, abs=0.1)
+        plain = FlatModelFit.from_delta(smooth, strategy=Polynomial2D())
+        assert plain.pixel_err is None
+        whole = np.ones(fit.surface.shape)
+        assert fit.error_of_mean(whole) < plain.error_of_mean(whole) + 0.02 / np.sqrt(whole.size)
+
     def test_the_scale_of_the_data_is_no_misfit(self, delta):
         scaled = attrs.evolve(delta, data=1.05 * delta.data, influences=1.05 * delta.influences)
         assert FlatModelFit.from_delta(scaled).misfit == pytest.approx(FlatModelFit.from_delta(delta).misfit, abs=1e-4)

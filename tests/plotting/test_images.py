@@ -116,7 +116,7 @@ def test_titles_say_what_is_shown(made, no_pyplot):
     assert figure.get_suptitle() == "NRCALONG grey (F277W + F444W)"
     assert [axes.get_title() for axes in figure.axes if axes.get_title()] == [
         "delta skyflat, 12 exposures",
-        "surface: MedianFilter(box_size=32, filter_size=8)",
+        "surface: MedianFilter(box_size=32, filter_size=8, trend=3)",
         "residual",
     ]
     bars = [axes.get_ylabel() for axes in figure.axes if not axes.get_title()]
