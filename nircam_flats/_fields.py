@@ -116,7 +116,7 @@ def mask(*, optional=False):
     return image(bool, optional=optional)
 
 
-def quantity(unit, *, ndim=0, optional=False, eq=True, repr=True):
+def quantity(unit, *, ndim=0, optional=False, default=attrs.NOTHING, eq=True, repr=True):
     """Field for a `~astropy.units.Quantity`, read-only and in ``unit``; bare numbers are refused.
 
     A scalar by default. One with ``ndim`` dimensions wants ``eq=False``, since an array has no truth value.
@@ -140,7 +140,7 @@ def quantity(unit, *, ndim=0, optional=False, eq=True, repr=True):
 
     return attrs.field(
         converter=attrs.Converter(convert, takes_self=True, takes_field=True),
-        default=None if optional else attrs.NOTHING,
+        default=None if optional else default,
         eq=eq,
         repr=repr,
     )

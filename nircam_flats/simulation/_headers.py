@@ -4,7 +4,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.time import Time
 
-from nircam_flats.simulation._levels import EXPOSURE_TIME, GROUP_TIME
+from nircam_flats.simulation._levels import GROUP_TIME
 
 __all__ = ["exposure_facts", "exposure_name"]
 
@@ -20,13 +20,15 @@ def exposure_name(detector, pointing, setup, dither):
     return f"jw{PROGRAM}{pointing + 1:03d}001_021{setup + 1:02d}_{dither + 1:05d}_{detector.name.lower()}"
 
 
-def exposure_times(sequence):
+def exposure_times(sequence, exposure_time):
     """Return start and end of the exposure with the given place in the program's sequence."""
-    start = START.mjd + sequence * (EXPOSURE_TIME + OVERHEAD) / 86400
-    return tuple(Time(mjd, format="mjd", scale="utc") for mjd in (start, start + EXPOSURE_TIME / 86400))
+    start = START.mjd + sequence * (exposure_time + OVERHEAD) / 86400
+    return tuple(Time(mjd, format="mjd", scale="utc") for mjd in (start, start + exposure_time / 86400))
 
 
-def exposure_facts(*, detector, filter, geometry, pointing, flat_name, photmjsr, position, sequence, n_dithers):
+def exposure_facts(
+    *, detector, filter, geometry, pointing, flat_name, photmjsr, position, sequence, n_dithers, exposure_time
+):
     """Return what an `~nircam_flats.Exposure` holds besides its pixels, by name.
 
     Parameters
@@ -39,16 +41,18 @@ def exposure_facts(*, detector, filter, geometry, pointing, flat_name, photmjsr,
         Its place in time among those of its detector.
     n_dithers
         Dithers in a pointing.
+    exposure_time
+        Of each exposure, s.
     """
-    times = exposure_times(sequence)
-    primary = _primary_header(detector, filter, geometry.shape, flat_name, times, position, n_dithers)
+    times = exposure_times(sequence, exposure_time)
+    primary = _primary_header(detector, filter, geometry.shape, flat_name, times, position, n_dithers, exposure_time)
     return {
         "name": exposure_name(detector, *position),
         "detector": detector,
         "filter": filter,
         "start": times[0],
         "end": times[1],
-        "exposure_time": EXPOSURE_TIME * u.s,
+        "exposure_time": exposure_time * u.s,
         "program": primary["PROGRAM"],
         "observation": primary["OBSERVTN"],
         "visit": primary["VISIT"],
@@ -58,7 +62,7 @@ def exposure_facts(*, detector, filter, geometry, pointing, flat_name, photmjsr,
         "pointing": pointing,
         "photmjsr": photmjsr,
         "header": primary,
-        "sci_header": _sci_header(geometry, pointing, photmjsr, times),
+        "sci_header": _sci_header(geometry, pointing, photmjsr, times, exposure_time),
     }
 
 
@@ -66,7 +70,7 @@ def _middle(times):
     return sum(time.mjd for time in times) / 2
 
 
-def _primary_header(detector, filter, shape, flat_name, times, position, n_dithers):
+def _primary_header(detector, filter, shape, flat_name, times, position, n_dithers, exposure_time):
     start, end = times
     observation, setup, dither = position
     filter_keyword, pupil_keyword = filter.keywords
@@ -118,9 +122,9 @@ def _primary_header(detector, filter, shape, flat_name, times, position, n_dithe
     primary["NFRAMES"] = (8, "Number of frames per group")
     primary["GROUPGAP"] = (2, "Number of frames dropped between groups")
     primary["TGROUP"] = (GROUP_TIME, "[s] Time between groups")
-    primary["EFFINTTM"] = (EXPOSURE_TIME, "[s] Effective integration time")
-    primary["EFFEXPTM"] = (EXPOSURE_TIME, "[s] Effective exposure time")
-    primary["DURATION"] = (EXPOSURE_TIME, "[s] Total duration of exposure")
+    primary["EFFINTTM"] = (exposure_time, "[s] Effective integration time")
+    primary["EFFEXPTM"] = (exposure_time, "[s] Effective exposure time")
+    primary["DURATION"] = (exposure_time, "[s] Total duration of exposure")
     primary["SCA_NUM"] = (detector.sca_id, "Sensor Chip Assembly number")
     primary["SUBARRAY"] = ("FULL", "Subarray used")
     primary["SUBSTRT1"] = (1, "Starting pixel in axis 1 direction")
@@ -140,13 +144,13 @@ def _primary_header(detector, filter, shape, flat_name, times, position, n_dithe
     return primary
 
 
-def _sci_header(geometry, pointing, photmjsr, times):
+def _sci_header(geometry, pointing, photmjsr, times, exposure_time):
     start, end = times
     sci = fits.Header()
     sci["MJD-BEG"] = (start.mjd, "[d] exposure start time in MJD")
     sci["MJD-AVG"] = (_middle(times), "[d] exposure mid-point in MJD")
     sci["MJD-END"] = (end.mjd, "[d] exposure end time in MJD")
-    sci["XPOSURE"] = (EXPOSURE_TIME, "[s] Effective exposure time")
+    sci["XPOSURE"] = (exposure_time, "[s] Effective exposure time")
     sci["VA_SCALE"] = (1.0, "Velocity aberration scale factor")
     sci["BUNIT"] = ("MJy/sr", "physical units of the array values")
     sci["PHOTMJSR"] = (photmjsr, "Flux density (MJy/steradian) producing 1 cps")

@@ -22,11 +22,11 @@ __all__ = [
 GAIN = {"SW": 2.05, "LW": 1.82}
 """Electrons per DN (JWST user documentation, "NIRCam Detector Performance")."""
 EXPOSURE_TIME = 837.46806
-"""Seconds: 8 groups of the pattern MEDIUM8."""
+"""Seconds: 8 groups of the pattern MEDIUM8, what a program takes unless told otherwise."""
 GROUP_TIME = 107.3677
 """Seconds from one group to the next."""
 READ_NOISE = 0.0038
-"""DN/s per pixel, of a slope fitted to 8 groups of MEDIUM8."""
+"""DN/s per pixel, of a slope fitted to 8 groups of MEDIUM8; in other exposure times the electrons stay the same."""
 WELL_DEPTH = 60000
 """Electrons at which a pixel saturates."""
 COLLECTING_AREA = 25.4 * u.m**2
@@ -56,9 +56,9 @@ def photmjsr(detector, filter):
     return float(brightness.to_value(u.MJy))
 
 
-def electrons_per_mjsr(detector, filter):
-    """Return the electrons that 1 MJy/sr brings to a pixel in one exposure."""
-    return EXPOSURE_TIME * GAIN[detector.channel] / photmjsr(detector, filter)
+def electrons_per_mjsr(detector, filter, exposure_time=EXPOSURE_TIME):
+    """Return the electrons that 1 MJy/sr brings to a pixel in one exposure (of ``exposure_time``, s)."""
+    return exposure_time * GAIN[detector.channel] / photmjsr(detector, filter)
 
 
 def sky_brightness(filter):

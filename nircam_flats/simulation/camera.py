@@ -15,7 +15,9 @@ JUMPS = 0.013
 """Part of the pixels that a cosmic ray hits in one exposure."""
 
 
-def calibrated_planes(light, *, sky, wisp, wisp_level, area, response, dq, calibration, seed, index, effects):
+def calibrated_planes(
+    light, *, sky, wisp, wisp_level, area, response, dq, calibration, exposure_time, seed, index, effects
+):
     """Return the images of a calibrated exposure, by name.
 
     Parameters
@@ -34,6 +36,8 @@ def calibrated_planes(light, *, sky, wisp, wisp_level, area, response, dq, calib
         DQ bits that every exposure has.
     calibration
         PHOTMJSR.
+    exposure_time
+        Seconds.
     seed, index, effects
         Of the program and the exposure.
 
@@ -44,10 +48,11 @@ def calibrated_planes(light, *, sky, wisp, wisp_level, area, response, dq, calib
     """
     detector, shape = response.detector, light.shape
     key = (detector.sca_id, Filter.all().index(response.filter), index)
-    electrons = electrons_per_mjsr(detector, response.filter)
+    electrons = electrons_per_mjsr(detector, response.filter, exposure_time)
+    shorter = EXPOSURE_TIME / exposure_time  # the noise of the readout is the same number of electrons
     stripes = np.zeros((shape[0], 1))
     if effects.one_over_f:
-        stripes = calibration * row_stripes(generator(seed, Stream.STRIPES, *key), shape[0])
+        stripes = calibration * shorter * row_stripes(generator(seed, Stream.STRIPES, *key), shape[0])
     deviates = np.zeros((2, 1, 1), np.float32)
     if effects.noise:
         deviates = generator(seed, Stream.NOISE, *key).standard_normal((2, *shape), np.float32)
@@ -60,8 +65,8 @@ def calibrated_planes(light, *, sky, wisp, wisp_level, area, response, dq, calib
     expose(
         light, np.zeros((0, 0), np.float32) if wisp is None else wisp, area,
         response.flight, response.ground, response.ground_err, dq, stripes, *deviates,
-        sky, wisp_level, electrons, READ_NOISE * calibration,
-        saturates, saturates * EXPOSURE_TIME / GROUP_TIME, effects.noise,
+        sky, wisp_level, electrons, READ_NOISE * shorter * calibration,
+        saturates, saturates * max(exposure_time / GROUP_TIME, 1), effects.noise,
         *planes.values(), np.uint32(DQ.SATURATED), np.uint32(DQ.DO_NOT_USE),
     )  # fmt: skip
     return {name: readonly(plane) for name, plane in (planes | {"dq": dq, "area": area}).items()}

@@ -6,14 +6,14 @@ import numpy as np
 from astropy import units as u
 from attrs import field, frozen
 
-from nircam_flats._fields import HoldsArrays, readonly
+from nircam_flats._fields import HoldsArrays, quantity, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure import Exposure
 from nircam_flats.instrument import Detector, Filter, imaging_modes
 from nircam_flats.reference import FlatReference
 from nircam_flats.simulation import sky
 from nircam_flats.simulation._headers import exposure_facts, exposure_name
-from nircam_flats.simulation._levels import photmjsr
+from nircam_flats.simulation._levels import EXPOSURE_TIME, photmjsr
 from nircam_flats.simulation._memory import Memory
 from nircam_flats.simulation.camera import calibrated_planes
 from nircam_flats.simulation.effects import Effects
@@ -99,6 +99,8 @@ class SimulatedProgram(HoldsArrays):
         Rows and columns of a frame.
     seed
         Of all chance.
+    exposure_time
+        Of each exposure, s. Photons come in proportion; the noise of the readout is the same number of electrons.
     effects
         What is switched on: an `Effects`.
 
@@ -118,7 +120,13 @@ class SimulatedProgram(HoldsArrays):
     n_dithers: int = field(default=3, validator=_number(1))
     shape: tuple[int, int] = field(default=(2048, 2048), converter=tuple, validator=_check_shape)
     seed: int = field(default=1, validator=_number(0))
+    exposure_time: u.Quantity = quantity(u.s, default=EXPOSURE_TIME * u.s)
     effects: Effects = field(factory=Effects, validator=_check_effects)
+
+    @exposure_time.validator
+    def _check_exposure_time(self, attribute, value):
+        if not 0 < value < np.inf * u.s:
+            raise InvalidInputError(f"SimulatedProgram.exposure_time must be positive and finite; got {value}")
 
     # ------------------------------------------------------------------ what there is
 
@@ -176,6 +184,7 @@ class SimulatedProgram(HoldsArrays):
             position=(pointing_number, setup, dither),
             sequence=(pointing_number * n_setups + setup) * self.n_dithers + dither,
             n_dithers=self.n_dithers,
+            exposure_time=self.exposure_time.to_value(u.s).item(),
         )
         planes = calibrated_planes(
             light,
@@ -186,6 +195,7 @@ class SimulatedProgram(HoldsArrays):
             response=self._response(detector, filter),
             dq=self._change(detector).dq,
             calibration=calibration,
+            exposure_time=self.exposure_time.to_value(u.s).item(),
             seed=self.seed,
             index=index,
             effects=self.effects,

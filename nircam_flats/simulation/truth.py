@@ -79,7 +79,7 @@ class SimulatedTruth:
     def _noise(self, filter, index):
         """1 sigma of the photon noise of one pixel, divided by the sky: the weight of a frame."""
         sky = self.sky(filter, index).to_value(u.MJy / u.sr)
-        return 1 / np.sqrt(sky * electrons_per_mjsr(self.detector, filter))
+        return 1 / np.sqrt(sky * electrons_per_mjsr(self.detector, filter, self.program.exposure_time.to_value(u.s)))
 
     @property
     def crosshatch(self):
