@@ -1,6 +1,7 @@
 """Sky flats for JWST/NIRCam: from calibrated exposures to new flight flat fields."""
 
 from nircam_flats import recipes, testing
+from nircam_flats.background import BackgroundModel, JBTBackground, TabulatedBackground, ZodiacalBackground
 from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError, StorageError
 from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, Pointing
 from nircam_flats.fit import (
@@ -39,6 +40,7 @@ from nircam_flats.skyflat import (
 
 __all__ = [
     "DQ",
+    "BackgroundModel",
     "CombineStrategy",
     "DeltaSkyflat",
     "Detector",
@@ -63,6 +65,7 @@ __all__ = [
     "GroundFlats",
     "ImagingMode",
     "InvalidInputError",
+    "JBTBackground",
     "MaskReason",
     "MaskStrategy",
     "MedianFilter",
@@ -83,6 +86,8 @@ __all__ = [
     "Subarray",
     "Surface",
     "SurfaceCovariance",
+    "TabulatedBackground",
+    "ZodiacalBackground",
     "imaging_modes",
     "recipes",
     "testing",

@@ -1,0 +1,175 @@
+"""How accurate are predicted and measured backgrounds?
+
+    python benchmarks/accuracy_background.py --files jbt/          # the compact model against files of the real tool
+    python benchmarks/accuracy_background.py --files jbt/ --fit    # tune it to them and write the packaged table
+    python benchmarks/accuracy_background.py --measured            # measured against injected sky, simulated, full frames
+
+``jbt/`` holds ``sl_pix_*.bin`` of any number of fields, the wavelengths and the thermal curve of the JWST Backgrounds
+Tool.  Each field is scored with a model that was tuned to the others; printed are the median, the root mean square and
+the largest of |predicted / file - 1| over all visible days and the wavelengths of the files from 0.7 to 4.8 um.
+
+The measured sky: ten seeds that were not used for tuning (1 to 4 were), a SW and a LW detector, two filters each, three exposure times. For each
+recipe: the departure of measured from injected sky, per cent, of the worst single exposure and of the worst mean over the
+exposures of one detector and filter.
+"""
+
+import argparse
+from pathlib import Path
+
+import attrs
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.table import QTable, Table
+from astropy.time import Time
+from scipy.optimize import least_squares
+
+import nircam_flats as nf
+from nircam_flats.background import _jbt_files as jbt_files
+from nircam_flats.background._dust import LineOfSight, black_body, ecliptic_vector
+from nircam_flats.instrument import _tables
+
+KNOTS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 1.7, 1.8, 2.0, 2.4, 2.8, 2.9, 3.2, 3.4, 3.5, 3.7, 4.0, 4.25, 4.5, 4.75, 5.1)
+"""Wavelengths of the tuned spectra, um: the files' own, close together where the files have steps."""
+EMISSION_FROM = 3.45
+"""The files have no thermal light of the dust below this, um."""
+SCORED = (0.7, 4.8)
+YEAR = Time("2022-01-01T12:00:00", scale="utc")
+
+
+# --- the compact model
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Field:
+    """One field of the tool, and what the dust cloud says of it: arrays (days, wavelengths) at the knots."""
+
+    name: str
+    coordinate: SkyCoord
+    dates: list
+    zodiacal: np.ndarray
+    stray: np.ndarray
+    other: np.ndarray
+    scattered: np.ndarray
+    emitted: np.ndarray
+
+    @classmethod
+    def read(cls, path, grid):
+        record = jbt_files.read_field(path, grid.size)
+        coordinate = SkyCoord(*jbt_files.GRID.healpix_to_lonlat(record.pixel))
+        dates = [YEAR + day * u.day for day in record.days.tolist()]
+        sights = [LineOfSight.towards(ecliptic_vector(coordinate), date) for date in dates]
+        at = np.searchsorted(grid, KNOTS)
+        return cls(
+            name=path.stem,
+            coordinate=coordinate,
+            dates=dates,
+            zodiacal=record.zodiacal[:, at],
+            stray=record.stray[:, at],
+            other=record.other[at],
+            scattered=np.array([sight.scattered(KNOTS) for sight in sights]),
+            emitted=np.array([sight.emitted(KNOTS) for sight in sights]),
+        )
+
+
+def tuned(fields, curve, relative_err=np.nan):
+    """Return the table that `ZodiacalBackground` is made of, tuned to ``fields``; each field counts alike."""
+    wavelength = np.array(KNOTS)
+
+    def mean(values_of):
+        return np.mean([np.median(values_of(item), axis=0) for item in fields], axis=0)
+
+    scattering = mean(lambda item: item.zodiacal / item.scattered)
+    first, last = wavelength.searchsorted([2.8, 3.4])
+    slope = np.log(scattering[last] / scattering[first]) / np.log(wavelength[last] / wavelength[first])
+    emits = wavelength > EMISSION_FROM
+    scattering[emits] = scattering[last] * (wavelength[emits] / wavelength[last]) ** slope
+    emissivity = mean(lambda item: (item.zodiacal - scattering * item.scattered) / item.emitted)
+    table = QTable({"wavelength": wavelength * u.um})
+    # The stray light follows the whole sky: half of it is taken to be always there, half to go with the zodiacal light.
+    table["scattering"] = scattering
+    table["emissivity"] = np.where(emits, emissivity, 0)
+    table["stray_constant"] = mean(lambda item: item.stray) / 2
+    table["stray_part"] = mean(lambda item: item.stray / item.zodiacal) / 2
+    table["other"] = np.mean([item.other for item in fields], axis=0)
+    for name in table.colnames[1:]:
+        table[name] = np.array([float(f"{value:.4g}") for value in table[name]])
+    emissivity, temperature = grey_body(curve)
+    table.meta["source"] = (
+        "tuned by benchmarks/accuracy_background.py --fit to files of the JWST Backgrounds Tool (HEALPix "
+        f"{', '.join(item.name.removeprefix('sl_pix_') for item in fields)}) and its thermal curve"
+    )
+    table.meta["units"] = "stray_constant and other in MJy/sr; scattering in 10^-6 MJy/sr au; the others have none"
+    table.meta["thermal"] = {"emissivity": float(f"{emissivity:.4g}"), "temperature": float(f"{temperature:.4g}")}
+    table.meta["relative_err"] = float(f"{relative_err:.2g}")
+    return table
+
+
+def grey_body(curve):
+    """Return emissivity and temperature (K) of the grey body that follows the thermal curve from 2.5 to 5.2 um."""
+    wavelength, brightness = curve
+    used = (wavelength > 2.5) & (wavelength < 5.2)
+
+    def departure(numbers):
+        return np.log(black_body(wavelength[used], numbers[1])) + numbers[0] - np.log(brightness[used])
+
+    logarithm, temperature = least_squares(departure, [np.log(1e-6), 280.0], x_scale=[1, 10]).x
+    return np.exp(logarithm), temperature
+
+
+def departures(model, field, tool, wavelength):
+    """Return predicted / file - 1 for each day and wavelength."""
+    rows = []
+    for date in field.dates:
+        ours = sum(model(field.coordinate, date, wavelength * u.um).values())
+        theirs = sum(tool(field.coordinate, date, wavelength * u.um).values())
+        rows.append((ours / theirs).to_value(u.one) - 1)
+    return np.array(rows)
+
+
+def score(folder):
+    """Return a table of the departures of each field, tuned to the others, and their root mean square."""
+    tool = nf.JBTBackground(folder)
+    grid = tool.grid
+    curve = jbt_files.read_curve(tool.thermal, 2)
+    fields = [Field.read(path, grid) for path in sorted(Path(folder).glob("sl_pix_*.bin"))]
+    wavelength = grid[(grid >= SCORED[0]) & (grid <= SCORED[1])]
+    found = {}
+    for left_out in fields:
+        others = [item for item in fields if item is not left_out]
+        model = nf.ZodiacalBackground(tuning=tuned(others, curve), any_angle=True)
+        found[left_out.name] = departures(model, left_out, tool, wavelength)
+    rows = [_summary(name, values) for name, values in (found | {"all": np.concatenate(list(found.values()))}).items()]
+    return fields, curve, Table(rows=rows)
+
+
+def _summary(name, values):
+    size = np.abs(values)
+    numbers = {"median": np.median(size), "rms": np.sqrt(np.mean(values**2)), "largest": size.max()}
+    return {"left out": name, "days": len(values)} | {key: round(float(value), 4) for key, value in numbers.items()}
+
+
+def predicted(folder, *, fit=False):
+    """Print how far the compact model is off; write its table if asked to."""
+    fields, curve, scores = score(folder)
+    print("\n".join(scores.pformat(max_width=-1)))
+    table = tuned(fields, curve, relative_err=scores["rms"][-1])
+    temperature = table.meta["thermal"]["temperature"]
+    print(f"{len(KNOTS)} wavelengths x {len(table.colnames) - 1} spectra; thermal light: grey body of {temperature} K")
+    if fit:
+        path = Path(_tables.__file__).parents[1] / "background" / "data" / "zodiacal.ecsv"
+        table.write(path, format="ascii.ecsv", overwrite=True)
+        print(f"written: {path.name}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", help="folder with files of the JWST Backgrounds Tool")
+    parser.add_argument("--fit", action="store_true", help="write the packaged table of the compact model")
+    options = parser.parse_args()
+    if options.files:
+        predicted(options.files, fit=options.fit)
+
+
+if __name__ == "__main__":
+    main()
