@@ -29,7 +29,31 @@ from nircam_flats.background import _jbt_files as jbt_files
 from nircam_flats.background._dust import LineOfSight, black_body, ecliptic_vector
 from nircam_flats.instrument import _tables
 
-KNOTS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 1.7, 1.8, 2.0, 2.4, 2.8, 2.9, 3.2, 3.4, 3.5, 3.7, 4.0, 4.25, 4.5, 4.75, 5.1)
+KNOTS = (
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+    1.0,
+    1.2,
+    1.5,
+    1.7,
+    1.8,
+    2.0,
+    2.4,
+    2.8,
+    2.9,
+    3.2,
+    3.4,
+    3.5,
+    3.7,
+    4.0,
+    4.25,
+    4.5,
+    4.75,
+    5.1,
+)
 """Wavelengths of the tuned spectra, um: the files' own, close together where the files have steps."""
 EMISSION_FROM = 3.45
 """The files have no thermal light of the dust below this, um."""

@@ -1,7 +1,14 @@
 """Sky flats for JWST/NIRCam: from calibrated exposures to new flight flat fields."""
 
 from nircam_flats import recipes, testing
-from nircam_flats.background import BackgroundModel, JBTBackground, TabulatedBackground, ZodiacalBackground
+from nircam_flats.background import (
+    BackgroundComparison,
+    BackgroundModel,
+    BackgroundRules,
+    JBTBackground,
+    TabulatedBackground,
+    ZodiacalBackground,
+)
 from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError, StorageError
 from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, Pointing
 from nircam_flats.fit import (
@@ -40,7 +47,9 @@ from nircam_flats.skyflat import (
 
 __all__ = [
     "DQ",
+    "BackgroundComparison",
     "BackgroundModel",
+    "BackgroundRules",
     "CombineStrategy",
     "DeltaSkyflat",
     "Detector",

@@ -140,7 +140,7 @@ def quantity(unit, *, ndim=0, optional=False, default=attrs.NOTHING, eq=True, re
 
     return attrs.field(
         converter=attrs.Converter(convert, takes_self=True, takes_field=True),
-        default=None if optional else default,
+        default=None if optional and default is attrs.NOTHING else default,
         eq=eq,
         repr=repr,
     )

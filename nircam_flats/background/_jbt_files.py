@@ -148,7 +148,9 @@ def read_curve(path, n_columns):
     try:
         values = np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2).T
     except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path}: needed a text file with {n_columns} columns of numbers; got {error}") from None
+        raise InvalidInputError(
+            f"{path}: needed a text file with {n_columns} columns of numbers; got {error}"
+        ) from None
     if len(values) != n_columns or values.shape[1] < 2 or not (np.diff(values[0]) > 0).all():
         raise InvalidInputError(
             f"{path}: needed {n_columns} columns of numbers, the first rising; got shape {values.T.shape}"

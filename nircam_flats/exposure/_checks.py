@@ -4,10 +4,10 @@ from collections import Counter, defaultdict
 
 from nircam_flats.exceptions import InvalidInputError
 
-__all__ = ["demand_one_detector", "demand_one_flat", "problems_of"]
+__all__ = ["demand_one_detector", "demand_one_flat", "own_problems", "problems_of"]
 
 
-def _own_problems(member):
+def own_problems(member):
     """Yield what speaks against one exposure whatever the others are."""
     steps = member.steps
     if member.exposure_type != "NRC_IMAGE":
@@ -51,7 +51,7 @@ def _usual_layouts(members):
 
 def problems_of(members):
     """Return for each member why it cannot be combined with the others, as a text; empty where it can."""
-    own = [list(_own_problems(member)) for member in members]
+    own = [list(own_problems(member)) for member in members]
     usual = _usual_layouts(member for member, found in zip(members, own, strict=True) if not found)
     told = {(member.detector, member.filter) for member in members if member.flat_name is not None}
     seen = {}

@@ -16,7 +16,7 @@ from nircam_flats.skyflat._store import StoredImage, digest
 from nircam_flats.skyflat.balance import FrameBalance
 from nircam_flats.skyflat.meshes import MESH_BOX
 
-__all__ = ["NormalizedFrame", "pixels_of"]
+__all__ = ["NormalizedFrame", "mask_of", "pixels_of"]
 
 MAX_MASKED_FRACTION = 0.8
 
@@ -135,7 +135,7 @@ class NormalizedFrame(HoldsArrays):
             exposure = preprocess(exposure)
         if not exposure.good.any():
             raise InvalidInputError(f"{exposure.name}: at least one good pixel is needed; all are bad or not finite")
-        mask = _mask_of(exposure, Segmentation() if masks is None else masks, correction)
+        mask = mask_of(exposure, Segmentation() if masks is None else masks, correction)
         data = exposure.data if correction is None else exposure.data / correction.surface
         try:
             level = SkyLevel.measure(data, mask.masked, good=exposure.good, unit=exposure.unit)
@@ -177,7 +177,7 @@ def pixels_of(exposure):
     return readonly(np.where(exposure.good, exposure.data, np.float32(np.nan)))
 
 
-def _mask_of(exposure, masks, correction):
+def mask_of(exposure, masks, correction):
     """What any of ``masks`` masks, and the pixels that are not good."""
     items = masks if isinstance(masks, list | tuple) else [masks]
     found = [mask for item in items if (mask := _mask_of_one(exposure, item, correction)) is not None]
@@ -188,7 +188,7 @@ def _mask_of(exposure, masks, correction):
 
 def _mask_of_one(exposure, masks, correction):
     if isinstance(masks, list | tuple):
-        return _mask_of(exposure, masks, correction)
+        return mask_of(exposure, masks, correction)
     if isinstance(masks, MaskStrategy):
         return SourceMask.from_exposure(exposure, masks, correction=correction)
     mask = masks(exposure) if callable(masks) else masks.get(exposure.name)

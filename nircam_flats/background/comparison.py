@@ -1,0 +1,294 @@
+"""The measured sky beside the predicted one."""
+
+from collections.abc import Mapping
+from functools import cached_property, partial
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.table import QTable
+from attrs import field, frozen
+
+from nircam_flats._fields import HoldsArrays, readonly
+from nircam_flats._files import open_product, read_keyword, read_table, write_product
+from nircam_flats.background._measure import MeasuredSky
+from nircam_flats.background.model import BRIGHTNESS, BackgroundModel
+from nircam_flats.background.rules import BackgroundRules
+from nircam_flats.background.zodiacal import ZodiacalBackground
+from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.fit import FlatModelFit
+from nircam_flats.instrument import Detector, Filter
+from nircam_flats.masks import Segmentation
+from nircam_flats.parallel import map_ordered
+from nircam_flats.provenance import History
+
+__all__ = ["BackgroundComparison"]
+
+PRODUCT = "BackgroundComparison"
+LEVELS = ("measured", "measured_err", "predicted", "predicted_err")
+
+
+@frozen(kw_only=True, eq=False)
+class BackgroundComparison(HoldsArrays):
+    """The measured sky of exposures beside what a model predicts.
+
+    Attributes
+    ----------
+    exposures
+        `~astropy.table.QTable` with a row for each exposure, in their order: ``name``, ``detector``, ``filter``, ``start``,
+        ``exposure_time``, ``ra``, ``dec``; ``measured`` and ``predicted`` with their errors, MJy/sr; the predicted components
+        (``predicted_zodiacal``...); ``ratio`` (measured / predicted) and ``ratio_err``; ``masked_fraction`` and
+        ``asymmetry``, which the rules look at; ``reason``, why the exposure is flagged, empty if it is not. What is not
+        known is NaN.
+    model
+        What predicted, as text.
+    history
+        How it was made.
+
+    Notes
+    -----
+    ``measured_err`` and ``ratio_err`` are those of the measurement alone; ``predicted_err`` is what the model says of
+    itself, NaN if it says nothing, and is common to many exposures.
+    """
+
+    exposures: QTable = field(repr=lambda table: f"<{len(table)} exposures>")
+    model: str = field(converter=str)
+    history: History = field(factory=History, repr=False)
+
+    @classmethod
+    def from_exposures(
+        cls, exposures, *, model=None, masks=None, corrections=None, rules=None, band_average=False, executor=None
+    ):
+        """Measure the sky of each exposure and predict it.
+
+        Parameters
+        ----------
+        exposures
+            An `~nircam_flats.ExposureSet`, of any detectors and filters.
+        model
+            A `~nircam_flats.BackgroundModel`; by default `~nircam_flats.ZodiacalBackground`.
+        masks
+            As in `~nircam_flats.NormalizedFrames.from_exposures`: a `~nircam_flats.MaskStrategy`, a mapping from the names
+            of the exposures, or a callable. By default `~nircam_flats.Segmentation`, grown around its sources, with a
+            local background where there is no correction.
+        corrections
+            `~nircam_flats.FlatModelFit` of the detectors, in any order: each divides the images of its detector before
+            sources are looked for and the level is measured. Without, the level is that of an image whose flat may
+            be wrong by several per cent.
+        rules
+            `~nircam_flats.BackgroundRules` that flag exposures; by default those of the mission's monitor.
+        band_average
+            As in `~nircam_flats.BackgroundModel.predict`.
+        executor
+            Any `concurrent.futures.Executor`; by default threads for all cores.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no exposure, or none has both a measured and a predicted sky; an argument is something else.
+        """
+        model = ZodiacalBackground() if model is None else model
+        rules = BackgroundRules() if rules is None else rules
+        if not isinstance(model, BackgroundModel):
+            raise InvalidInputError(f"BackgroundComparison needs a BackgroundModel; got {model!r}")
+        corrections = _by_detector(corrections)
+        members = tuple(exposures)
+        if not members:
+            raise InvalidInputError("BackgroundComparison needs at least one exposure; got none")
+        masks = (Segmentation() if corrections else Segmentation.for_first_pass()) if masks is None else masks
+        work = partial(MeasuredSky.of, masks=masks, corrections=corrections)
+        measured = map_ordered(work, members, executor=executor, stage="measure the sky")
+        rows = [
+            _row(member, sky, *_predicted(model, member, band_average), model.relative_err, rules)
+            for member, sky in zip(members, measured, strict=True)
+        ]
+        table = _table(rows)
+        if not np.isfinite(table["ratio"]).any():
+            raise InvalidInputError(
+                f"BackgroundComparison needs an exposure with a measured and a predicted sky; got none of {len(rows)}: "
+                f"{members[0].name or 'the first'}: {table['reason'][0]}"
+            )
+        history = History().then(
+            "compare backgrounds",
+            model=model,
+            masks=masks if not isinstance(masks, Mapping) else f"{len(masks)} masks by name",
+            corrections=", ".join(corrections) or "none",
+            rules=rules,
+            band_average=band_average,
+        )
+        return cls(exposures=table, model=repr(model), history=history)
+
+    @cached_property
+    def flags(self):
+        """Boolean array, True for each exposure that is flagged: `ExposureSet.exclude` takes it."""
+        return readonly(np.array([bool(reason) for reason in self.reasons]))
+
+    @property
+    def reasons(self):
+        """Why each exposure is flagged, a list of texts; empty where it is not."""
+        return [str(reason) for reason in self.exposures["reason"]]
+
+    @cached_property
+    def table(self):
+        """A `~astropy.table.QTable` with a row for each detector and filter.
+
+        ``n_used`` exposures were not flagged of ``n_exposures``; ``measured``, ``predicted`` and ``ratio`` are their means,
+        with errors (that of the measurement from the scatter of the ratios); ``wavelength`` is the pivot; ``lowest`` and
+        ``highest`` the range of the predictions. ``consistency`` is the mean of each exposure's ratio over the median of
+        the detectors that took the same exposure: 1 if the detectors agree, NaN if there was one only.
+        """
+        relative = self._relative_to_others()
+        pairs = {*zip(self.exposures["detector"], self.exposures["filter"], strict=True)}
+        rows = []
+        for detector, filter in sorted(pairs, key=_order):
+            here = (self.exposures["detector"] == detector) & (self.exposures["filter"] == filter)
+            used = here & ~self.flags
+            row = {"detector": str(detector), "filter": str(filter), "wavelength": Filter.get(str(filter)).pivot}
+            row |= {"n_exposures": int(here.sum()), "n_used": int(used.sum())}
+            rows.append(row | _means(self.exposures[used]) | _consistency(relative[used]))
+        return QTable(rows=rows)
+
+    def _relative_to_others(self):
+        """The ratio of each exposure over the median of the detectors that took it at once; NaN where it was alone."""
+        relative = np.full(len(self.exposures), np.nan)
+        taken = [f"{row['filter']} {row['start']}" if row["start"] else "" for row in self.exposures]
+        taken = np.where(self.flags, "", taken)
+        for one in set(taken) - {""}:
+            together = np.flatnonzero(taken == one)
+            if len(together) > 1:
+                ratio = self.exposures["ratio"][together]
+                relative[together] = ratio / np.median(ratio)
+        return relative
+
+    def write(self, path, *, overwrite=False):
+        """Write a FITS file (table EXPOSURES, and HISTORY) that `read` reads back."""
+        header = {"MODEL": self.model}
+        write_product(path, PRODUCT, header, {}, {"EXPOSURES": self.exposures}, self.history, overwrite=overwrite)
+
+    @classmethod
+    def read(cls, path):
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        InvalidInputError
+            If the file holds something else; the text names it.
+        """
+        with open_product(path, PRODUCT) as hdus:
+            return cls(
+                exposures=read_table(hdus, "EXPOSURES", path),
+                model=read_keyword(hdus[0].header, "MODEL", str, path),
+                history=History.from_table(read_table(hdus, "HISTORY", path)),
+            )
+
+    def plot(self, ax=None, **artist_options):
+        """Draw measured levels (dots) over predictions (lines and grey range); returns the artists of the dots."""
+        from nircam_flats.plotting import draw_backgrounds
+
+        return draw_backgrounds(self.table, ax=ax, **artist_options)
+
+
+def _by_detector(corrections):
+    if corrections is None:
+        return {}
+    found = [corrections] if isinstance(corrections, FlatModelFit) else list(corrections)
+    wrong = [item for item in found if not isinstance(item, FlatModelFit)]
+    if wrong:
+        raise InvalidInputError(f"corrections of BackgroundComparison must be FlatModelFit objects; got {wrong[0]!r}")
+    by_name = {item.detector.name: item for item in found}
+    if len(by_name) < len(found):
+        raise InvalidInputError("corrections of BackgroundComparison must be one of each detector; got two of one")
+    return by_name
+
+
+def _predicted(model, member, band_average):
+    """Return the components that the model predicts, and what keeps it from it (a text, empty if nothing)."""
+    if member.pointing is None or member.start is None:
+        missing = "pointing" if member.pointing is None else "start"
+        return {}, f"no prediction: the exposure's {missing} is not known"
+    coordinate = SkyCoord(member.pointing.ra_ref, member.pointing.dec_ref)
+    try:
+        return model.components(coordinate, member.start, member.filter, band_average=band_average), ""
+    except InvalidInputError as error:
+        return {}, f"no prediction: {error}"
+
+
+def _row(member, sky, components, no_prediction, relative_err, rules):
+    level = sky.level
+    measured, err = (np.nan, np.nan) if level is None else (level.value, level.err)
+    predicted = sum(components.values()).to_value(BRIGHTNESS).item() if components else np.nan
+    reasons = [*sky.problems, *([no_prediction] if no_prediction else [])]
+    if level is not None:
+        reasons += rules.reasons(
+            member.detector.channel,
+            exposure_time=member.exposure_time,
+            masked_fraction=sky.masked_fraction,
+            asymmetry=sky.asymmetry,
+        )
+    return {
+        "name": member.name,
+        "detector": member.detector.name,
+        "filter": member.filter.name,
+        "start": "" if member.start is None else member.start.isot,
+        "exposure_time": np.nan * u.s if member.exposure_time is None else member.exposure_time,
+        "ra": np.nan * u.deg if member.pointing is None else member.pointing.ra_ref,
+        "dec": np.nan * u.deg if member.pointing is None else member.pointing.dec_ref,
+        "measured": measured * BRIGHTNESS,
+        "measured_err": err * BRIGHTNESS,
+        "predicted": predicted * BRIGHTNESS,
+        "predicted_err": relative_err * predicted * BRIGHTNESS,
+        "ratio": measured / predicted,
+        "ratio_err": err / predicted,
+        "masked_fraction": sky.masked_fraction,
+        "asymmetry": sky.asymmetry,
+        "reason": "; ".join(reasons),
+        "components": components,
+    }
+
+
+def _table(rows):
+    components = [row.pop("components") for row in rows]
+    names = dict.fromkeys(name for found in components for name in found)
+    table = QTable(rows=rows)
+    place = table.index_column("ratio")
+    for name in names:
+        column = u.Quantity([found.get(name, np.nan * BRIGHTNESS) for found in components])
+        table.add_column(column, name=f"predicted_{name}", index=place)
+        place += 1
+    return table
+
+
+def _order(pair):
+    return Detector.get(str(pair[0])).sca_id, Filter.get(str(pair[1])).pivot
+
+
+def _means(used):
+    n = len(used)
+    if not n:
+        missing = {name: np.nan * BRIGHTNESS for name in (*LEVELS, "lowest", "highest")}
+        return missing | {"ratio": np.nan, "ratio_err": np.nan}
+    ratio, ratio_err = _mean(used["ratio"])
+    ratio_err = float(used["ratio_err"][0]) if n == 1 else ratio_err
+    measured = used["measured"].mean()
+    return {
+        "measured": measured,
+        "measured_err": measured * ratio_err / ratio,
+        "predicted": used["predicted"].mean(),
+        "predicted_err": used["predicted_err"].mean(),
+        "lowest": used["predicted"].min(),
+        "highest": used["predicted"].max(),
+        "ratio": ratio,
+        "ratio_err": ratio_err,
+    }
+
+
+def _consistency(relative):
+    value, err = _mean(relative[np.isfinite(relative)])
+    return {"consistency": value, "consistency_err": err}
+
+
+def _mean(values):
+    """Mean and its error by the scatter; NaN where there are too few values."""
+    n = len(values)
+    err = float(np.std(values, ddof=1) / np.sqrt(n)) if n > 1 else np.nan
+    return float(np.mean(values)) if n else np.nan, err

@@ -1,0 +1,68 @@
+"""Measured skies over predicted ones, against wavelength."""
+
+import numpy as np
+from astropy import units as u
+from matplotlib import pyplot as plt
+
+__all__ = ["draw_backgrounds"]
+
+COLOURS = {"A": "tab:blue", "B": "tab:orange"}
+"""Of the dots, by module."""
+SHIFT = 0.004
+"""Between the dots of the detectors of one filter, relative to the wavelength."""
+
+
+def draw_backgrounds(table, *, ax=None, title="", **artist_options):
+    """Draw measured levels as dots over predicted ones.
+
+    Parameters
+    ----------
+    table
+        `~nircam_flats.BackgroundComparison.table`.
+    ax
+        Axes to draw on; by default the current one.
+    title
+        Of the axes.
+    **artist_options
+        For ``Axes.errorbar``, which draws the dots.
+
+    Returns
+    -------
+    list of matplotlib.container.ErrorbarContainer
+        The dots of each module. The line goes through the mean of the predictions in each filter; the grey range holds
+        the predictions for all exposures.
+    """
+    ax = plt.gca() if ax is None else ax
+    table = table[table["n_used"] > 0]
+    wavelength, measured, err, predicted, lowest, highest = (
+        table[name].to_value(unit)
+        for name, unit in (
+            ("wavelength", u.um),
+            *((name, u.MJy / u.sr) for name in ("measured", "measured_err", "predicted", "lowest", "highest")),
+        )
+    )
+    at = np.unique(wavelength)
+    here = [wavelength == one for one in at]
+    low, high = [lowest[found].min() for found in here], [highest[found].max() for found in here]
+    ax.fill_between(at, low, high, color="0.8", label="predicted, all exposures")
+    ax.plot(at, [predicted[found].mean() for found in here], color="0.3", label="predicted, mean")
+    shifted = wavelength * (1 + SHIFT * _places(table["filter"]))
+    dots = []
+    for module, colour in COLOURS.items():
+        found = np.array([name.startswith(f"NRC{module}") for name in table["detector"]], dtype=bool)
+        if found.any():
+            options = {"fmt": "o", "markersize": 4, "color": colour, "label": f"measured, module {module}"}
+            dots.append(ax.errorbar(shifted[found], measured[found], err[found], **(options | artist_options)))
+    ax.set(xlabel="wavelength [µm]", ylabel="sky [MJy/sr]", title=title)
+    ax.set_ylim(bottom=0)
+    ax.legend()
+    return dots
+
+
+def _places(names):
+    """-1.5, -0.5, 0.5... for the rows of each name, so that dots of one filter lie side by side."""
+    places = np.zeros(len(names))
+    for name in np.unique(names):
+        found = np.flatnonzero(names == name)
+        places[found] = np.arange(len(found)) - (len(found) - 1) / 2
+    return places
