@@ -25,7 +25,7 @@ from nircam_flats.fit import (
     SurfaceCovariance,
 )
 from nircam_flats.instrument import DQ, Detector, Filter, ImagingMode, Subarray, imaging_modes
-from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
+from nircam_flats.masks import MaskReason, MaskStrategy, PyramidSegmentation, Segmentation, SkyLevel, SourceMask
 from nircam_flats.reference import (
     FlatComparison,
     FlatDelivery,
@@ -85,6 +85,7 @@ __all__ = [
     "PhotometricShift",
     "Pointing",
     "Polynomial2D",
+    "PyramidSegmentation",
     "Segmentation",
     "Shrunk",
     "SigmaClippedMean",

@@ -13,6 +13,7 @@ STRATEGIES = [
     nf.MedianFilter(),
     nf.MultiScale(),
     nf.Polynomial2D(),
+    nf.PyramidSegmentation(),
     nf.Segmentation(),
     nf.SigmaClippedMean(),
     nf.SigmaClippedMedian(),

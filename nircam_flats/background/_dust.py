@@ -6,7 +6,7 @@ ecliptic coordinates (J2000).
 """
 
 import numpy as np
-from attrs import field, frozen
+from attrs import frozen
 
 from nircam_flats._fields import HoldsArrays, image
 

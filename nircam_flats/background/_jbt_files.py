@@ -2,7 +2,8 @@
 
 A binary file is little-endian: ``f8`` right ascension and declination of the pixel (deg), its unit vector, the light
 that is not zodiacal at each wavelength; ``i4`` for each of 366 days of the year (1 January is day 0) the number of its
-record, -1 where the field is not visible; then for each visible day, ``f8``, zodiacal and stray light at each wavelength.
+record, -1 where the field is not visible; then for each visible day, ``f8``, zodiacal and stray light at each
+wavelength.
 """
 
 from pathlib import Path
@@ -70,13 +71,14 @@ def read_field(path, n_wavelengths):
     if not path.is_file():
         raise InvalidInputError(f"{path}: needed a file of the JWST Backgrounds Tool; nothing is there")
     content = path.read_bytes()
-    start = 8 * (N_HEAD + n_wavelengths) + DAYS_BYTES
     number = _day_numbers(content, n_wavelengths)
-    if number is None or len(content) != start + 16 * n_wavelengths * np.count_nonzero(number >= 0):
-        raise InvalidInputError(f"{path}: {_what_is_wrong(content, n_wavelengths)}")
+    if number is None or len(content) != _size(number, n_wavelengths):
+        raise InvalidInputError(f"{path}: {_what_is_wrong(content, number, n_wavelengths)}")
     days = np.flatnonzero(number >= 0)
     head = np.frombuffer(content, "<f8", N_HEAD + n_wavelengths)
-    records = np.frombuffer(content, "<f8", offset=start).reshape(len(days), 2, n_wavelengths)[number[days]]
+    records = np.frombuffer(content, "<f8", offset=_records_start(n_wavelengths)).reshape(len(days), 2, n_wavelengths)[
+        number[days]
+    ]
     return FieldRecord(
         pixel=_checked_pixel(head[:N_HEAD], path),
         other=head[N_HEAD:],
@@ -97,20 +99,26 @@ def _day_numbers(content, n_wavelengths):
     return number if right else None
 
 
-def _what_is_wrong(content, n_wavelengths):
+def _records_start(n_wavelengths):
+    return 8 * (N_HEAD + n_wavelengths) + DAYS_BYTES
+
+
+def _size(number, n_wavelengths):
+    """Bytes of a whole file with these records."""
+    return _records_start(n_wavelengths) + 16 * n_wavelengths * np.count_nonzero(number >= 0)
+
+
+def _what_is_wrong(content, number, n_wavelengths):
     for other in range(1, MOST_WAVELENGTHS):
-        number = _day_numbers(content, other)
-        start = 8 * (N_HEAD + other) + DAYS_BYTES
-        if other != n_wavelengths and number is not None and (number >= 0).any():
-            if len(content) == start + 16 * other * np.count_nonzero(number >= 0):
-                return (
-                    f"needed a file with {n_wavelengths} wavelengths, as std_spectrum_wavelengths.txt lists; got one laid "
-                    f"out for {other}, of another version of the cache: take both from one version"
-                )
-    number = _day_numbers(content, n_wavelengths)
+        found = _day_numbers(content, other)
+        if found is not None and (found >= 0).any() and len(content) == _size(found, other):
+            return (
+                f"needed a file with {n_wavelengths} wavelengths, as std_spectrum_wavelengths.txt lists; got one laid "
+                f"out for {other}, of another version of the cache: take both from one version"
+            )
     if number is None:
         return f"needed the layout of the JWST Backgrounds Tool; got {len(content)} bytes that have another"
-    needed = 8 * (N_HEAD + n_wavelengths) + DAYS_BYTES + 16 * n_wavelengths * np.count_nonzero(number >= 0)
+    needed = _size(number, n_wavelengths)
     state = "truncated" if len(content) < needed else "longer"
     return (
         f"needed {needed} bytes for {np.count_nonzero(number >= 0)} visible days and {n_wavelengths} wavelengths; got "

@@ -1,6 +1,5 @@
 """The measured sky beside the predicted one."""
 
-from collections.abc import Mapping
 from functools import cached_property, partial
 
 import numpy as np
@@ -18,9 +17,9 @@ from nircam_flats.background.zodiacal import ZodiacalBackground
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.instrument import Detector, Filter
-from nircam_flats.masks import Segmentation
 from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
+from nircam_flats.skyflat.frames import check_masks, described
 
 __all__ = ["BackgroundComparison"]
 
@@ -35,11 +34,11 @@ class BackgroundComparison(HoldsArrays):
     Attributes
     ----------
     exposures
-        `~astropy.table.QTable` with a row for each exposure, in their order: ``name``, ``detector``, ``filter``, ``start``,
-        ``exposure_time``, ``ra``, ``dec``; ``measured`` and ``predicted`` with their errors, MJy/sr; the predicted components
-        (``predicted_zodiacal``...); ``ratio`` (measured / predicted) and ``ratio_err``; ``masked_fraction`` and
-        ``asymmetry``, which the rules look at; ``reason``, why the exposure is flagged, empty if it is not. What is not
-        known is NaN.
+        `~astropy.table.QTable` with a row for each exposure, in their order: ``name``, ``detector``, ``filter``,
+        ``start``, ``exposure_time``, ``ra``, ``dec``; ``measured`` and ``predicted`` with their errors, MJy/sr; the
+        predicted components (``predicted_zodiacal``...); ``ratio`` (measured / predicted) and ``ratio_err``;
+        ``masked_fraction`` and ``asymmetry``, which the rules look at; ``reason``, why the exposure is flagged, empty
+        if it is not. What is not known is NaN.
     model
         What predicted, as text.
     history
@@ -68,9 +67,9 @@ class BackgroundComparison(HoldsArrays):
         model
             A `~nircam_flats.BackgroundModel`; by default `~nircam_flats.ZodiacalBackground`.
         masks
-            As in `~nircam_flats.NormalizedFrames.from_exposures`: a `~nircam_flats.MaskStrategy`, a mapping from the names
-            of the exposures, or a callable. By default `~nircam_flats.Segmentation`, grown around its sources, with a
-            local background where there is no correction.
+            As in `~nircam_flats.NormalizedFrames.from_exposures`: a `~nircam_flats.MaskStrategy`, a mapping from the
+            names of the exposures, or a callable. They are applied to data without 1/f stripes. By default
+            `~nircam_flats.PyramidSegmentation`, for detectors without a correction its `without_correction`.
         corrections
             `~nircam_flats.FlatModelFit` of the detectors, in any order: each divides the images of its detector before
             sources are looked for and the level is measured. Without, the level is that of an image whose flat may
@@ -91,11 +90,12 @@ class BackgroundComparison(HoldsArrays):
         rules = BackgroundRules() if rules is None else rules
         if not isinstance(model, BackgroundModel):
             raise InvalidInputError(f"BackgroundComparison needs a BackgroundModel; got {model!r}")
+        if masks is not None:
+            check_masks(masks)
         corrections = _by_detector(corrections)
         members = tuple(exposures)
         if not members:
             raise InvalidInputError("BackgroundComparison needs at least one exposure; got none")
-        masks = (Segmentation() if corrections else Segmentation.for_first_pass()) if masks is None else masks
         work = partial(MeasuredSky.of, masks=masks, corrections=corrections)
         measured = map_ordered(work, members, executor=executor, stage="measure the sky")
         rows = [
@@ -111,7 +111,7 @@ class BackgroundComparison(HoldsArrays):
         history = History().then(
             "compare backgrounds",
             model=model,
-            masks=masks if not isinstance(masks, Mapping) else f"{len(masks)} masks by name",
+            masks="default" if masks is None else described(masks),
             corrections=", ".join(corrections) or "none",
             rules=rules,
             band_average=band_average,
@@ -132,10 +132,10 @@ class BackgroundComparison(HoldsArrays):
     def table(self):
         """A `~astropy.table.QTable` with a row for each detector and filter.
 
-        ``n_used`` exposures were not flagged of ``n_exposures``; ``measured``, ``predicted`` and ``ratio`` are their means,
-        with errors (that of the measurement from the scatter of the ratios); ``wavelength`` is the pivot; ``lowest`` and
-        ``highest`` the range of the predictions. ``consistency`` is the mean of each exposure's ratio over the median of
-        the detectors that took the same exposure: 1 if the detectors agree, NaN if there was one only.
+        ``n_used`` exposures were not flagged of ``n_exposures``; ``measured``, ``predicted`` and ``ratio`` are their
+        means, with errors (that of the measurement from the scatter of the ratios); ``wavelength`` is the pivot;
+        ``lowest`` and ``highest`` the range of the predictions. ``consistency`` is the mean of each exposure's ratio
+        over the median of the detectors that took the same exposure: 1 if they agree, NaN if there was one only.
         """
         relative = self._relative_to_others()
         pairs = {*zip(self.exposures["detector"], self.exposures["filter"], strict=True)}
@@ -265,7 +265,7 @@ def _order(pair):
 def _means(used):
     n = len(used)
     if not n:
-        missing = {name: np.nan * BRIGHTNESS for name in (*LEVELS, "lowest", "highest")}
+        missing = dict.fromkeys((*LEVELS, "lowest", "highest"), np.nan * BRIGHTNESS)
         return missing | {"ratio": np.nan, "ratio_err": np.nan}
     ratio, ratio_err = _mean(used["ratio"])
     ratio_err = float(used["ratio_err"][0]) if n == 1 else ratio_err

@@ -7,7 +7,7 @@ import numpy as np
 from astropy import units as u
 
 from nircam_flats.background._jbt_files import GRID, file_name, pixel_of, read_curve, read_field
-from nircam_flats.background.model import BackgroundModel, day_of_year
+from nircam_flats.background.model import BackgroundModel, day_of_year, told
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument._tables import packaged_table
 
@@ -132,15 +132,15 @@ class JBTBackground(BackgroundModel):
             path = next((place for place in places if place.is_file()), None)
             if path is None:
                 raise InvalidInputError(
-                    f"{self.source}: needed {name}, the field around {coordinate.to_string('hmsdms', precision=0)}; it is "
-                    "not there: fetch it from the cache of the JWST Backgrounds Tool, or use ZodiacalBackground"
+                    f"{self.source}: needed {name}, the field around {told(coordinate)}; it is not there: fetch it "
+                    "from the cache of the JWST Backgrounds Tool, or use ZodiacalBackground"
                 )
             return read_field(path, grid.size)
         found = read_field(self.source, grid.size)
         if found.pixel != pixel:
             lon, lat = GRID.healpix_to_lonlat(found.pixel)
             raise InvalidInputError(
-                f"{self.source}: needed pixel {pixel}, the field around {coordinate.to_string('hmsdms', precision=0)}; "
+                f"{self.source}: needed pixel {pixel}, the field around {told(coordinate)}; "
                 f"this file is pixel {found.pixel}, around ({lon.deg:.2f}, {lat.deg:.2f}) deg: give the folder, or "
                 f"{file_name(pixel)}"
             )
@@ -150,12 +150,12 @@ class JBTBackground(BackgroundModel):
         day = day_of_year(date)
         if day in days:
             return day
-        where = coordinate.to_string("hmsdms", precision=0)
+        where = told(coordinate)
         if not days.size:
             raise InvalidInputError(f"JBTBackground: the field around {where} is not visible on any day")
         if not self.nearest_day:
             raise InvalidInputError(
-                f"JBTBackground: the field around {where} is not visible on {date.utc.iso[:10]} (day {day}); it is on the "
+                f"JBTBackground: the field around {where} is not visible on {date.utc.iso[:10]} (day {day}); it is on "
                 f"days {_ranges(days)}: say nearest_day=True to take the nearest"
             )
         away = np.abs(days - day)
@@ -172,8 +172,8 @@ def _curves(folder, refdata, thermal):
             break
     else:
         raise InvalidInputError(
-            f"JBTBackground needs {WAVELENGTHS}, which is in none of {', '.join(map(str, folders))}; say refdata=... (in the "
-            f"tool, {TOOL}, that is its folder refdata)"
+            f"JBTBackground needs {WAVELENGTHS}, which is in none of {', '.join(map(str, folders))}; say refdata=... "
+            f"(the folder refdata of the tool, {TOOL})"
         )
     if thermal is None:
         found = sorted(place.glob(THERMAL))

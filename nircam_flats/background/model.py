@@ -12,7 +12,7 @@ from nircam_flats._strategy import Strategy
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Filter
 
-__all__ = ["BRIGHTNESS", "BackgroundModel", "day_of_year"]
+__all__ = ["BRIGHTNESS", "BackgroundModel", "day_of_year", "told"]
 
 BRIGHTNESS = u.MJy / u.sr
 N_SAMPLES = 41
@@ -145,6 +145,11 @@ class BackgroundModel(Strategy, ABC):
 def day_of_year(date):
     """Return the day of the year of a `~astropy.time.Time`, UTC: 1 January is day 0."""
     return int(date.utc.yday.split(":")[1]) - 1
+
+
+def told(coordinate):
+    """Return a `~astropy.coordinates.SkyCoord` as a short text."""
+    return coordinate.to_string("hmsdms", precision=0)
 
 
 def _coordinate(value, place):

@@ -24,8 +24,8 @@ class BackgroundRules(HoldsArrays):
     min_exposure_time
         Longer ones only, s: in short ones faint sources are not seen, and stay in the sky.
     max_masked_sw, max_masked_lw
-        Largest part of the good pixels that the report's mask (`~nircam_flats.Segmentation.of_report`) masks, by channel:
-        more is a crowded field. Masks that are grown take more, so levels are measured with another one.
+        Largest part of the good pixels that the report's mask (`~nircam_flats.Segmentation.of_report`) masks, by
+        channel: more is a crowded field. Masks that are grown take more, so levels are measured with another one.
     max_asymmetry
         Largest ``|1 - mean / median|`` of the pixels that the report's mask leaves, clipped: more is light of another
         kind, a claw or a wisp.

@@ -4,7 +4,7 @@ import numpy as np
 from astropy import units as u
 
 from nircam_flats.background._dust import LineOfSight, black_body, ecliptic_vector, sun
-from nircam_flats.background.model import BackgroundModel
+from nircam_flats.background.model import BackgroundModel, told
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument._tables import packaged_table
 
@@ -33,10 +33,10 @@ class ZodiacalBackground(BackgroundModel):
 
     Notes
     -----
-    Against the tool's files, 0.7 to 4.8 um, all visible days of four fields, each scored with a tuning that has not seen
-    it, ``benchmarks/accuracy_background.py`` prints how far off the totals are; `relative_err` is the root mean square of
-    that. Like the files, the zodiacal light has no thermal part below 3.4 um, where some is real. Fields near the
-    Galactic plane are brighter than said here.
+    Against the tool's files, 0.7 to 4.8 um, all visible days of four fields, each scored with a tuning that has not
+    seen it, ``benchmarks/accuracy_background.py --files`` prints how far off the totals are; `relative_err` is the root
+    mean square of that. Like the files, the zodiacal light has no thermal part below 3.4 um, where some is real. Fields
+    near the Galactic plane are brighter than said here.
 
     Examples
     --------
@@ -66,8 +66,8 @@ class ZodiacalBackground(BackgroundModel):
         grid = table["wavelength"].to_value(u.um)
         if wavelength.min() < grid[0] or wavelength.max() > grid[-1]:
             raise InvalidInputError(
-                f"ZodiacalBackground has predictions from {grid[0]} to {grid[-1]} um; asked were {wavelength.min():.4g} to "
-                f"{wavelength.max():.4g} um"
+                f"ZodiacalBackground has predictions from {grid[0]} to {grid[-1]} um; asked were "
+                f"{wavelength.min():.4g} to {wavelength.max():.4g} um"
             )
         direction = ecliptic_vector(coordinate)
         if not self.any_angle:
@@ -91,6 +91,6 @@ def _check_angle(direction, coordinate, date):
     if not low - 0.5 <= angle <= high + 0.5:  # for an edge that is a matter of the attitude
         raise InvalidInputError(
             f"ZodiacalBackground: JWST looks {low:.0f} to {high:.0f} deg away from the Sun; the field around "
-            f"{coordinate.to_string('hmsdms', precision=0)} is {angle:.0f} deg away on {date.utc.iso[:10]}, so it is not "
-            "visible: say any_angle=True to have an answer all the same"
+            f"{told(coordinate)} is {angle:.0f} deg away on {date.utc.iso[:10]}, so it is not visible: say "
+            "any_angle=True to have an answer all the same"
         )

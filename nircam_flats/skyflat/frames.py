@@ -24,13 +24,13 @@ from nircam_flats.skyflat.extended import BoxMasks
 from nircam_flats.skyflat.frame import NormalizedFrame, pixels_of
 from nircam_flats.skyflat.meshes import MESH_BOX
 
-__all__ = ["NormalizedFrames"]
+__all__ = ["NormalizedFrames", "check_masks", "described"]
 
 
-def _check_masks(masks):
+def check_masks(masks):
     if isinstance(masks, list | tuple):
         for item in masks:
-            _check_masks(item)
+            check_masks(item)
     elif isinstance(masks, type) or not (callable(masks) or isinstance(masks, Mapping)):
         came = f"the class {masks.__name__}" if isinstance(masks, type) else type(masks).__name__
         raise InvalidInputError(
@@ -39,10 +39,10 @@ def _check_masks(masks):
         )
 
 
-def _described(setting):
+def described(setting):
     """What ``setting`` is in a history: short, one line, and the same in every run."""
     if isinstance(setting, list | tuple):
-        return f"[{', '.join(_described(item) for item in setting)}]"
+        return f"[{', '.join(described(item) for item in setting)}]"
     if isinstance(setting, Mapping):
         return f"{len(setting)} masks by name"
     return getattr(setting, "__qualname__", None) or repr(setting)
@@ -178,7 +178,7 @@ class NormalizedFrames(HoldsArrays):
             If the store does not take the frames, as a full disk; what it has taken serves the next run.
         """
         masks = Segmentation() if masks is None else masks
-        _check_masks(masks)
+        check_masks(masks)
         usable = exposures.for_one_detector()
         detector = usable.members[0].detector
         if correction is not None and correction.detector != detector:
@@ -210,9 +210,9 @@ class NormalizedFrames(HoldsArrays):
         _check_shapes(detector, frames)
         history = History().then(
             "mask and normalise",
-            masks=_described(masks),
+            masks=described(masks),
             correction="none" if correction is None else correction.strategy,
-            preprocess="none" if preprocess is None else _described(preprocess),
+            preprocess="none" if preprocess is None else described(preprocess),
         )
         return cls(detector=detector, frames=frames, excluded=excluded, history=history, store=store)
 
@@ -266,7 +266,7 @@ class NormalizedFrames(HoldsArrays):
     def without(self, light):
         """Return the frames without the pixels of ``light``, the `BoxMasks` of `ExtendedLight`; levels stay."""
         frames = [frame.without(light.boxes[frame.name]) if frame.name in light else frame for frame in self.frames]
-        return evolve(self, frames=frames, history=self.history.then("mask", masks=_described(light)))
+        return evolve(self, frames=frames, history=self.history.then("mask", masks=described(light)))
 
     @property
     def key(self):
