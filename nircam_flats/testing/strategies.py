@@ -6,13 +6,16 @@ import sys
 import warnings
 
 import numpy as np
+from astropy import units as u
 
+from nircam_flats.background import BackgroundModel
 from nircam_flats.fit import FitStrategy
+from nircam_flats.instrument import Filter
 from nircam_flats.masks import MaskStrategy
 from nircam_flats.skyflat import CombineStrategy, FrameStack
 from nircam_flats.testing.comparison import LONGEST_REPR, assert_same
 
-__all__ = ["check_combine_strategy", "check_fit_strategy", "check_mask_strategy"]
+__all__ = ["check_background_model", "check_combine_strategy", "check_fit_strategy", "check_mask_strategy"]
 
 SHAPE = (96, 64)  # not square: a strategy that mixes up x and y is found out
 
@@ -151,6 +154,41 @@ def check_mask_strategy(strategy):
     fraction = strategy(sky, good)[good].mean()
     if fraction > 0.5:
         raise AssertionError(f"{name} must leave most of an empty sky unmasked; {fraction:.0%} was masked")
+
+
+def check_background_model(model, coordinate, date, filter="F200W"):
+    """Raise unless a background model can take part in everything the library does with one.
+
+    It must give the same answer each time and for a copy of itself, whatever other wavelengths are asked for at once,
+    and say how large its error is, or NaN.
+
+    Parameters
+    ----------
+    model
+        A `~nircam_flats.BackgroundModel`.
+    coordinate, date, filter
+        A `~astropy.coordinates.SkyCoord`, a date and a filter for which it has an answer.
+
+    Raises
+    ------
+    AssertionError
+        Saying which of these fails. What the model itself raises is passed on.
+
+    Examples
+    --------
+    >>> from astropy.coordinates import SkyCoord
+    >>> from nircam_flats import ZodiacalBackground, testing
+    >>> testing.check_background_model(ZodiacalBackground(), SkyCoord("10h00m +2d"), "2022-05-01")
+    """
+    name = _check_settings(model, BackgroundModel)
+    wavelength = Filter.get(filter).pivot * np.array([0.99, 1.0, 1.01])
+    spectra = _check_calls(model, coordinate, date, wavelength)
+    alone = model(coordinate, date, wavelength[1])
+    for component, values in spectra.items():
+        if not u.isclose(values[1], alone.get(component, np.nan * values.unit), rtol=1e-6):
+            raise AssertionError(f"{name}: {component} must not depend on which other wavelengths are asked for")
+    if not (np.isnan(model.relative_err) or model.relative_err >= 0):
+        raise AssertionError(f"{name}.relative_err must be NaN or not negative; got {model.relative_err}")
 
 
 def _check_settings(strategy, base):
