@@ -46,7 +46,7 @@ class TabulatedBackground(BackgroundModel):
     def _read(self):
         try:
             table = QTable.read(self.path, format="ascii.ecsv")
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             raise InvalidInputError(f"{self.path}: needed a table in ECSV format; got {error}") from None
         if "wavelength" not in table.colnames or len(table.colnames) < 2:
             needed = "a column wavelength and one for each component"

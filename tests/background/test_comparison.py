@@ -4,6 +4,7 @@ import attrs
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.coordinates import SkyCoord
 
 import nircam_flats as nf
 from nircam_flats import testing
@@ -29,7 +30,7 @@ def injected(sky, exposures):
 def test_a_row_for_each_exposure(comparison, exposures, typical):
     table = comparison.exposures
     assert list(table["name"]) == [member.name for member in exposures]
-    assert table["predicted"][0] == typical.predict(None or field_of(exposures[0]), "2022-04-29", "F115W")
+    assert table["predicted"][0] == typical.predict(field_of(exposures[0]), "2022-04-29", "F115W")
     parts = table["predicted_zodiacal"] + table["predicted_thermal"]
     np.testing.assert_allclose(parts.value, table["predicted"].value)
     np.testing.assert_allclose(table["predicted_err"] / table["predicted"], 0.2)
@@ -39,8 +40,6 @@ def test_a_row_for_each_exposure(comparison, exposures, typical):
 
 
 def field_of(member):
-    from astropy.coordinates import SkyCoord
-
     return SkyCoord(member.pointing.ra_ref, member.pointing.dec_ref)
 
 
@@ -82,13 +81,8 @@ def test_exposures_on_disk_and_other_masks(exposures, typical, tmp_path):
 
 def test_means_by_detector_and_filter(comparison):
     table = comparison.table
-    assert list(zip(table["detector"], table["filter"], strict=True)) == [
-        ("NRCA1", "F115W"),
-        ("NRCA1", "F200W"),
-        ("NRCB1", "F115W"),
-        ("NRCB1", "F200W"),
-        ("NRCALONG", "F444W"),
-    ] or list(table["detector"]) == sorted(table["detector"], key=lambda name: nf.Detector.get(name).sca_id)
+    assert list(table["detector"]) == ["NRCA1", "NRCA1", "NRCALONG", "NRCB1", "NRCB1"]
+    assert list(table["filter"]) == ["F115W", "F200W", "F444W", "F115W", "F200W"]
     used = comparison.exposures[~comparison.flags]
     here = used[(used["detector"] == "NRCB1") & (used["filter"] == "F115W")]
     row = table[(table["detector"] == "NRCB1") & (table["filter"] == "F115W")][0]
@@ -100,7 +94,7 @@ def test_means_by_detector_and_filter(comparison):
     assert row["lowest"] <= row["predicted"] <= row["highest"]
 
 
-def test_detectors_agree_on_the_same_exposures(exposures, typical, monkeypatch):
+def test_detectors_agree_on_the_same_exposures(exposures, typical):
     dimmer = [
         member.with_pixels(member.data * 0.95) if member.detector.name == "NRCA1" else member for member in exposures
     ]
@@ -151,7 +145,7 @@ def test_rules(rules, channel, facts, texts):
 
 
 def test_wrong_rules():
-    with pytest.raises(nf.InvalidInputError, match="max_masked_sw must be from 0 to 1, or None; got 7.5"):
+    with pytest.raises(nf.InvalidInputError, match=r"max_masked_sw must be from 0 to 1, or None; got 7.5"):
         nf.BackgroundRules(max_masked_sw=7.5)
     with pytest.raises(nf.InvalidInputError, match="min_exposure_time must be a Quantity"):
         nf.BackgroundRules(min_exposure_time=300)
@@ -206,7 +200,7 @@ def test_nothing_to_compare(exposures, typical, cache):
 
 
 def test_wrong_settings(exposures, typical):
-    with pytest.raises(nf.InvalidInputError, match="needs a BackgroundModel; got 0.2"):
+    with pytest.raises(nf.InvalidInputError, match=r"needs a BackgroundModel; got 0.2"):
         nf.BackgroundComparison.from_exposures(exposures, model=0.2)
     with pytest.raises(nf.InvalidInputError, match="masks must be a MaskStrategy"):
         nf.BackgroundComparison.from_exposures(exposures, model=typical, masks=3)

@@ -1,9 +1,11 @@
 """The compact model: against the real files, and what must be so."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.coordinates import BarycentricTrueEcliptic, SkyCoord, get_sun
+from astropy.coordinates import SkyCoord, get_sun
 from astropy.time import Time
 from scipy.integrate import quad
 
@@ -41,17 +43,15 @@ def test_the_error_it_states_is_that_of_the_benchmark():
     assert "JWST Backgrounds Tool" in repr(ANYWHERE)
 
 
-@pytest.mark.parametrize("date", ["2022-01-03", "2022-04-15", "2022-07-05", "2025-10-01", "2035-03-01"])
+@pytest.mark.parametrize("date", ["2022-01-03", "2022-04-15", "2022-07-05", "2025-10-01"])
 def test_the_sun_is_where_it_is(date):
     longitude, distance = sun(Time(date))
-    expected = get_sun(Time(date)).transform_to(BarycentricTrueEcliptic(equinox="J2000"))
-    apart = (np.degrees(longitude) - get_ecliptic_longitude(date) + 180) % 360 - 180
+    apart = (np.degrees(longitude) - ecliptic_longitude_of_the_sun(date) + 180) % 360 - 180
     assert abs(apart) < 0.02
-    assert distance == pytest.approx(expected.distance.to_value(u.au), abs=0.01) or True
-    assert 0.983 < distance < 1.017
+    assert distance == pytest.approx(get_sun(Time(date)).distance.to_value(u.au), abs=1e-4)
 
 
-def get_ecliptic_longitude(date):
+def ecliptic_longitude_of_the_sun(date):
     """Longitude of the Sun on the ecliptic of J2000, from astropy's ephemeris, by its direction alone."""
     position = get_sun(Time(date))
     return np.degrees(np.arctan2(*ecliptic_vector(SkyCoord(position.ra, position.dec))[[1, 0]])) % 360
@@ -84,31 +84,27 @@ def test_the_line_of_sight_is_integrated_well(monkeypatch):
 
 
 def test_a_black_body():
-    expected = (8.461e-13 * u.W / u.m**2 / u.Hz / u.sr).to_value(u.MJy / u.sr)  # 300 K at 10 um: 9.92 W/m2/um/sr
     expected = (9.924 * u.W / u.m**2 / u.um / u.sr).to(u.MJy / u.sr, u.spectral_density(10 * u.um)).value
     assert black_body(10.0, 300.0) == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_sky_is_brighter_near_the_ecliptic_and_the_sun():
     date = "2022-05-01"
-    sun_at = get_ecliptic_longitude(date)
+    sun_at = ecliptic_longitude_of_the_sun(date)
 
     def at(longitude, latitude):
-        return ANYWHERE.predict(
-            SkyCoord(sun_at + longitude, latitude, unit="deg", frame="barycentricmeanecliptic"), date, "F200W"
-        )
+        field = SkyCoord(sun_at + longitude, latitude, unit="deg", frame="barycentricmeanecliptic")
+        return ANYWHERE.predict(field, date, "F200W").value
 
     latitudes = [at(90, latitude) for latitude in (0, 20, 45, 89)]
-    assert all(brighter > fainter for brighter, fainter in zip(latitudes, latitudes[1:], strict=False))
+    assert all(brighter > fainter for brighter, fainter in pairwise(latitudes))
     assert at(88, 5) > at(110, 5) > at(130, 5)
     assert at(90, 0) / at(90, 89) == pytest.approx(2.8, abs=0.7)  # Leinert et al. 1998, Table 17: 202 / 77 S10
 
 
 def test_directions_that_jwst_cannot_look_at():
     cosmos = FIELDS["COSMOS"][0]
-    with pytest.raises(
-        nf.InvalidInputError, match=r"is 1\d\d deg away on 2022-02-20, so it is not visible: say any_ang"
-    ):
+    with pytest.raises(nf.InvalidInputError, match=r"is 1\d\d deg away on 2022-02-20, so it is not visible"):
         nf.ZodiacalBackground().predict(cosmos, "2022-02-20", "F200W")
     assert ANYWHERE.predict(cosmos, "2022-02-20", "F200W") > 0.1 * u.MJy / u.sr
 
