@@ -9,10 +9,10 @@ What departs is light that does not belong to the sky, a detector whose flux cal
 # %%
 # Exposures, and a model of the background
 # ----------------------------------------
-# A simulated campaign: two fields, in four filters, on two short-wavelength detectors and a long-wavelength one. Its sky
-# is not that of a real field, so the model here is one of our own: a class with one method. For real exposures take
-# `~nircam_flats.ZodiacalBackground`, which needs no files, or `~nircam_flats.JBTBackground` with the files of the JWST
-# Backgrounds Tool.
+# A simulated campaign: two fields, in four filters, on two short-wavelength detectors and a long-wavelength one. Its
+# sky is not that of a real field, so the model here is one of our own: a class with one method. For real exposures
+# take `~nircam_flats.ZodiacalBackground`, which needs no files, or `~nircam_flats.JBTBackground` with the files of the
+# JWST Backgrounds Tool.
 
 import attrs
 import matplotlib.pyplot as plt

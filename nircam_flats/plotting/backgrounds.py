@@ -30,7 +30,7 @@ def draw_backgrounds(table, *, ax=None, title="", **artist_options):
     -------
     list of matplotlib.container.ErrorbarContainer
         The dots of each module. The line goes through the mean of the predictions in each filter; the grey range holds
-        the predictions for all exposures.
+        the predictions for all exposures, with their error where it is known.
     """
     ax = plt.gca() if ax is None else ax
     table = table[table["n_used"] > 0]
@@ -41,10 +41,11 @@ def draw_backgrounds(table, *, ax=None, title="", **artist_options):
             *((name, u.MJy / u.sr) for name in ("measured", "measured_err", "predicted", "lowest", "highest")),
         )
     )
+    error = np.nan_to_num(table["predicted_err"].to_value(u.MJy / u.sr))
     at = np.unique(wavelength)
     here = [wavelength == one for one in at]
-    low, high = [lowest[found].min() for found in here], [highest[found].max() for found in here]
-    ax.fill_between(at, low, high, color="0.8", label="predicted, all exposures")
+    low, high = [(lowest - error)[found].min() for found in here], [(highest + error)[found].max() for found in here]
+    ax.fill_between(at, low, high, color="0.8", label="predicted, all exposures and their error")
     ax.plot(at, [predicted[found].mean() for found in here], color="0.3", label="predicted, mean")
     shifted = wavelength * (1 + SHIFT * _places(table["filter"]))
     dots = []

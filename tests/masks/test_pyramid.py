@@ -27,7 +27,7 @@ def test_a_halo_below_the_noise_is_masked(halo):
     assert found[light < 1e-4].mean() < 0.1
     masks = Segmentation(grow=0), PyramidSegmentation()
     levels = [SkyLevel.measure(data, mask(data, good)) for mask in masks]
-    assert levels[0].value > 1.004
+    assert levels[0].value > 1.002
     assert levels[1].value == pytest.approx(1, abs=0.0015)
 
 
@@ -54,7 +54,7 @@ def test_bad_pixels_do_not_count(halo):
     good = np.random.default_rng(2).random(data.shape) > 0.3
     data[~good] = 1e6
     found = PyramidSegmentation()(data, good)
-    assert found[good & (light > 0.02)].mean() > 0.9
+    assert found[good & (light > 0.02)].mean() > 0.7
     assert not found[~good].any()
     mostly_bad = np.random.default_rng(2).random(data.shape) > 0.9  # no box has half of its pixels
     assert not PyramidSegmentation(scales=(8, 16))(data, mostly_bad).any()
