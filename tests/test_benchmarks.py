@@ -253,6 +253,41 @@ def test_growth_is_summed_up(script):
     assert "wanted: 5 x: not met" in text
 
 
+# --- backgrounds
+
+
+def test_the_compact_background_is_scored_without_the_field(script, real_data, capsys):
+    backgrounds = script("accuracy_background")
+    _, _, scores = backgrounds.score(real_data / "jbt")
+    every = scores[-1]
+    assert every["left out"] == "all"
+    assert every["days"] == sum(scores["days"][:-1]) == 769
+    assert every["median"] < 0.12
+    assert every["largest"] < 0.25
+    assert nf.ZodiacalBackground().relative_err == pytest.approx(every["rms"], abs=0.001)
+
+
+def test_the_packaged_background_is_the_tuned_one(script, real_data):
+    backgrounds = script("accuracy_background")
+    tool = nf.JBTBackground(real_data / "jbt")
+    fields = [backgrounds.Field.read(path, tool.grid) for path in sorted((real_data / "jbt").glob("*.bin"))]
+    table = backgrounds.tuned(fields, backgrounds.jbt_files.read_curve(tool.thermal, 2))
+    packaged = nf.ZodiacalBackground().tuning
+    for name in table.colnames:
+        np.testing.assert_allclose(table[name], packaged[name], rtol=1e-3)
+    assert table.meta["thermal"] == packaged.meta["thermal"]
+
+
+def test_measured_skies_are_told(script, capsys):
+    script("accuracy_background").measured([1], ["NRCB1"], [800], shape=(192, 192))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "NRCB1, seeds 1"
+    rows = {line.split()[1]: [float(item) for item in line.split()[2:]] for line in lines[4:]}
+    assert list(rows) == ["report", "plain", "corrected"]
+    for mean, worst, worst_mean in rows.values():
+        assert abs(mean) <= worst_mean <= worst < 20
+
+
 # --- the tables of flats
 
 

@@ -49,6 +49,8 @@ def values(tmp_path_factory):
         *(delta, fit, fit.covariance, nf.Surface(values=fit.surface, pixel_err=fit.err)),
         *(ground, nf.GroundFlats.collect([ground]), ground.compare(flight), nf.Subarray.get("FULL", "B4")),
         *(flight.provenance, flight.provenance.photometry),
+        nf.BackgroundRules(),
+        nf.BackgroundComparison.from_exposures(exposures, model=nf.ZodiacalBackground(any_angle=True)),
         nf.FlatDelivery.from_ground(ground, fit, out=tmp_path_factory.mktemp("delivery")),
     ]
     return {type(value): value for value in made}

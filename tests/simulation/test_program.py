@@ -70,6 +70,30 @@ def test_photon_noise_is_that_of_the_electrons_counted():
     assert np.nanstd(exposure.data / one.truth("B4").delta("F200W")) == pytest.approx(expected, rel=0.05)
 
 
+def test_short_exposures_have_fewer_photons_and_the_same_electrons_of_the_readout():
+    one = small(shape=(256, 256), detectors="B4", effects=attrs.evolve(NONE, noise=True))
+    short = attrs.evolve(one, exposure_time=20 * u.s)
+    exposure = short.exposure("B4", "F200W", 0)
+    assert exposure.exposure_time == 20 * u.s
+    assert exposure.header["EFFEXPTM"] == 20
+    assert (exposure.end - exposure.start).sec == pytest.approx(20, abs=1e-3)
+    sky = one.sky_level("B4", "F200W", 0)
+    assert short.sky_level("B4", "F200W", 0) == sky
+    electrons = 20 * 2.05 / exposure.photmjsr
+    of_photons = np.sqrt(sky.value / electrons)
+    of_reading = 0.0038 * 837.46806 * 2.05 / electrons
+    flat = np.nanmedian(one.ground_flat("B4", "F200W").data)
+    found = np.nanstd(exposure.data / one.truth("B4").delta("F200W"))
+    assert found == pytest.approx(np.hypot(of_photons, of_reading) / flat, rel=0.05)
+    assert np.nanmedian(exposure.var_rnoise) == pytest.approx((of_reading / flat) ** 2, rel=0.05)
+
+
+@pytest.mark.parametrize("time", [0 * u.s, -1 * u.s, np.inf * u.s, np.nan * u.s])
+def test_wrong_exposure_times(time):
+    with pytest.raises(InvalidInputError, match="exposure_time must be positive and finite"):
+        small(exposure_time=time)
+
+
 def test_photons_follow_poisson():
     deviates = np.random.default_rng(1).standard_normal(400_000)
     faint = np.array([photons(8.5, z) for z in deviates])

@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
 
 import nircam_flats as nf
 from nircam_flats import testing
@@ -54,6 +56,36 @@ class Bright(nf.MaskStrategy):
 )
 def test_fit_strategies_conform(strategy):
     testing.check_fit_strategy(strategy)
+
+
+class Sky(nf.BackgroundModel):
+    """The same sky everywhere, unless told to be wrong."""
+
+    def __init__(self, wrong=""):
+        self.wrong = wrong
+        self.relative_err = -1.0 if wrong == "error" else np.nan
+
+    def spectrum(self, coordinate, date, wavelength):
+        level = np.random.default_rng().random() if self.wrong == "random" else 0.2
+        slope = wavelength - wavelength.mean() if self.wrong == "mean" else 0 * wavelength
+        return {"zodiacal": level + slope + 0.01 * wavelength}
+
+
+def test_background_models_conform():
+    testing.check_background_model(Sky(), SkyCoord(10 * u.deg, -5 * u.deg), "2022-06-21")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ("random", "the answer of Sky when called again"),
+        ("mean", "zodiacal must not depend on which other wavelengths"),
+        ("error", "relative_err must be NaN or not negative; got -1.0"),
+    ],
+)
+def test_broken_background_models_are_found(wrong, text):
+    with pytest.raises(AssertionError, match=text):
+        testing.check_background_model(Sky(wrong), SkyCoord(10 * u.deg, -5 * u.deg), "2022-06-21", filter="F444W")
 
 
 @pytest.mark.parametrize("strategy", [Mean(), nf.SigmaClippedMedian(), nf.SigmaClippedMean()], ids=repr)
