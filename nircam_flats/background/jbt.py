@@ -7,7 +7,7 @@ import numpy as np
 from astropy import units as u
 
 from nircam_flats.background._jbt_files import GRID, file_name, pixel_of, read_curve, read_field
-from nircam_flats.background.model import BackgroundModel, day_of_year, told
+from nircam_flats.background.model import BackgroundModel, day_of_year, one_coordinate, one_date, told
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument._tables import packaged_table
 
@@ -88,16 +88,17 @@ class JBTBackground(BackgroundModel):
 
     def visible_days(self, coordinate):
         """Return the days of the year (1 January is day 0) on which a field is visible, an array."""
-        return self._field(coordinate, self.grid).days
+        return self._field(one_coordinate(coordinate, "JBTBackground"), self.grid).days
 
     def day_used(self, coordinate, date):
-        """Return the day of the year whose prediction is taken for a `~astropy.time.Time`.
+        """Return the day of the year whose prediction is taken for a date.
 
         Raises
         ------
         InvalidInputError
             If the field is not visible then, and ``nearest_day`` is false.
         """
+        coordinate, date = one_coordinate(coordinate, "JBTBackground"), one_date(date, "JBTBackground")
         return self._day(self.visible_days(coordinate), coordinate, date)
 
     def spectrum(self, coordinate, date, wavelength):

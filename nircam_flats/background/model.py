@@ -12,7 +12,7 @@ from nircam_flats._strategy import Strategy
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Filter
 
-__all__ = ["BRIGHTNESS", "BackgroundModel", "day_of_year", "told"]
+__all__ = ["BRIGHTNESS", "BackgroundModel", "day_of_year", "one_coordinate", "one_date", "told"]
 
 BRIGHTNESS = u.MJy / u.sr
 N_SAMPLES = 41
@@ -78,7 +78,9 @@ class BackgroundModel(Strategy, ABC):
         """
         asked = _wavelength(wavelength, type(self).__name__)
         values = np.atleast_1d(asked.to_value(u.um))
-        found = self.spectrum(_coordinate(coordinate, type(self).__name__), _date(date, type(self).__name__), values)
+        found = self.spectrum(
+            one_coordinate(coordinate, type(self).__name__), one_date(date, type(self).__name__), values
+        )
         return {name: value.reshape(asked.shape) for name, value in self._checked(found, values).items()}
 
     def _checked(self, found, wavelength):
@@ -136,7 +138,7 @@ class BackgroundModel(Strategy, ABC):
         """Return the spectrum as a `~astropy.table.QTable`, which `TabulatedBackground` reads as ECSV."""
         table = QTable({"wavelength": _wavelength(wavelength, type(self).__name__).to(u.um)})
         table.update(self(coordinate, date, wavelength))
-        position, day = _coordinate(coordinate, ""), _date(date, "")
+        position, day = one_coordinate(coordinate, ""), one_date(date, "")
         table.meta = {"model": repr(self), "ra": position.ra.deg.item(), "dec": position.dec.deg.item()}
         table.meta["date"] = day.isot
         return table
@@ -152,13 +154,15 @@ def told(coordinate):
     return coordinate.to_string("hmsdms", precision=0)
 
 
-def _coordinate(value, place):
+def one_coordinate(value, place):
+    """Return one direction as a `~astropy.coordinates.SkyCoord` in ICRS; an error names ``place``."""
     if not isinstance(value, SkyCoord) or not value.isscalar:
         raise InvalidInputError(f"{place} needs one SkyCoord; got {value!r}")
     return value.icrs
 
 
-def _date(value, place):
+def one_date(value, place):
+    """Return one date as a `~astropy.time.Time` in UTC; an error names ``place``."""
     try:
         date = Time(value, scale="utc") if isinstance(value, str) else value
     except ValueError:

@@ -47,6 +47,7 @@ def test_folders_by_digits_and_single_files(cache, field):
 def test_the_day_of_the_year(cache, field):
     model = nf.JBTBackground(cache)
     np.testing.assert_array_equal(model.visible_days(field), DAYS)
+    np.testing.assert_array_equal(model.visible_days(field.galactic), DAYS)
     first, last = (model.predict(field, date, "F200W").value for date in ("2022-01-01T23:00", "2024-12-31"))
     assert first == pytest.approx(total_by_hand(1 + 0.1 + 0.01, [0, 0, 3]), rel=1e-12)
     assert last == pytest.approx(total_by_hand(366 + 36.6 + 0.01, [0, 0, 3]), rel=1e-12)  # day 365 of a leap year
@@ -57,7 +58,7 @@ def test_a_day_on_which_the_field_is_not_visible(cache, field, write_field):
     with pytest.raises(nf.InvalidInputError, match=text):
         nf.JBTBackground(cache).predict(field, "2022-04-05", "F200W")
     nearest = nf.JBTBackground(cache, nearest_day=True)
-    dates = Time("2022-04-05"), Time("2022-12-20")
+    dates = Time("2022-04-05"), "2022-12-20"
     assert [nearest.day_used(field, date) for date in dates] == [100, 365]
     assert nearest.predict(field, "2022-04-05", "F200W") == nearest.predict(field, ON_DAY_100, "F200W")
     write_field(cache / f"sl_pix_{PIXEL:06d}.bin", days=())
