@@ -16,7 +16,7 @@ from nircam_flats.fit import (
     Surface,
     SurfaceCovariance,
 )
-from nircam_flats.instrument import DQ, Detector, Filter, ImagingMode, Subarray, imaging_modes
+from nircam_flats.instrument import DQ, Attitude, Detector, Filter, ImagingMode, Subarray, imaging_modes
 from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
 from nircam_flats.reference import (
     FlatComparison,
@@ -39,6 +39,7 @@ from nircam_flats.skyflat import (
 
 __all__ = [
     "DQ",
+    "Attitude",
     "CombineStrategy",
     "DeltaSkyflat",
     "Detector",

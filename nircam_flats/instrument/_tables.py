@@ -9,7 +9,10 @@ __all__ = ["packaged_table"]
 
 
 @cache
-def packaged_table(name):
-    """Return the packaged table ``name`` ('detectors', 'subarrays', 'filters' or 'imaging_modes'); do not change it."""
-    with as_file(files("nircam_flats.instrument") / "data" / f"{name}.ecsv") as path:
+def packaged_table(name, package="nircam_flats.instrument"):
+    """Return the table ``data/{name}.ecsv`` of ``package``; do not change it.
+
+    Those of the instrument are 'detectors', 'subarrays', 'filters' and 'imaging_modes'.
+    """
+    with as_file(files(package) / "data" / f"{name}.ecsv") as path:
         return QTable.read(path, format="ascii.ecsv")
