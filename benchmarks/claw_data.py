@@ -27,17 +27,22 @@ COLUMNS = ("amplitude", "v2", "v3", "sigma_1", "sigma_2", "angle")
 def components_of(p):
     """Return peak, V2, V3, the two widths and the angle of each Gaussian, from the parameters of the fit."""
     amplitude, v2, v3, one, other, angle = p.reshape(-1, 6).T
-    return np.exp(amplitude), v2, v3, np.abs(one), np.abs(other), angle
+    return np.exp(amplitude), v2, v3, np.exp(one), np.exp(other), angle
 
 
 def model(p, v2, v3):
-    """Return the sum of Gaussians at positions in degrees."""
-    total = 0
+    """Return the sum of Gaussians at positions in degrees, and its derivatives by the parameters."""
+    total, derivatives = np.zeros(len(v2)), []
     for amplitude, v2_0, v3_0, one, other, angle in zip(*components_of(p), strict=True):
         c, s = np.cos(angle), np.sin(angle)
-        along, across = (v2 - v2_0) * c + (v3 - v3_0) * s, (v3 - v3_0) * c - (v2 - v2_0) * s
-        total = total + amplitude * np.exp(-0.5 * ((along / one) ** 2 + (across / other) ** 2))
-    return total
+        x, y = v2 - v2_0, v3 - v3_0
+        along, across = (x * c + y * s) / one, (y * c - x * s) / other
+        value = amplitude * np.exp(-0.5 * (along**2 + across**2))
+        total += value
+        by_v2, by_v3 = along * c / one - across * s / other, along * s / one + across * c / other
+        by_angle = along * across * (one / other - other / one)
+        derivatives += [value * by for by in (1, by_v2, by_v3, along**2, across**2, by_angle)]
+    return total, np.stack(derivatives, axis=1)
 
 
 def fit_zone(zone, *, n_starts, seed=1):
@@ -47,19 +52,24 @@ def fit_zone(zone, *, n_starts, seed=1):
     v2, v3 = (middles[index] for middles, index in zip(zone.pixel_middles, (x, y), strict=True))
     target = zone.intensity_map[y, x]
     weight = 1 / np.maximum(target, 0.05 * peak)
+
+    def residuals(p):
+        return (model(p, v2, v3)[0] - target) * weight
+
+    def slopes(p):
+        return model(p, v2, v3)[1] * weight[:, np.newaxis]
+
     rng, best = np.random.default_rng(seed), None
     for _ in range(n_starts):
         at = rng.choice(len(target), N_COMPONENTS, p=target**0.7 / (target**0.7).sum())
         n = len(at)
-        start = np.column_stack(
-            [np.log(0.6 * target[at]), v2[at], v3[at]]
-            + [rng.uniform(0.2, 0.5, n), rng.uniform(0.15, 0.3, n), rng.normal(0, 0.4, n)]
-        )
-        found = least_squares(lambda p: (model(p, v2, v3) - target) * weight, start.ravel(), max_nfev=150)
+        widths = np.log(rng.uniform([0.2, 0.15], [0.5, 0.3], (n, 2)))
+        start = np.column_stack([np.log(0.6 * target[at]), v2[at], v3[at], widths, rng.normal(0, 0.4, n)])
+        found = least_squares(residuals, start.ravel(), jac=slopes, max_nfev=150)
         if best is None or found.cost < best.cost:
             best = found
     bright = target > 0.1 * peak
-    return best.x, (model(best.x, v2, v3) / target - 1)[bright]
+    return best.x, residuals(best.x)[bright]
 
 
 def fit_zones(maps, out, n_starts):
@@ -68,7 +78,9 @@ def fit_zones(maps, out, n_starts):
     for module in "AB":
         found, departures = fit_zone(ClawSusceptibilityZone.read(maps, module), n_starts=n_starts)
         worst.append(np.abs(departures).max())
-        print(f"module {module}: {found.size} parameters; departures {departures.std():.3f} rms, {worst[-1]:.3f} at most")
+        print(
+            f"module {module}: {found.size} parameters; departures {departures.std():.3f} rms, {worst[-1]:.3f} at most"
+        )
         for values in sorted(zip(*components_of(found), strict=True), reverse=True):
             rows.append((module, *np.round(values, 5)))
     table = QTable(rows=rows, names=("module", *COLUMNS))

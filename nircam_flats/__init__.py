@@ -2,7 +2,7 @@
 
 from nircam_flats import recipes, testing
 from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError, StorageError
-from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, Pointing
+from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, PlannedPointing, Pointing
 from nircam_flats.fit import (
     FitStrategy,
     FlatModelFit,
@@ -26,6 +26,7 @@ from nircam_flats.reference import (
     GroundFlats,
     PhotometricShift,
 )
+from nircam_flats.scattered import AngleRanges, ClawForecast, ClawSusceptibilityZone, StarCatalog
 from nircam_flats.skyflat import (
     CombineStrategy,
     DeltaSkyflat,
@@ -39,7 +40,10 @@ from nircam_flats.skyflat import (
 
 __all__ = [
     "DQ",
+    "AngleRanges",
     "Attitude",
+    "ClawForecast",
+    "ClawSusceptibilityZone",
     "CombineStrategy",
     "DeltaSkyflat",
     "Detector",
@@ -72,6 +76,7 @@ __all__ = [
     "NormalizedFrames",
     "PerFilter",
     "PhotometricShift",
+    "PlannedPointing",
     "Pointing",
     "Polynomial2D",
     "Segmentation",
@@ -80,6 +85,7 @@ __all__ = [
     "SigmaClippedMedian",
     "SkyLevel",
     "SourceMask",
+    "StarCatalog",
     "StorageError",
     "Subarray",
     "Surface",

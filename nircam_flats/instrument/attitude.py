@@ -2,6 +2,7 @@
 
 import numpy as np
 from astropy import units as u
+from astropy.coordinates import SkyCoord
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, owned, short_repr
@@ -169,6 +170,10 @@ class Attitude(HoldsArrays):
         v2, v3 = radians_of(v2, "Attitude.to_sky: v2"), radians_of(v3, "Attitude.to_sky: v3")
         x, y, z = self._turned(self.matrix, unit_vectors(v2, v3))
         return _around(np.arctan2(y, x)), np.degrees(np.arctan2(z, np.hypot(x, y))) * u.deg
+
+    def to_coordinates(self, v2, v3):
+        """Return the `~astropy.coordinates.SkyCoord` of telescope positions; as `to_sky` otherwise."""
+        return SkyCoord(*self.to_sky(v2, v3))
 
     def to_telescope(self, ra, dec):
         """Return V2 (-180 to 180 deg) and V3 of sky positions.
