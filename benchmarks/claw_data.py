@@ -4,9 +4,9 @@
 
 ``--maps`` is the folder of the published maps ``rogue_path_nrca.fits`` and ``rogue_path_nrcb.fits``. What is fitted is
 the map as the public tool uses it, smoothed by 5 px, by a sum of two-dimensional Gaussians; the residuals are weighted
-so that they count relative to the map where it is above a twentieth of its peak. The best of many random starts is
-kept, and how well it fits is printed. Either option can be left out. ``--stars`` is a table with the columns ra, dec,
-j_m, h_m, k_m.
+so that they count relative to the map down to a 200th of its peak, because where a bright star stands in the wings
+alone, they are the forecast. The best of many random starts is kept, and how well it fits is printed. Either option can
+be left out. ``--stars`` is a table with the columns ra, dec, j_m, h_m, k_m.
 """
 
 import argparse
@@ -21,6 +21,8 @@ from scipy.optimize import least_squares
 from nircam_flats import ClawSusceptibilityZone
 
 N_COMPONENTS = 6
+LOWEST, FLOOR = 0.0003, 0.005
+"""Parts of the peak: pixels below the first are left out; residuals are relative to at least the second."""
 COLUMNS = ("amplitude", "v2", "v3", "sigma_1", "sigma_2", "angle")
 
 
@@ -48,10 +50,10 @@ def model(p, v2, v3):
 def fit_zone(zone, *, n_starts, seed=1):
     """Return the parameters of the best fit of ``zone`` and its departures where the map is above 10 % of its peak."""
     peak = zone.intensity_map.max()
-    y, x = np.nonzero(zone.intensity_map > 0.003 * peak)
+    y, x = np.nonzero(zone.intensity_map > LOWEST * peak)
     v2, v3 = (middles[index] for middles, index in zip(zone.pixel_middles, (x, y), strict=True))
     target = zone.intensity_map[y, x]
-    weight = 1 / np.maximum(target, 0.05 * peak)
+    weight = 1 / np.maximum(target, FLOOR * peak)
 
     def residuals(p):
         return (model(p, v2, v3)[0] - target) * weight
@@ -89,7 +91,7 @@ def fit_zones(maps, out, n_starts):
     table.meta["comments"] = [
         "Claw susceptibility of the two modules as a sum of Gaussians in (V2, V3); angle from +V2 towards +V3.",
         "Fitted by benchmarks/claw_data.py to the maps of jwst_rogue_path_tool 1.1.0 smoothed by 5 px; within "
-        f"{100 * worst[0]:.1f} % (A) and {100 * worst[1]:.1f} % (B) of them wherever they are above 10 % of their peak.",
+        f"{100 * worst[0]:.1f} % (A) and {100 * worst[1]:.1f} % (B) of them wherever they exceed 10 % of their peak.",
     ]
     table.write(out / "claw_intensity.ecsv", overwrite=True)
 
@@ -120,7 +122,7 @@ def main():
     parser.add_argument("--maps", type=Path, help="folder of the published maps")
     parser.add_argument("--stars", type=Path, help="table of the stars")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--starts", type=int, default=30, help="random starts of each fit")
+    parser.add_argument("--starts", type=int, default=20, help="random starts of each fit")
     options = parser.parse_args()
     if options.stars:
         pack_stars(options.stars, options.out)

@@ -20,8 +20,8 @@ def _tables(path):
     missing = [name for name in TABLES if not isinstance(content, dict) or not isinstance(content.get(name), list)]
     if missing:
         raise InvalidInputError(
-            f"{path}: needed the records.json that APT exports for a NIRCam program, with {', '.join(TABLES)}; it has no "
-            f"{', '.join(missing)}"
+            f"{path}: needed the records.json that APT exports for a NIRCam program, with {', '.join(TABLES)}; it has "
+            f"no {', '.join(missing)}"
         )
     return (content[name] for name in TABLES)
 
@@ -61,7 +61,8 @@ def read_apt_rows(path, observation=None):
             continue
         if modules.get(visit) not in MODULES:
             raise InvalidInputError(
-                f"{path}: modules of observation {visit[0]} must be one of {', '.join(MODULES)}; got {modules.get(visit)!r}"
+                f"{path}: modules of observation {visit[0]} must be one of {', '.join(MODULES)}; got "
+                f"{modules.get(visit)!r}"
             )
         names = [setup.get("filter_short"), setup.get("filter_long")]
         try:
@@ -74,7 +75,10 @@ def read_apt_rows(path, observation=None):
         n_rows += 1
         yield {
             "name": f"observation {visit[0]} visit {visit[1]} pointing {row.get('pointing_sequence_number')}",
-            **{"ra": ra, "dec": dec, "v2": v2, "v3": v3},
+            "ra": ra,
+            "dec": dec,
+            "v2": v2,
+            "v3": v3,
             "modules": MODULES[modules[visit]],
             "filters": [_filter(name) for name in names if name],
         }

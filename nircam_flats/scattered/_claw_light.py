@@ -75,8 +75,8 @@ def _predicted(forecast, at, name, filter, module, photmjsr=None):
     """Return the brightness predicted for an exposure at its own roll, MJy/sr; 0 where it is not affected."""
     if name not in at:
         raise InvalidInputError(
-            f"ClawForecast.compare_with: exposure {name!r} must be one of the pointings; make the forecast from the same "
-            "exposures: ClawForecast.from_pointings(exposures)"
+            f"ClawForecast.compare_with: exposure {name!r} must be one of the pointings; make the forecast from the "
+            "same exposures: ClawForecast.from_pointings(exposures)"
         )
     pointing = forecast.pointings[at[name]]
     if pointing.roll is None:

@@ -46,7 +46,7 @@ def _pieces(pairs):
 def _to_ranges(value):
     pairs = []
     for pair in value:
-        if np.shape(pair) != (2,):
+        if not np.iterable(pair) or len(pair) != 2:
             raise InvalidInputError(f"AngleRanges: each range must be a pair of start and end; got {pair!r}")
         start, end = (float(degrees_of(angle, "AngleRanges: an angle")) for angle in pair)
         if start == end:

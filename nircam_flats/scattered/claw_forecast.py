@@ -76,6 +76,7 @@ class ClawForecast(HoldsArrays):
     >>> pointings = PlannedPointing.from_sky(target, "B5", dithers=[(0, 0), (5, 5)])
     >>> forecast = ClawForecast.from_pointings(pointings, filters=["F150W", "F200W"])
     >>> print(forecast.claw_free_angles(limit=0.02 * u.MJy / u.sr, allowed=[(200, 260)]))
+    200.00-221.45, 247.50-253.20 deg
     """
 
     pointings: tuple = field(converter=_to_pointings, repr=lambda value: f"<{len(value)} pointings>")
@@ -386,8 +387,8 @@ class ClawForecast(HoldsArrays):
         still_open = [pointing.name for pointing in self.pointings if pointing.roll is None]
         if still_open:
             raise InvalidInputError(
-                f"ClawForecast.flags: needed pointings with a roll, as exposures have; it is open in {len(still_open)}, "
-                f"the first {still_open[0]!r}: claw_free_angles tells which are clear"
+                f"ClawForecast.flags: needed pointings with a roll, as exposures have; it is open in "
+                f"{len(still_open)}, the first {still_open[0]!r}: claw_free_angles tells which are clear"
             )
         return self._too_bright(self._own_light, limits[:, np.newaxis]).any(axis=(0, 1))
 

@@ -107,7 +107,7 @@ class ClawSusceptibilityZone(HoldsArrays):
     def default(cls, module):
         """Return the packaged zone of ``module``: the published outline, and a fit of the published intensity.
 
-        The fit is a sum of six Gaussians (36 parameters), within 6 % of the published map smoothed by 5 px wherever
+        The fit is a sum of six Gaussians (36 parameters), within 11 % of the published map smoothed by 5 px wherever
         that is above a tenth of its peak; the published map itself comes by `read` or `from_installed_tool`.
         """
         return _default(_to_module(module))
@@ -287,6 +287,6 @@ def _default(module):
         module=module,
         outline=_outline(module, "full"),
         intensity_map=readonly(kept),
-        interpolation="bilinear",
+        interpolation="nearest",
         source="packaged fit of the published map",
     )

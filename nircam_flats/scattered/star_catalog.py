@@ -6,6 +6,7 @@ from importlib.resources import as_file, files
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from astropy.io.registry import IORegistryError
 from astropy.table import Table
 from attrs import field, frozen
 
@@ -28,10 +29,6 @@ COLUMNS = {
     "name": ("name", "designation", "2mass", "main_id"),
 }
 """Names under which a table may hold each thing, lower case."""
-
-
-def _magnitudes():
-    return quantity(u.mag, ndim=1, optional=True, eq=False, repr=False)
 
 
 def _to_names(value):
@@ -64,9 +61,9 @@ class StarCatalog(HoldsArrays):
 
     ra: u.Quantity = quantity(u.deg, ndim=1, eq=False, repr=False)
     dec: u.Quantity = quantity(u.deg, ndim=1, eq=False, repr=False)
-    j: u.Quantity | None = _magnitudes()
-    h: u.Quantity | None = _magnitudes()
-    ks: u.Quantity | None = _magnitudes()
+    j: u.Quantity | None = quantity(u.mag, ndim=1, optional=True, eq=False, repr=False)
+    h: u.Quantity | None = quantity(u.mag, ndim=1, optional=True, eq=False, repr=False)
+    ks: u.Quantity | None = quantity(u.mag, ndim=1, optional=True, eq=False, repr=False)
     _names: tuple | None = field(default=None, converter=_to_names, alias="names")
 
     def __attrs_post_init__(self):
@@ -157,8 +154,8 @@ class StarCatalog(HoldsArrays):
         """
         try:
             table = Table.read(path)
-        except (OSError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())
+        except (OSError, ValueError, TypeError, IORegistryError) as error:
+            reason = str(error).partition("\n")[0]
             raise InvalidInputError(f"{path}: needed a table that astropy can read; got {reason}") from error
         return cls.from_table(table, **columns)
 
