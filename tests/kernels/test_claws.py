@@ -14,7 +14,7 @@ def values():
 
 
 def test_the_nearest_is_the_pixel_that_holds_the_place(values):
-    found = look_up(values, GRID, [-2.0, -1.9001, -1.9, 1.9999], [5.0, 5.0, 5.05, 7.9999], bilinear=False)
+    found = look_up(values, GRID, [-2.0, -1.9001, -1.8999, 1.9999], [5.0, 5.0, 5.0501, 7.9999], bilinear=False)
     np.testing.assert_array_equal(found, [values[0, 0], values[0, 0], values[1, 1], values[59, 39]])
 
 
