@@ -1,41 +1,38 @@
-"""Claw light as it is measured: what is brighter than the sky in part of an image, beyond what is darker."""
+"""Claw light as it is measured: the part of an image that is brighter than its faint half explains."""
 
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable
+from scipy.stats import norm
 
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure import ExposureSet
 from nircam_flats.exposure.facts import ExposureFacts
 from nircam_flats.fit import FlatModelFit, Polynomial2D
 from nircam_flats.kernels import box_medians
-from nircam_flats.masks import Segmentation, SkyLevel, SourceMask
+from nircam_flats.masks import SkyLevel, SourceMask
+from nircam_flats.masks.sky_level import MEDIAN_ERROR
 from nircam_flats.scattered._starlight import BRIGHTNESS, ClawBand
 from nircam_flats.skyflat import DeltaSkyflat
 
 __all__ = ["compare_claw_light", "measure_claw_light"]
 
 BOX_SIZE = 32
-SMALLEST_MESH = 8
-PART = 0.05
-"""Of the boxes: claws cover about that much of a detector."""
-N_GROUPS = 16
-
-
-def _excess(values):
-    """Return how much further the brightest 5 % of ``values`` are from the median than the faintest 5 %."""
-    ordered = np.sort(values)
-    n = max(1, round(PART * len(ordered)))
-    return ordered[-n:].mean() + ordered[:n].mean() - 2 * np.median(ordered)
+SMALLEST_MESH = 16
+N_SIGMA = 3.0
+N_BOXES = 32
+COLUMNS = ("name", "filter", "detector", "predicted", "measured", "err", "covered")
 
 
 def measure_claw_light(image):
-    """Return the light of claws in an image of 1 (NaN where masked) and its error.
+    """Return the brightness of claws in an image of 1 (NaN where masked), its error, and the part of the image covered.
 
-    The image is reduced to clipped medians in boxes of 32 px (smaller ones for small frames). The measure is by how
-    much the brightest twentieth of them departs further from the median than the faintest: structure that is as often
-    darker as brighter cancels. The error is that by the scatter of single boxes, from a jackknife over 16 groups of
-    them; asymmetric structure of the response comes on top.
+    The image is reduced to clipped medians in boxes of 32 px (smaller ones for small frames). The boxes fainter than
+    the median tell how much they scatter without claws, by noise and by what the flat field got wrong. Claws are the
+    boxes brighter than three times that; there is none if these are no more than as many as are fainter by as much
+    allow. (What is small in a box, clipping leaves out; large objects count as claws.) The brightness is the median of
+    these boxes above that of all, for the edges of a claw fill no box; the error that of a median by the scatter, and
+    where nothing is seen that of one box: fainter claws than three times this are not seen.
 
     Raises
     ------
@@ -45,14 +42,17 @@ def measure_claw_light(image):
     box_size = min(BOX_SIZE, max(1, min(image.shape) // SMALLEST_MESH))
     medians, _, _ = box_medians(image, box_size)
     values = medians[np.isfinite(medians)].astype(float)
-    if len(values) < 2 * N_GROUPS:
+    if len(values) < N_BOXES:
         raise InvalidInputError(
-            f"claw light needs at least {2 * N_GROUPS} boxes of {box_size} px that are not masked; got {len(values)}"
+            f"claw light needs at least {N_BOXES} boxes of {box_size} px that are not masked; got {len(values)}"
         )
-    group = np.arange(len(values)) % N_GROUPS
-    without = np.array([_excess(values[group != i]) for i in range(N_GROUPS)])
-    err = np.sqrt((N_GROUPS - 1) / N_GROUPS * ((without - without.mean()) ** 2).sum())
-    return _excess(values), err
+    middle = np.median(values)
+    scatter = middle - np.percentile(values, 100 * norm.cdf(-1))
+    bright = values > middle + N_SIGMA * scatter
+    n_bright, n_faint = np.count_nonzero(bright), np.count_nonzero(values < middle - N_SIGMA * scatter)
+    if n_bright <= n_faint + N_SIGMA * np.sqrt(n_faint + 1):
+        return 0.0, scatter, 0.0
+    return np.median(values[bright]) - middle, MEDIAN_ERROR * scatter / np.sqrt(n_bright), n_bright / len(values)
 
 
 def compare_claw_light(forecast, other, *, masks, correction):
@@ -62,13 +62,11 @@ def compare_claw_light(forecast, other, *, masks, correction):
         rows = [_of_delta(forecast, at, other)]
     elif isinstance(other, ExposureFacts | ExposureSet):
         members = other if isinstance(other, ExposureSet) else (other,)
-        rows = [
-            _of_exposure(forecast, at, member, masks or Segmentation.for_first_pass(), correction) for member in members
-        ]
+        rows = [_of_exposure(forecast, at, member, masks, correction) for member in members]
     else:
         needed = "an Exposure, ExposureSet or DeltaSkyflat"
         raise InvalidInputError(f"ClawForecast.compare_with: needed {needed}; got {type(other).__name__}")
-    return QTable(rows=rows, names=("name", "filter", "detector", "predicted", "measured", "err"))
+    return QTable(rows=rows, names=COLUMNS)
 
 
 def _predicted(forecast, at, name, filter, module, photmjsr=None):
@@ -92,9 +90,11 @@ def _of_exposure(forecast, at, member, masks, correction):
     exposure = member.load(planes=())
     brightness = _predicted(forecast, at, exposure.name, exposure.filter, exposure.detector.module, exposure.photmjsr)
     data = exposure.data if correction is None else exposure.data / correction.surface
-    mask = SourceMask.from_exposure(exposure, masks, correction=correction)
-    level = SkyLevel.measure(data, mask.masked, unit=exposure.unit)
-    relative = np.where(mask.masked, np.float32(np.nan), data / np.float32(level.value))
+    masked = ~exposure.good
+    if masks is not None:
+        masked |= SourceMask.from_exposure(exposure, masks, correction=correction).masked
+    level = SkyLevel.measure(data, masked, unit=exposure.unit)
+    relative = np.where(masked, np.float32(np.nan), data / np.float32(level.value))
     predicted = brightness / (level.value * exposure.unit).to_value(BRIGHTNESS)
     return exposure.name, exposure.filter.name, exposure.detector.name, predicted, *measure_claw_light(relative)
 

@@ -401,15 +401,16 @@ class ClawForecast(HoldsArrays):
             An `Exposure`, an `ExposureSet`, or a `DeltaSkyflat`; the forecast must be made of the same exposures, by
             their names.
         masks
-            A `MaskStrategy`; by default ``Segmentation.for_first_pass()``, which leaves light as wide as claws alone.
+            A `MaskStrategy` that leaves claws alone, where large objects are in the way; by default none is needed,
+            since clipping takes care of small ones.
         correction
             A `FlatModelFit` by which exposures are divided first.
 
         Returns
         -------
         astropy.table.QTable
-            name, filter, detector, predicted, measured and err, all three relative to the sky level; see the page on
-            the method for how claw light is measured.
+            name, filter, detector; predicted, measured and err, relative to the sky level; covered, the part of the
+            image. Measured is 0 where no claw is seen. The page on the method tells how claw light is measured.
 
         Raises
         ------
