@@ -48,6 +48,8 @@ def values(tmp_path_factory):
         *(delta, fit, fit.covariance, nf.Surface(values=fit.surface, pixel_err=fit.err)),
         *(ground, nf.GroundFlats.collect([ground]), ground.compare(flight), nf.Subarray.get("FULL", "B4")),
         *(flight.provenance, flight.provenance.photometry),
+        *(header.pointing.attitude, nf.PlannedPointing.of(header), nf.AngleRanges([(340, 20)])),
+        *(nf.ClawSusceptibilityZone.default("B"), nf.StarCatalog.packaged(), nf.ClawForecast.from_pointings(header)),
         nf.FlatDelivery.from_ground(ground, fit, out=tmp_path_factory.mktemp("delivery")),
     ]
     return {type(value): value for value in made}

@@ -86,7 +86,8 @@ def draw_claw_zone(zone, *, ax=None, stars=None, **artist_options):
         area = LARGEST_STAR * flux[known] / max(flux[known].max(initial=0), 1e-30)
         ax.scatter(v2[known], v3[known], s=np.maximum(area, 2), facecolor="none", edgecolor="C0")
         ax.scatter(v2[~known], v3[~known], marker="x", color="C0")
-        ax.annotate(str(stars["name"][0]), (v2[0], v3[0]), fontsize="small", xytext=(4, 6), textcoords="offset points")
+        label = {"fontsize": "small", "bbox": {"facecolor": "white", "alpha": 0.7, "linewidth": 0}}
+        ax.annotate(str(stars["name"][0]), (v2[0], v3[0]), xytext=(8, 12), textcoords="offset points", **label)
     outline = zone.outline.to_value(u.deg)
     (left, low), (right, high) = outline.min(axis=0) - 0.5, outline.max(axis=0) + 0.5
     ax.set(xlim=(right, left), ylim=(low, high))

@@ -140,25 +140,23 @@ class ClawForecast(HoldsArrays):
             stars.magnitude(band.band)  # refuses a catalogue without it
         zones = [ClawSusceptibilityZone.default(module) for module in MODULES] if zones is None else _to_zones(zones)
         degrees = np.arange(360.0) if angles is None else degrees_of(angles, "ClawForecast.from_pointings: angles")
-        n_stars = len(stars)
-        near = [stars_near(pointing, stars, zones) for pointing in pointings]
-        stars = stars.where(np.unique(np.concatenate(near)))
         angles = np.atleast_1d(degrees) * u.deg
         shape = len(zones), len(bands), len(pointings), len(angles)
         flux, unknown = np.full(shape, np.nan), np.zeros(shape, bool)
+        near = [stars_near(pointing, stars, zones) for pointing in pointings]
         for i, pointing in enumerate(pointings):
-            light = _light(pointing, stars, bands, zones, pointing.attitude(angles, angle_at=angle_at))
-            flux[:, :, i], unknown[:, :, i] = light
+            attitude = pointing.attitude(angles, angle_at=angle_at)
+            flux[:, :, i], unknown[:, :, i] = _light(pointing, stars.where(near[i]), bands, zones, attitude)
         return cls(
             pointings=pointings,
             filters=[band.filter for band in bands],
             zones=zones,
-            stars=stars,
+            stars=stars.where(np.unique(np.concatenate(near))),
             angles=angles,
             angle_at=angle_at,
             flux=flux,
             unknown=unknown,
-            history=History().then("forecast", zones=", ".join(map(str, zones)), n_stars=n_stars, angle_at=angle_at),
+            history=History().then("forecast", zones=", ".join(map(str, zones)), n_stars=len(stars), angle_at=angle_at),
         )
 
     @property
