@@ -10,7 +10,7 @@ from nircam_flats.background import (
     ZodiacalBackground,
 )
 from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError, StorageError
-from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, Pointing
+from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, PlannedPointing, Pointing
 from nircam_flats.fit import (
     FitStrategy,
     FlatModelFit,
@@ -24,7 +24,7 @@ from nircam_flats.fit import (
     Surface,
     SurfaceCovariance,
 )
-from nircam_flats.instrument import DQ, Detector, Filter, ImagingMode, Subarray, imaging_modes
+from nircam_flats.instrument import DQ, Attitude, Detector, Filter, ImagingMode, Subarray, imaging_modes
 from nircam_flats.masks import MaskReason, MaskStrategy, PyramidSegmentation, Segmentation, SkyLevel, SourceMask
 from nircam_flats.reference import (
     FlatComparison,
@@ -34,6 +34,7 @@ from nircam_flats.reference import (
     GroundFlats,
     PhotometricShift,
 )
+from nircam_flats.scattered import AngleRanges, ClawForecast, ClawSusceptibilityZone, StarCatalog
 from nircam_flats.skyflat import (
     CombineStrategy,
     DeltaSkyflat,
@@ -47,9 +48,13 @@ from nircam_flats.skyflat import (
 
 __all__ = [
     "DQ",
+    "AngleRanges",
+    "Attitude",
     "BackgroundComparison",
     "BackgroundModel",
     "BackgroundRules",
+    "ClawForecast",
+    "ClawSusceptibilityZone",
     "CombineStrategy",
     "DeltaSkyflat",
     "Detector",
@@ -83,6 +88,7 @@ __all__ = [
     "NormalizedFrames",
     "PerFilter",
     "PhotometricShift",
+    "PlannedPointing",
     "Pointing",
     "Polynomial2D",
     "PyramidSegmentation",
@@ -92,6 +98,7 @@ __all__ = [
     "SigmaClippedMedian",
     "SkyLevel",
     "SourceMask",
+    "StarCatalog",
     "StorageError",
     "Subarray",
     "Surface",

@@ -165,7 +165,7 @@ def read_sections(path):
                 if text is None:
                     break
                 name, section, n_bytes = _parse(text)
-                sections.setdefault(name, section)
+                sections.setdefault(name if sections else "PRIMARY", section)
                 end = handle.tell() + -(-n_bytes // _BLOCK) * _BLOCK
                 if end > size:
                     raise InvalidInputError(

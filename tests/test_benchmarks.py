@@ -11,6 +11,8 @@ from pathlib import Path
 import attrs
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import QTable, Table
 
 import nircam_flats as nf
 from nircam_flats.simulation import Effects
@@ -355,3 +357,55 @@ def test_a_benchmark_that_fails_does_not_keep_the_others_from_running(script, tr
     assert "combination, N = 20" in out.read_text()
     assert run.main(["--only", "combine", "--out", str(out)]) == 0
     assert "failed" not in out.read_text()
+
+
+# --- claws
+
+
+def test_clean_ranges_by_the_rule_of_the_published_tool(script):
+    flux = np.array([[1, 1, 9, 1, 1, 1], [1, 1, 1, 9, 1, 1]])
+    assert script("claws").runs_below(flux, np.array([5, 5])) == [[0, 1], [4, 5]]
+
+
+def test_departures_count_where_the_flux_is_high(script):
+    exact = np.array([[10.0, 5.0, 0.5], [1.0, 2.0, 3.0]])
+    fitted = exact * [[1.01, 0.95, 3.0], [1, 1, 1]]
+    assert script("claws").worst_departure(exact, fitted) == pytest.approx(0.05)
+
+
+def test_the_derivatives_of_the_fit_are_right(script):
+    data, rng = script("claw_data"), np.random.default_rng(1)
+    p, (v2, v3) = rng.normal(0, 0.5, 12), rng.normal(0, 1, (2, 30))
+    slopes = data.model(p, v2, v3)[1]
+    for i, step in enumerate(1e-6 * np.eye(12)):
+        numeric = (data.model(p + step, v2, v3)[0] - data.model(p - step, v2, v3)[0]) / 2e-6
+        np.testing.assert_allclose(slopes[:, i], numeric, atol=1e-6)
+
+
+def test_a_zone_of_one_gaussian_is_fitted_and_written(script, tmp_path, monkeypatch):
+    data = script("claw_data")
+    default = nf.ClawSusceptibilityZone.default("A")
+    coarse = attrs.evolve(default, intensity_map=np.zeros((44, 75)))
+    v2, v3 = np.meshgrid(*coarse.pixel_middles)
+    peak = 30 * np.exp(-0.5 * (((v2 + 1.5) / 0.6) ** 2 + ((v3 - 10) / 0.3) ** 2))
+    monkeypatch.setattr(data, "N_COMPONENTS", 1)
+    monkeypatch.setattr(
+        nf.ClawSusceptibilityZone, "read", lambda maps, module: attrs.evolve(coarse, intensity_map=peak, module=module)
+    )
+    data.fit_zones(tmp_path, tmp_path, 2)
+    table = QTable.read(tmp_path / "claw_intensity.ecsv")
+    assert list(table["module"]) == ["A", "B"]
+    assert table["amplitude"][0] == pytest.approx(30, rel=1e-3)
+    assert (table["v2"][0].value, table["v3"][0].value) == (pytest.approx(-1.5, abs=1e-3), pytest.approx(10, abs=1e-3))
+    assert sorted([table["sigma_1"][0].value, table["sigma_2"][0].value]) == pytest.approx([0.3, 0.6], rel=1e-3)
+
+
+def test_stars_are_packed_as_they_are_read(script, tmp_path):
+    stars = Table(
+        {"ra": [10.0, 359.999999], "dec": [5.0, -5.0], "j_m": [1.0, np.nan], "h_m": [-4.378, 2], "k_m": [3, 4.0]}
+    )
+    stars.write(tmp_path / "stars.fits")
+    script("claw_data").pack_stars(tmp_path / "stars.fits", tmp_path)
+    with fits.open(tmp_path / "bright_stars.fits") as hdus:
+        np.testing.assert_array_equal(hdus["PLACES"].data, [[359999999, 10000000], [-5000000, 5000000]])
+        np.testing.assert_array_equal(hdus["MAGNITUDES"].data, [[-32768, 1000], [2000, -4378], [4000, 3000]])

@@ -51,6 +51,8 @@ def values(tmp_path_factory):
         *(flight.provenance, flight.provenance.photometry),
         nf.BackgroundRules(),
         nf.BackgroundComparison.from_exposures(exposures, model=nf.ZodiacalBackground(any_angle=True)),
+        *(header.pointing.attitude, nf.PlannedPointing.of(header), nf.AngleRanges([(340, 20)])),
+        *(nf.ClawSusceptibilityZone.default("B"), nf.StarCatalog.packaged(), nf.ClawForecast.from_pointings(header)),
         nf.FlatDelivery.from_ground(ground, fit, out=tmp_path_factory.mktemp("delivery")),
     ]
     return {type(value): value for value in made}

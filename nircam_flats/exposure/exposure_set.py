@@ -341,6 +341,20 @@ class ExposureSet:
         """
         return self._without_problems().excluded[len(self.excluded) :]
 
+    def check_pointings(self):
+        """Return an `Exclusion` for each member whose pointing is not known or contradicts itself, saying how.
+
+        That does not keep it out of a flat, but its sky positions and predicted claws are not to be trusted; see
+        `Pointing.check`. ``exposures.exclude`` takes them out. The set itself stays as it is.
+        """
+        found = []
+        for member in self:
+            nothing = ("the SCI header must say where it was pointed; it does not",)
+            problems = nothing if member.pointing is None else member.pointing.check()
+            if problems:
+                found.append(Exclusion.of(member, ", and ".join(problems)))
+        return tuple(found)
+
     def for_one_detector(self):
         """Return the set of the members that can be combined, with those that `check` names in `excluded`.
 

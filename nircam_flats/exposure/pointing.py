@@ -2,11 +2,13 @@
 
 import numpy as np
 from astropy import units as u
+from astropy.coordinates import SkyCoord
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, quantity
 from nircam_flats._files import read_keyword
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.instrument import Attitude
 
 __all__ = ["POINTING_KEYWORDS", "Pointing"]
 
@@ -26,6 +28,11 @@ _KEYWORDS = {
 }
 _OPTIONAL = ("ra_v1", "dec_v1", "pa_v3")
 POINTING_KEYWORDS = tuple(keyword for keyword, _ in _KEYWORDS.values())
+
+_AGREEMENT = 10 * u.mas
+"""A third of a short-wavelength pixel: what RA_V1, DEC_V1, PA_V3 and RA_REF, DEC_REF, ROLL_REF may differ by."""
+_TURN = 0.0001 * u.deg
+"""The same for PA_V3 and ROLL_REF: it moves a star 10 deg away by 60 mas."""
 
 
 @frozen(kw_only=True)
@@ -99,6 +106,36 @@ class Pointing(HoldsArrays):
             return cls(**facts)
         except InvalidInputError as error:
             raise InvalidInputError(f"{path}: {error}") from None
+
+    @property
+    def attitude(self):
+        """The `~nircam_flats.Attitude` of the telescope, from the reference point and its roll."""
+        return Attitude.from_aperture(self.ra_ref, self.dec_ref, self.v2_ref, self.v3_ref, roll=self.roll_ref)
+
+    def check(self):
+        """Return what is wrong with the pointing, as a tuple of texts.
+
+        The position and angle of V1 (RA_V1, DEC_V1, PA_V3), where they are known, and those of the reference point
+        (RA_REF, DEC_REF, ROLL_REF) must say the same: to 10 mas in the position and 0.0001 deg in the angle.
+        """
+        if self.ra_v1 is None or self.dec_v1 is None or self.pa_v3 is None:
+            return ()
+        attitude = Attitude.from_v1(self.ra_v1, self.dec_v1, self.pa_v3)
+        place = self.v2_ref, self.v3_ref
+        found = []
+        there = attitude.to_coordinates(*place)
+        apart = there.separation(SkyCoord(self.ra_ref, self.dec_ref))
+        if apart > _AGREEMENT:
+            found.append(
+                "RA_REF, DEC_REF must be where RA_V1, DEC_V1, PA_V3 put V2_REF, V3_REF; got a place "
+                f"{apart.to(u.arcsec):.3f} away"
+            )
+        turned = abs((attitude.roll_at(*place) - self.roll_ref + 180 * u.deg) % (360 * u.deg) - 180 * u.deg)
+        if turned > _TURN:
+            found.append(
+                f"ROLL_REF must be the angle of V3 at V2_REF, V3_REF that PA_V3 makes; got {turned:.5f} off it"
+            )
+        return tuple(found)
 
     def to_cards(self):
         """Return the SCI header's keywords and their values as a dictionary, without those not known."""

@@ -10,6 +10,9 @@ __all__ = ["packaged_table"]
 
 @cache
 def packaged_table(name, package="nircam_flats.instrument"):
-    """Return a packaged table of a subpackage ('detectors', 'subarrays', 'filters'...); do not change it."""
+    """Return the table ``data/{name}.ecsv`` of ``package``; do not change it.
+
+    Those of the instrument are 'detectors', 'subarrays', 'filters' and 'imaging_modes'.
+    """
     with as_file(files(package) / "data" / f"{name}.ecsv") as path:
         return QTable.read(path, format="ascii.ecsv")

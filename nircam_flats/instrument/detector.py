@@ -14,6 +14,8 @@ __all__ = ["Detector"]
 
 WISP_DETECTORS = ("NRCA3", "NRCA4", "NRCB3", "NRCB4")
 """Sunnquist et al. 2022 (JWST-STScI-008304), section 3.5."""
+CLAW_DETECTORS = ("NRCA1", "NRCA3", "NRCB1", "NRCB2", "NRCB4")
+"""The same, section 3.6."""
 
 
 @frozen(kw_only=True)
@@ -84,6 +86,11 @@ class Detector(HoldsArrays):
     def has_wisps(self):
         """Whether wisps fall on it, light scattered off the supports of the secondary mirror: A3, A4, B3, B4."""
         return self.name in WISP_DETECTORS
+
+    @property
+    def has_claws(self):
+        """Whether claws fall on it, light of bright stars far away: A1, A3, B1, B2, B4; never on the LW detectors."""
+        return self.name in CLAW_DETECTORS
 
     @property
     def pixel_scale(self):

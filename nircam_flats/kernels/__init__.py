@@ -1,5 +1,6 @@
 """The compiled loops: clipping, combination, meshes, smoothing, growing. Plain arrays in, plain arrays out."""
 
+from nircam_flats.kernels.claws import look_up, sum_starlight
 from nircam_flats.kernels.clipping import clipped_statistics
 from nircam_flats.kernels.combine import combine_clipped
 from nircam_flats.kernels.flats import correct_flat, ratio_moments, usable_pixels
@@ -23,10 +24,12 @@ __all__ = [
     "fill_mesh",
     "grow",
     "large_groups",
+    "look_up",
     "project_mesh",
     "ratio_moments",
     "repeat_mesh",
     "smooth",
+    "sum_starlight",
     "usable_pixels",
     "weighted_moments",
 ]

@@ -1,63 +1,35 @@
-"""Where the pixels of a simulated frame look: attitude, distortion, pixel areas, header keywords."""
+"""Where the pixels of a simulated frame look: distortion, pixel areas, header keywords."""
 
 from functools import cache, cached_property
-from importlib.resources import as_file, files
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.table import QTable
 from attrs import field, frozen
 from scipy.signal import convolve2d
 
 from nircam_flats._fields import readonly
 from nircam_flats.exposure import Pointing
-from nircam_flats.instrument import Detector
+from nircam_flats.instrument import Attitude, Detector
+from nircam_flats.instrument._tables import packaged_table
 
 __all__ = ["FULL_SIZE", "FrameGeometry", "displaced"]
 
 FULL_SIZE = 2048
 ORDER = 5
-ARCSEC = np.pi / (180 * 3600)
 
 
 @cache
 def _distortion():
-    with as_file(files("nircam_flats.simulation") / "data" / "distortion.ecsv") as path:
-        table = QTable.read(path, format="ascii.ecsv")
+    table = packaged_table("distortion", "nircam_flats.simulation")
     return {str(row["detector"]): row for row in table}
-
-
-def attitude(ra, dec, roll, v2=0.0, v3=0.0):
-    """Return the 3 x 3 rotation from the telescope frame to the sky that puts (v2, v3) at (ra, dec).
-
-    All angles in radians; ``roll`` is the position angle of the V3 axis at that point, north over east. Vectors
-    are (cos v2 cos v3, sin v2 cos v3, sin v3) and the same of right ascension and declination.
-    """
-
-    def turn(axis, angle):
-        c, s = np.cos(angle), np.sin(angle)
-        matrix = np.eye(3)
-        i, j = (axis + 1) % 3, (axis + 2) % 3
-        matrix[i, i], matrix[i, j], matrix[j, i], matrix[j, j] = c, -s, s, c
-        return matrix
-
-    return turn(2, ra) @ turn(1, -dec) @ turn(0, -roll) @ turn(1, v3) @ turn(2, -v2)
-
-
-def _sky_of(matrix, v2, v3):
-    """Right ascension, declination and position angle of V3 at (v2, v3), radians."""
-    x, y, z = matrix @ [np.cos(v2) * np.cos(v3), np.sin(v2) * np.cos(v3), np.sin(v3)]
-    up = matrix @ [-np.cos(v2) * np.sin(v3), -np.sin(v2) * np.sin(v3), np.cos(v3)]
-    ra, dec = np.arctan2(y, x) % (2 * np.pi), np.arcsin(z)
-    east = up @ [-np.sin(ra), np.cos(ra), 0]
-    north = up @ [-np.cos(ra) * np.sin(dec), -np.sin(ra) * np.sin(dec), np.cos(dec)]
-    return ra, dec, np.arctan2(east, north) % (2 * np.pi)
 
 
 def displaced(ra, dec, pa_v3, v2, v3):
     """Return the telescope pointing (deg) whose V1 lies where (v2, v3), arcsec, was before."""
-    return tuple(np.degrees(_sky_of(attitude(*np.radians([ra, dec, pa_v3])), v2 * ARCSEC, v3 * ARCSEC)).tolist())
+    attitude, place = Attitude.from_v1(ra * u.deg, dec * u.deg, pa_v3 * u.deg), (v2 * u.arcsec, v3 * u.arcsec)
+    angles = *attitude.to_sky(*place), attitude.roll_at(*place)
+    return tuple(angle.to_value(u.deg).item() for angle in angles)
 
 
 def _polynomial(coefficients, u_, v_):
@@ -134,13 +106,13 @@ class FrameGeometry:
 
     def pointing(self, ra_v1, dec_v1, pa_v3):
         """Return the `~nircam_flats.exposure.Pointing` of this frame for a telescope pointing, deg."""
-        matrix = attitude(*np.radians([ra_v1, dec_v1, pa_v3]))
-        v2, v3 = (angle.to_value(u.rad) for angle in (self.detector.v2_ref, self.detector.v3_ref))
-        ra, dec, roll = np.degrees(_sky_of(matrix, v2, v3)) * u.deg
+        attitude = Attitude.from_v1(ra_v1 * u.deg, dec_v1 * u.deg, pa_v3 * u.deg)
+        place = self.detector.v2_ref, self.detector.v3_ref
+        ra, dec = attitude.to_sky(*place)
         return Pointing(
             ra_ref=ra,
             dec_ref=dec,
-            roll_ref=roll,
+            roll_ref=attitude.roll_at(*place),
             v2_ref=self.detector.v2_ref,
             v3_ref=self.detector.v3_ref,
             v3_idl_y_angle=self.detector.v3_idl_y_angle,

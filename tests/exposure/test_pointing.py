@@ -1,11 +1,15 @@
 """Pointing: read from the right header, checked, and written back."""
 
+import re
+
 import attrs
+import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
 
-from nircam_flats import InvalidInputError, Pointing
+from nircam_flats import Exposure, ExposureSet, InvalidInputError, Pointing
+from nircam_flats.simulation.geometry import FrameGeometry
 from nircam_flats.testing import check_value
 
 CARDS = {
@@ -102,3 +106,62 @@ def test_angles_have_units(pointing):
         attrs.evolve(pointing, ra_ref=10.5)
     with pytest.raises(InvalidInputError, match=r"Pointing.v2_ref must be convertible to 'arcsec'"):
         attrs.evolve(pointing, v2_ref=1 * u.m)
+
+
+# --- whether V1 and the reference point say the same
+
+
+@pytest.fixture
+def consistent():
+    return FrameGeometry(detector="A1", shape=(64, 64)).pointing(40.0, 75.0, 10.0)
+
+
+def test_a_pointing_that_hangs_together_has_no_faults(consistent):
+    assert consistent.check() == ()
+    assert attrs.evolve(consistent, pa_v3=None).check() == ()  # nothing to compare
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "text"),
+    [
+        ("ra_ref", 0.1 * u.arcsec, "RA_REF, DEC_REF must be where RA_V1, DEC_V1, PA_V3 put V2_REF, V3_REF"),
+        ("dec_v1", 20 * u.mas, "RA_REF, DEC_REF must be where"),
+        ("roll_ref", 0.001 * u.deg, "ROLL_REF must be the angle of V3 at V2_REF, V3_REF .* 0.00100 deg off"),
+        ("v3_ref", 1 * u.arcsec, "got a place 1.000 arcsec away"),
+    ],
+)
+def test_a_contradiction_is_told(consistent, name, step, text):
+    (fault, *_) = attrs.evolve(consistent, **{name: getattr(consistent, name) + step}).check()
+    assert re.search(text, fault)
+
+
+def test_differences_below_the_precision_of_pointing_are_none(consistent):
+    assert attrs.evolve(consistent, dec_ref=consistent.dec_ref + 5 * u.mas).check() == ()
+    assert attrs.evolve(consistent, roll_ref=consistent.roll_ref - 360 * u.deg).check() == ()
+
+
+def test_a_pa_v3_that_is_the_roll_of_the_aperture_is_told(consistent):
+    """The usual confusion: at high declinations they differ by more than half a degree."""
+    faults = attrs.evolve(consistent, pa_v3=consistent.roll_ref).check()
+    assert len(faults) == 2
+
+
+def test_the_headers_of_the_pipeline_hang_together(real_data):
+    paths = sorted((real_data / "format").glob("*_cal.fits"))
+    assert paths
+    for path in paths:
+        with fits.open(path) as hdus:
+            assert Pointing.from_header(hdus["SCI"].header, path).check() == ()
+
+
+def test_a_set_tells_whose_pointing_is_wrong(consistent):
+    wrong = attrs.evolve(consistent, roll_ref=consistent.roll_ref + 1 * u.deg)
+    exposures = ExposureSet.from_exposures(
+        Exposure(data=np.ones((4, 4)), detector="A1", filter="F200W", name=name, pointing=pointing)
+        for name, pointing in (("good", consistent), ("wrong", wrong), ("none", None))
+    )
+    one, other = exposures.check_pointings()
+    assert (one.name, other.name) == ("wrong", "none")
+    assert "ROLL_REF" in one.reason
+    assert "it does not" in other.reason
+    assert len(exposures) == 3

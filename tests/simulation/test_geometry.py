@@ -7,7 +7,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from nircam_flats import Detector
-from nircam_flats.simulation.geometry import FrameGeometry, attitude, displaced
+from nircam_flats.simulation.geometry import FrameGeometry, displaced
 
 V1 = (210.3, 54.2, 123.4)
 
@@ -112,30 +112,6 @@ def test_area_varies_as_over_a_full_frame_whatever_the_size(detector, spread, sh
     area = geometry(detector, shape).area
     assert np.ptp(area) == pytest.approx(spread, abs=0.01)
     assert area[shape[0] // 2, shape[1] // 2] == pytest.approx(1, abs=0.002)
-
-
-def test_attitude_puts_the_point_where_it_should_be():
-    ra, dec, roll, v2, v3 = np.radians([40.0, -30.0, 77.0, 0.03, -0.15])
-    matrix = attitude(ra, dec, roll, v2, v3)
-    np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-14)
-    seen = matrix @ [np.cos(v2) * np.cos(v3), np.sin(v2) * np.cos(v3), np.sin(v3)]
-    np.testing.assert_allclose(seen, [np.cos(ra) * np.cos(dec), np.sin(ra) * np.cos(dec), np.sin(dec)], atol=1e-14)
-    # a small step along V3 leads `roll` east of north
-    step = 1e-6
-    moved = matrix @ [np.cos(v2) * np.cos(v3 + step), np.sin(v2) * np.cos(v3 + step), np.sin(v3 + step)]
-    north, east = np.arcsin(moved[2]) - dec, (np.arctan2(moved[1], moved[0]) - ra) * np.cos(dec)
-    assert np.arctan2(east, north) == pytest.approx(roll, abs=1e-5)
-
-
-def test_attitude_at_the_aperture_is_that_of_v1():
-    frame = geometry("A1")
-    pointing = frame.pointing(*V1)
-    cards = pointing.to_cards()
-    at_aperture = attitude(
-        *np.radians([cards["RA_REF"], cards["DEC_REF"], cards["ROLL_REF"]]),
-        *np.radians([cards["V2_REF"] / 3600, cards["V3_REF"] / 3600]),
-    )
-    np.testing.assert_allclose(at_aperture, attitude(*np.radians(V1)), atol=1e-12)
 
 
 def test_displaced_moves_the_sky_by_the_step():

@@ -1,0 +1,8 @@
+"""Scattered light: what is not sky and yet in the images."""
+
+from nircam_flats.scattered.angle_ranges import AngleRanges
+from nircam_flats.scattered.claw_forecast import ClawForecast
+from nircam_flats.scattered.claw_zone import ClawSusceptibilityZone
+from nircam_flats.scattered.star_catalog import StarCatalog
+
+__all__ = ["AngleRanges", "ClawForecast", "ClawSusceptibilityZone", "StarCatalog"]
