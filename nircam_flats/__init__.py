@@ -36,6 +36,15 @@ from nircam_flats.skyflat import (
     SigmaClippedMean,
     SigmaClippedMedian,
 )
+from nircam_flats.validation import (
+    Flatness,
+    FlatnessComparison,
+    MeasurementFlag,
+    Mosaic,
+    PhotometricRepeatability,
+    StarFlat,
+    StarFlatComparison,
+)
 
 __all__ = [
     "DQ",
@@ -56,6 +65,8 @@ __all__ = [
     "FlatPolicy",
     "FlatProvenance",
     "FlatReference",
+    "Flatness",
+    "FlatnessComparison",
     "FlatsError",
     "FlatsWarning",
     "FrameStack",
@@ -65,11 +76,14 @@ __all__ = [
     "InvalidInputError",
     "MaskReason",
     "MaskStrategy",
+    "MeasurementFlag",
     "MedianFilter",
+    "Mosaic",
     "MultiScale",
     "NormalizedFrame",
     "NormalizedFrames",
     "PerFilter",
+    "PhotometricRepeatability",
     "PhotometricShift",
     "Pointing",
     "Polynomial2D",
@@ -79,6 +93,8 @@ __all__ = [
     "SigmaClippedMedian",
     "SkyLevel",
     "SourceMask",
+    "StarFlat",
+    "StarFlatComparison",
     "StorageError",
     "Subarray",
     "Surface",

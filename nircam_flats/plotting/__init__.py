@@ -1,5 +1,19 @@
 """Figures. Each function draws on an axes, returns the artist, and never shows or changes settings."""
 
-from nircam_flats.plotting.images import detector_figure, draw_flat
+from nircam_flats.plotting.flatness import draw_profiles, flatness_figure
+from nircam_flats.plotting.focal_plane import focal_plane
+from nircam_flats.plotting.images import before_after, detector_figure, draw_flat, draw_mosaic
+from nircam_flats.plotting.photometry import draw_repeatability, draw_scatter, draw_star_flat
 
-__all__ = ["detector_figure", "draw_flat"]
+__all__ = [
+    "before_after",
+    "detector_figure",
+    "draw_flat",
+    "draw_mosaic",
+    "draw_profiles",
+    "draw_repeatability",
+    "draw_scatter",
+    "draw_star_flat",
+    "flatness_figure",
+    "focal_plane",
+]
