@@ -45,6 +45,15 @@ from nircam_flats.skyflat import (
     SigmaClippedMean,
     SigmaClippedMedian,
 )
+from nircam_flats.validation import (
+    Flatness,
+    FlatnessComparison,
+    MeasurementFlag,
+    Mosaic,
+    PhotometricRepeatability,
+    StarFlat,
+    StarFlatComparison,
+)
 
 __all__ = [
     "DQ",
@@ -72,6 +81,8 @@ __all__ = [
     "FlatPolicy",
     "FlatProvenance",
     "FlatReference",
+    "Flatness",
+    "FlatnessComparison",
     "FlatsError",
     "FlatsWarning",
     "FrameStack",
@@ -82,11 +93,14 @@ __all__ = [
     "JBTBackground",
     "MaskReason",
     "MaskStrategy",
+    "MeasurementFlag",
     "MedianFilter",
+    "Mosaic",
     "MultiScale",
     "NormalizedFrame",
     "NormalizedFrames",
     "PerFilter",
+    "PhotometricRepeatability",
     "PhotometricShift",
     "PlannedPointing",
     "Pointing",
@@ -99,6 +113,8 @@ __all__ = [
     "SkyLevel",
     "SourceMask",
     "StarCatalog",
+    "StarFlat",
+    "StarFlatComparison",
     "StorageError",
     "Subarray",
     "Surface",

@@ -247,7 +247,7 @@ def write_product(path, kind, header, images, tables, history, *, further=(), ov
         Extensions made already, by parts of the product that have their own format.
     """
     primary = fits.PrimaryHDU()
-    primary.header["PRODUCT"] = (kind, "class of nircam_flats that reads this file")
+    primary.header["PRODUCT"] = (kind, "class of nircam_flats that reads it")
     for key, value in header.items():
         if value is not None:
             primary.header[key] = value

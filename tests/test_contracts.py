@@ -3,7 +3,10 @@
 import inspect
 
 import attrs
+import numpy as np
 import pytest
+from astropy import units as u
+from astropy.table import QTable
 
 import nircam_flats as nf
 from nircam_flats import testing
@@ -27,6 +30,32 @@ CHECKS = {
 
 def public_classes():
     return [item for item in (getattr(nf, name) for name in nf.__all__) if inspect.isclass(item)]
+
+
+def validated(detector="B4", shape=(96, 80)):
+    """One object of each class that validates flats, made of arrays and tables."""
+    rng = np.random.default_rng(9)
+    sky = [1 + 0.01 * rng.standard_normal(shape) for _ in range(2)]
+    flatness = nf.Flatness.from_images(sky, 32)
+    exposures = QTable({"name": ["one", "two"], "used": [True, True]})
+    star = np.repeat(np.arange(40), 4)
+    table = QTable({"exposure": np.tile(np.arange(4), 40), "star": star})
+    table["x"], table["y"] = rng.uniform(0, shape[1] - 1, star.size), rng.uniform(0, shape[0] - 1, star.size)
+    for name in ("old", "new"):
+        table[f"flux_{name}"] = rng.normal(100, 1, star.size) * u.uJy
+        table[f"err_{name}"] = np.ones(star.size) * u.uJy
+    table["flags"] = np.zeros(star.size, int)
+    positions = QTable({"ra": np.zeros(40) * u.deg, "dec": np.zeros(40) * u.deg})
+    photometry = nf.PhotometricRepeatability(
+        detector=detector, shape=shape, measurements=table, positions=positions, exposures=exposures
+    )
+    return [
+        flatness,
+        nf.FlatnessComparison(detector=detector, old=flatness, new=flatness, exposures=exposures),
+        photometry,
+        nf.StarFlat.from_photometry(photometry, degree=1),
+        nf.Mosaic(old=sky[0], new=sky[1], n_used=np.ones(shape, int), cards="", exposures=exposures),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +82,8 @@ def values(tmp_path_factory):
         nf.BackgroundComparison.from_exposures(exposures, model=nf.ZodiacalBackground(any_angle=True)),
         *(header.pointing.attitude, nf.PlannedPointing.of(header), nf.AngleRanges([(340, 20)])),
         *(nf.ClawSusceptibilityZone.default("B"), nf.StarCatalog.packaged(), nf.ClawForecast.from_pointings(header)),
+        *validated(),
+        validated()[3].compare(fit),
         nf.FlatDelivery.from_ground(ground, fit, out=tmp_path_factory.mktemp("delivery")),
     ]
     return {type(value): value for value in made}

@@ -10,7 +10,7 @@ from nircam_flats.fit.surface import Surface
 from nircam_flats.kernels import evaluate_polynomial, weighted_moments
 from nircam_flats.skyflat.meshes import MESH_BOX
 
-__all__ = ["Polynomial2D"]
+__all__ = ["Polynomial2D", "legendre_basis"]
 
 MAX_ITERATIONS = 5
 N_SIGMA = 5.0
@@ -59,7 +59,7 @@ class Polynomial2D(FitStrategy):
         # from is the constant.
         offset = _typical(data, good)
         scale = 1.0 if err is None else _typical(err, good)
-        by, bx = (_basis(np.arange(size) + 0.5, size, 2 * self.degree) for size in data.shape)
+        by, bx = (legendre_basis(np.arange(size) + 0.5, size, 2 * self.degree) for size in data.shape)
         coefficients, used = np.zeros((self.degree + 1, self.degree + 1)), np.zeros(data.shape, bool)
         for _ in range(MAX_ITERATIONS):
             moments, values, n_changed, n_used = weighted_moments(
@@ -111,7 +111,7 @@ class Polynomial2D(FitStrategy):
         values, vectors = np.linalg.eigh(normal)
         roots = vectors / np.sqrt(np.maximum(values, 1e-12 * values.max()))
         centres = (np.minimum(MESH_BOX * (np.arange(-(-size // MESH_BOX)) + 0.5), size) for size in shape)
-        by, bx = (_basis(place, size, self.degree) for place, size in zip(centres, shape, strict=True))
+        by, bx = (legendre_basis(place, size, self.degree) for place, size in zip(centres, shape, strict=True))
         return np.einsum("ty,tx,tm->myx", by[j], bx[i], roots, optimize=True)
 
 
@@ -122,7 +122,7 @@ def _typical(data, good):
     return float(np.median(sample if sample.size else data[good]))
 
 
-def _basis(place, size, degree):
+def legendre_basis(place, size, degree):
     """Legendre polynomials 0 ... degree at places (pixels from the edge) of ``size`` pixels that fill -1 ... 1."""
     return np.ascontiguousarray(legendre.legvander(2 * place / size - 1, degree).T)
 

@@ -2,6 +2,23 @@
 
 from nircam_flats.plotting.backgrounds import draw_backgrounds
 from nircam_flats.plotting.claws import draw_claw_forecast, draw_claw_zone
-from nircam_flats.plotting.images import detector_figure, draw_flat
+from nircam_flats.plotting.flatness import draw_profiles, flatness_figure
+from nircam_flats.plotting.focal_plane import focal_plane
+from nircam_flats.plotting.images import before_after, detector_figure, draw_flat, draw_mosaic
+from nircam_flats.plotting.photometry import draw_repeatability, draw_scatter, draw_star_flat
 
-__all__ = ["detector_figure", "draw_backgrounds", "draw_claw_forecast", "draw_claw_zone", "draw_flat"]
+__all__ = [
+    "before_after",
+    "detector_figure",
+    "draw_backgrounds",
+    "draw_claw_forecast",
+    "draw_claw_zone",
+    "draw_flat",
+    "draw_mosaic",
+    "draw_profiles",
+    "draw_repeatability",
+    "draw_scatter",
+    "draw_star_flat",
+    "flatness_figure",
+    "focal_plane",
+]

@@ -7,13 +7,24 @@ from matplotlib.figure import Figure
 
 from nircam_flats.kernels import box_medians
 
-__all__ = ["detector_figure", "draw_flat"]
+__all__ = ["COLOURS", "before_after", "detector_figure", "draw_flat", "draw_mosaic", "mark_directions"]
 
 COLOURS = "RdBu_r"
 DISPLAY_PIXELS = 256
 
 
-def draw_flat(data, *, ax=None, half_range=None, centre=1.0, title="", label="relative response", **artist_options):
+def draw_flat(
+    data,
+    *,
+    ax=None,
+    half_range=None,
+    centre=1.0,
+    title="",
+    label="relative response",
+    pixel=1,
+    colour_bar=True,
+    **artist_options,
+):
     """Draw a flat-like image in the science orientation.
 
     Parameters
@@ -29,6 +40,10 @@ def draw_flat(data, *, ax=None, half_range=None, centre=1.0, title="", label="re
         Value drawn white.
     title, label
         Of the axes and of the colour bar.
+    pixel
+        Detector pixels along the side of a pixel of ``data``.
+    colour_bar
+        Whether to draw one.
     **artist_options
         For ``Axes.imshow``.
 
@@ -48,14 +63,24 @@ def draw_flat(data, *, ax=None, half_range=None, centre=1.0, title="", label="re
         "cmap": COLOURS,
         "norm": CenteredNorm(vcenter=centre, halfrange=max(half_range, 1e-6)),
         "interpolation": "nearest",
-        "extent": (-0.5, shown.shape[1] * box_size - 0.5, -0.5, shown.shape[0] * box_size - 0.5),
+        "extent": (-0.5, shown.shape[1] * box_size * pixel - 0.5, -0.5, shown.shape[0] * box_size * pixel - 0.5),
     }
     artist = ax.imshow(shown, **(options | artist_options))
     ax.set_facecolor("0.6")
-    ax.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), xlabel="x [px]", ylabel="y [px]", title=title)
-    bar = ax.figure.colorbar(artist, ax=ax, shrink=0.85, label=label)
-    bar.ax.ticklabel_format(useOffset=False)
+    ax.set(xlim=(-0.5, nx * pixel - 0.5), ylim=(-0.5, ny * pixel - 0.5), xlabel="x [px]", ylabel="y [px]", title=title)
+    if colour_bar:
+        bar = ax.figure.colorbar(artist, ax=ax, shrink=0.85, label=label)
+        bar.ax.ticklabel_format(useOffset=False)
     return artist
+
+
+def mark_directions(ax, *, up, left, at=(0.94, 0.06), length=0.11):
+    """Mark what lies up and to the left on an axes with two arrows in its lower right corner."""
+    for (dx, dy), name in (((0, length), up), ((-length, 0), left)):
+        options = {"xycoords": "axes fraction", "ha": "center", "va": "center", "fontsize": "small"}
+        arrow = {"arrowstyle": "<-", "shrinkA": 1, "shrinkB": 0}
+        tip = (at[0] + dx, at[1] + dy)
+        ax.annotate(name, at, xytext=tip, arrowprops=arrow, **options)
 
 
 def detector_figure(delta, fit):
@@ -78,3 +103,56 @@ def detector_figure(delta, fit):
     names = " + ".join(item.name for item in delta.filters)
     figure.suptitle(f"{delta.detector} {f'grey ({names})' if delta.is_grey else names}")
     return figure
+
+
+def before_after(
+    before,
+    after,
+    *,
+    titles=("old flat", "new flat"),
+    half_range=None,
+    label="sky brightness / sky level",
+    pixel=1,
+    north_up=False,
+    figure=None,
+):
+    """Return a figure of two images side by side, with the same colours and one colour bar.
+
+    Parameters
+    ----------
+    before, after
+        Images ``[y, x]`` about 1.
+    titles
+        Of the two.
+    half_range
+        Colours run over 1 -+ ``half_range``; by default to the 99.5th percentile of the departures of the first.
+    label
+        Of the colour bar.
+    pixel
+        Detector pixels along the side of a pixel of the images.
+    north_up
+        Whether these are mosaics: north and east are marked.
+    figure
+        Figure or sub-figure to draw on; by default a new one.
+    """
+    figure = Figure(figsize=(11, 4.8), layout="constrained") if figure is None else figure
+    axes = figure.subplots(1, 2, sharex=True, sharey=True)
+    if half_range is None:
+        departures = np.abs(before[np.isfinite(before)] - 1)
+        half_range = float(np.percentile(departures, 99.5)) if departures.size else 0.1
+    for ax, data, title in zip(axes, (before, after), titles, strict=True):
+        artist = draw_flat(data, ax=ax, half_range=half_range, title=title, pixel=pixel, colour_bar=False)
+        if north_up:
+            mark_directions(ax, up="N", left="E")
+    axes[1].set_ylabel("")
+    bar = figure.colorbar(artist, ax=list(axes), shrink=0.85, label=label)
+    bar.ax.ticklabel_format(useOffset=False)
+    return figure
+
+
+def draw_mosaic(mosaic, *, ax=None, flat="new", **artist_options):
+    """Draw a `~nircam_flats.Mosaic` with the 'old' or the 'new' flat; north is up, east to the left."""
+    options = {"title": f"{flat} flat", "label": "sky brightness / sky level"}
+    artist = draw_flat(getattr(mosaic, flat), ax=ax, **(options | artist_options))
+    mark_directions(artist.axes, up="N", left="E")
+    return artist

@@ -69,6 +69,18 @@ def _check_shape(instance, attribute, value):
         )
 
 
+def _check_dither_range(instance, attribute, value):
+    if len(value) != 2 or not 0 <= value[0] <= value[1]:
+        raise InvalidInputError(
+            f"SimulatedProgram.dither_range must be (smallest, largest), parts of a SW frame from 0 on; got {value}"
+        )
+
+
+def _check_density(instance, attribute, value):
+    if not (np.isfinite(value) and value >= 0):
+        raise InvalidInputError(f"SimulatedProgram.star_density must be a number from 0 on; got {value!r}")
+
+
 def _check_effects(instance, attribute, value):
     if not isinstance(value, Effects):
         raise InvalidInputError(f"SimulatedProgram.effects must be an Effects; got {value!r}")
@@ -94,7 +106,11 @@ class SimulatedProgram(HoldsArrays):
     filters
         Filters; a detector uses those of its channel. By default (None) F115W, F200W, F277W, F444W.
     n_pointings, n_dithers
-        Different fields, and exposures of each field, shifted by 6 to 13 % of a SW frame from its middle.
+        Different fields, and exposures of each field, shifted from its middle.
+    dither_range
+        How far they are shifted, smallest and largest, in parts of a SW frame.
+    star_density
+        Stars of magnitude 19.5 to 27 (AB, at 2 um) per square arcminute.
     shape
         Rows and columns of a frame.
     seed
@@ -122,6 +138,8 @@ class SimulatedProgram(HoldsArrays):
     seed: int = field(default=1, validator=_number(0))
     exposure_time: u.Quantity = quantity(u.s, default=EXPOSURE_TIME * u.s)
     effects: Effects = field(factory=Effects, validator=_check_effects)
+    dither_range: tuple[float, float] = field(default=sky.DITHER, converter=tuple, validator=_check_dither_range)
+    star_density: float = field(default=sky.STARS_PER_ARCMIN2, validator=_check_density)
 
     @exposure_time.validator
     def _check_exposure_time(self, attribute, value):
@@ -165,13 +183,14 @@ class SimulatedProgram(HoldsArrays):
         detector, filter = self._mode(detector, filter)
         place = pointing_number, dither = self._place(index)
         geometry = self._geometry(detector)
-        pointing = geometry.pointing(*sky.telescope_pointing(self.seed, self.shape, *place))
+        pointing = geometry.pointing(*sky.telescope_pointing(self.seed, self.shape, *place, self.dither_range))
         level = sky.sky_level(self.seed, filter, *place)
         calibration = photmjsr(detector, filter)
         area = geometry.area if self.effects.area else readonly(np.ones(self.shape, np.float32))
         light = self._sources(detector, pointing_number).light(geometry, pointing, filter)
         if self.effects.persistence and self.effects.saturated_star:
-            sky.add_patches(light, sky.persistence_patches(geometry, self.seed, *place, level), area)
+            patches = sky.persistence_patches(geometry, self.seed, *place, level, self.dither_range)
+            sky.add_patches(light, patches, area)
         setup = self.filters_of(detector).index(filter)
         n_setups = max(len(self.filters_of(one)) for one in self.detectors)
         facts = exposure_facts(
@@ -290,7 +309,15 @@ class SimulatedProgram(HoldsArrays):
         return self._memory["response"].get((detector, filter), make)
 
     def _sources(self, detector, pointing):
-        make = partial(sky.Sources.draw, self._geometry(detector), self.seed, pointing, self.effects)
+        make = partial(
+            sky.Sources.draw,
+            self._geometry(detector),
+            self.seed,
+            pointing,
+            self.effects,
+            star_density=self.star_density,
+            dither_range=self.dither_range,
+        )
         return self._memory["sources"].get((detector, pointing), make)
 
     def _wisp(self, detector):

@@ -15,6 +15,8 @@ __all__ = ["Sources", "sky_level", "telescope_pointing", "wisp_level", "wisp_sha
 FRAME = 63.5
 """Side of a SW frame, arcsec; dithers are parts of it."""
 DITHER = (0.06, 0.13)
+SPARE = 0.02
+"""Part of a frame by which the drawn sky is larger than what the dithers show, on each side."""
 PER_ARCMIN2 = 250
 """Galaxies brighter than magnitude 28 (AB); their number grows as 10^(0.3 m)."""
 SLOPE, REFERENCE_MAGNITUDE = 0.3, 28.0
@@ -26,14 +28,14 @@ FAINTEST = 1e-4
 """Surface brightness, MJy/sr, at which the painting of a source stops."""
 
 
-def telescope_pointing(seed, shape, pointing, dither):
+def telescope_pointing(seed, shape, pointing, dither, dither_range=DITHER):
     """Return right ascension, declination and V3 position angle of V1 (deg) in one dither of one pointing."""
     rng = generator(seed, Stream.POINTING, pointing)
     ra, dec, pa = rng.uniform(0, 360), np.degrees(np.arcsin(rng.uniform(-0.8, 0.8))), rng.uniform(0, 360)
     if dither is None:
         return ra, dec, pa
     rng = generator(seed, Stream.DITHER, pointing, dither)
-    distance = rng.uniform(*DITHER) * FRAME * max(shape) / FULL_SIZE
+    distance = rng.uniform(*dither_range) * FRAME * max(shape) / FULL_SIZE
     angle = np.radians(137.5 * dither + rng.uniform(-15, 15))  # successive ones lie on opposite sides
     return displaced(ra, dec, pa, distance * np.cos(angle), distance * np.sin(angle))
 
@@ -74,12 +76,13 @@ class Sources(HoldsArrays):
     angle: np.ndarray = image(np.float64, ndim=1)
 
     @classmethod
-    def draw(cls, geometry, seed, pointing, effects):
+    def draw(cls, geometry, seed, pointing, effects, *, star_density=STARS_PER_ARCMIN2, dither_range=DITHER):
         """Draw what a detector can see around a pointing, in all its dithers."""
         detector = geometry.detector.sca_id
         parts = []
         if effects.sources:
-            parts.append(_field_sources(geometry, generator(seed, Stream.SOURCES, detector, pointing)))
+            rng = generator(seed, Stream.SOURCES, detector, pointing)
+            parts.append(_field_sources(geometry, rng, star_density, dither_range[1] + SPARE))
         if effects.saturated_star:
             parts.append(_bright_stars(geometry, generator(seed, Stream.BRIGHT_STARS, detector, pointing)))
         if effects.large_galaxy and pointing == LARGE_GALAXY_POINTING:
@@ -140,13 +143,13 @@ def _power_law(rng, n, slope, bounds):
     return np.log10(rng.uniform(low, high, n)) / slope
 
 
-def _field_sources(geometry, rng):
+def _field_sources(geometry, rng, star_density, reach):
     n_y, n_x = geometry.shape
-    margin = 0.15 * max(geometry.shape) + 60
+    margin = reach * max(geometry.shape) + 60
     area = (n_x + 2 * margin) * (n_y + 2 * margin) * geometry.pixel_area.to_value("arcmin2")
     low, high = 10 ** (SLOPE * (np.array(GALAXY_RANGE) - REFERENCE_MAGNITUDE))
     n_galaxies = rng.poisson(PER_ARCMIN2 * (high - low) * area)
-    n_stars = rng.poisson(STARS_PER_ARCMIN2 * area)
+    n_stars = rng.poisson(star_density * area)
     n = n_galaxies + n_stars
     star = np.arange(n) >= n_galaxies
     magnitude = np.concatenate(
@@ -196,7 +199,7 @@ def _large_galaxy(geometry, rng):
     }
 
 
-def persistence_patches(geometry, seed, pointing, dither, sky):
+def persistence_patches(geometry, seed, pointing, dither, sky, dither_range=DITHER):
     """Return what glows where saturated stars were in the dithers before: tuples (x, y, level in MJy/sr, radius).
 
     The glow starts at half the sky's brightness and falls by a factor of three from exposure to exposure.
@@ -205,7 +208,7 @@ def persistence_patches(geometry, seed, pointing, dither, sky):
     patches = []
     for ago in (1, 2, 3):
         if dither >= ago:
-            before = geometry.pointing(*telescope_pointing(seed, geometry.shape, pointing, dither - ago))
+            before = geometry.pointing(*telescope_pointing(seed, geometry.shape, pointing, dither - ago, dither_range))
             positions = zip(*geometry.to_pixel(before, stars.ra, stars.dec), strict=True)
             patches += [
                 (x, y, 0.5 * sky / 3 ** (ago - 1), max(8 * max(geometry.shape) / FULL_SIZE, 2)) for x, y in positions

@@ -1,0 +1,171 @@
+"""Did the images get better?  Simulated campaigns with known truth, full frames.
+
+    python benchmarks/accuracy_validation.py             # the seeds below, NRCA4 with and without wisps, F200W
+    python benchmarks/accuracy_validation.py --floor     # is the noise floor right?  the seeds used for tuning
+
+A flat is made of 18 exposures (3 fields, 6 dithers); 18 others of 3 more fields, with larger dithers and more stars,
+are then divided by the old and by the new one.  Printed are, for both flats,
+
+truth       peak to peak of 64 x 64-box medians of (true response / flat), per cent: what should be seen
+flatness    peak to peak of 64 x 64-box medians of the sky in the stack of the exposures, per cent
+floor       what noise alone would show there, by differences of half stacks
+excess      flatness - floor
+scatter     median over bright stars of the scatter of their photometry between dithers, per cent
+peak        where the histogram of these scatters has its peak
+ratio       scatter over noise: robust width of (measurement - mean of its star) / error, 1 is perfect
+outliers    stars that scatter too much with the new flat, and those of them that no flag explains
+
+and for the flat that the stars ask for (StarFlat, degree 3) against that of the sky
+
+p           chance of so large a difference if both are the same: tiny where light was added to the sky
+pull        rms of (star flat / the best cubic through the true response - 1) / its error in 64 x 64 boxes, 1 is honest
+
+Seeds 401 to 403 were never used while tuning (501 and 601 to 612 were).
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import attrs
+import numpy as np
+from accuracy import in_memory
+from astropy.table import Table
+
+import nircam_flats as nf
+from nircam_flats.kernels import box_medians
+from nircam_flats.parallel import map_ordered
+from nircam_flats.report import peak_to_peak
+from nircam_flats.simulation import Effects, SimulatedProgram
+
+DETECTOR, FILTER = "NRCA4", "F200W"
+SEEDS = range(401, 404)
+TUNING_SEEDS = range(601, 609)
+N_POINTINGS, N_DITHERS = 3, 6
+
+
+def campaign(seed, *, wisps):
+    """Return the program whose exposures make the flat, and that whose later exposures judge it."""
+    effects = attrs.evolve(Effects(), wisps=wisps)
+    settings = {"detectors": DETECTOR, "filters": FILTER, "seed": seed, "n_dithers": N_DITHERS, "effects": effects}
+    made_of = SimulatedProgram(n_pointings=N_POINTINGS, **settings)
+    judged_by = SimulatedProgram(n_pointings=2 * N_POINTINGS, star_density=300, dither_range=(0.2, 0.4), **settings)
+    return made_of, judged_by
+
+
+def written(program, folder):
+    """Write the exposures that judge the flat; returns their paths."""
+
+    def write(index):
+        exposure = program.exposure(DETECTOR, FILTER, index)
+        path = Path(folder) / f"{exposure.name}_cal.fits"
+        exposure.write(path)
+        return path
+
+    return list(map_ordered(write, range(N_POINTINGS * N_DITHERS, 2 * N_POINTINGS * N_DITHERS)))
+
+
+def measure(seed, *, wisps):
+    """Return the numbers of one campaign, a list of two rows: old and new flat."""
+    made_of, judged_by = campaign(seed, wisps=wisps)
+    old = made_of.ground_flat(DETECTOR, FILTER)
+    products = nf.recipes.sky_flat_detector(in_memory(made_of, range(made_of.n_exposures)), [old])
+    new, truth = products.flats[FILTER], made_of.truth(DETECTOR).delta(FILTER)
+    good = np.isfinite(truth) & products.grey.good
+    with tempfile.TemporaryDirectory() as folder:
+        paths = written(judged_by, folder)
+        flatness = nf.FlatnessComparison.from_exposures(paths, old=old, new=new)
+        photometry = nf.PhotometricRepeatability.from_exposures(paths, old=old, new=new)
+    star_flat = nf.StarFlat.from_photometry(photometry)
+    test = star_flat.compare(products.fit)
+    rows = []
+    for name, item, left in (("old", flatness.old, truth), ("new", flatness.new, truth / products.fit.surface)):
+        numbers = photometry.summary
+        rows.append(
+            {
+                "wisps": wisps,
+                "seed": seed,
+                "flat": name,
+                "truth": 100 * peak_to_peak(left, good),
+                "flatness": 100 * item.peak_to_peak,
+                "floor": 100 * item.floor.peak_to_peak,
+                "excess": 100 * (item.peak_to_peak - item.floor.peak_to_peak),
+                "stars": numbers["n_stars"],
+                "scatter": 100 * numbers[f"scatter_{name}"],
+                "peak": 100 * numbers[f"peak_{name}"],
+                "ratio": numbers[f"ratio_{name}"],
+                "outliers": numbers["n_outliers"],
+                "unexplained": numbers["n_unexplained"],
+                "chi2": test.chi2,
+                "p": test.p_value,
+                "pull": pull_of_stars(star_flat, truth, good),
+            }
+        )
+    return rows
+
+
+def pull_of_stars(star_flat, truth, good):
+    """Return the rms of (star flat / best cubic through the truth - 1) / error over the medians of 64 x 64 boxes."""
+    departure = star_flat.surface / nf.Polynomial2D(degree=star_flat.degree)(truth, None, good)
+    departure, err = (box_medians(np.asarray(item, np.float32), 64)[0] for item in (departure, star_flat.err))
+    departure = departure / np.nanmedian(departure) - 1
+    return float(np.sqrt(np.nanmean((departure / err) ** 2)))
+
+
+def main_table(seeds):
+    """Print the numbers of every campaign."""
+    rows = []
+    for wisps in (False, True):
+        for seed in seeds:
+            rows += measure(seed, wisps=wisps)
+            print(f"{DETECTOR} {FILTER}, wisps {wisps}, seed {seed}: done", flush=True)
+    table = Table(rows=rows)
+    for name in ("truth", "flatness", "floor", "excess", "scatter", "peak", "ratio", "chi2", "pull"):
+        table[name].info.format = ".2f"
+    table["p"].info.format = ".2g"
+    print("\n".join(table.pformat(max_width=-1, max_lines=-1)))
+
+
+def floor_table(seeds):
+    """Print the noise in exposures that the true response divided, beside the floor; frames of 1024 x 1024."""
+    rows = []
+    for n_exposures in (2, 3, 6):
+        for density in (20, 300):
+            ratios = [_floor_against_noise(seed, n_exposures, density) for seed in seeds]
+            rows.append((n_exposures, density, *np.mean(ratios, axis=0), *np.std(ratios, axis=0)))
+    names = ("exposures", "stars per arcmin2", "peak to peak", "rms", "its spread", "of rms")
+    table = Table(rows=rows, names=names)
+    for name in names[2:]:
+        table[name].info.format = ".2f"
+    print("floor / noise, mean over the seeds, and spread")
+    print("\n".join(table.pformat(max_width=-1)))
+
+
+def _floor_against_noise(seed, n_exposures, density):
+    program = SimulatedProgram(
+        detectors="NRCB1", filters=FILTER, seed=seed, shape=(1024, 1024), n_pointings=1, n_dithers=n_exposures,
+        star_density=density, dither_range=(0.2, 0.4),
+    )  # fmt: skip
+    old = program.ground_flat("NRCB1", FILTER)
+    flight = np.where(old.good, program.truth("NRCB1").flight_flat(FILTER), np.float32(1))
+    exposures = in_memory(program, range(n_exposures))
+    found = nf.FlatnessComparison.from_exposures(exposures, old=old, new=attrs.evolve(old, data=flight)).new
+    return found.floor.peak_to_peak / found.peak_to_peak, found.floor.rms / found.rms
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--floor", action="store_true", help="compare the noise floor with the noise instead")
+    parser.add_argument("--seeds", type=int, nargs="+", help="other seeds")
+    options = parser.parse_args()
+    started = time.perf_counter()
+    if options.floor:
+        floor_table(options.seeds or TUNING_SEEDS)
+    else:
+        main_table(options.seeds or SEEDS)
+    print(f"\n{time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
