@@ -34,7 +34,14 @@ from nircam_flats.reference import (
     GroundFlats,
     PhotometricShift,
 )
-from nircam_flats.scattered import AngleRanges, ClawForecast, ClawSusceptibilityZone, StarCatalog
+from nircam_flats.scattered import (
+    AngleRanges,
+    ClawForecast,
+    ClawSusceptibilityZone,
+    StarCatalog,
+    WispScale,
+    WispTemplate,
+)
 from nircam_flats.skyflat import (
     CombineStrategy,
     DeltaSkyflat,
@@ -120,6 +127,8 @@ __all__ = [
     "Surface",
     "SurfaceCovariance",
     "TabulatedBackground",
+    "WispScale",
+    "WispTemplate",
     "ZodiacalBackground",
     "imaging_modes",
     "recipes",

@@ -10,7 +10,7 @@ from astropy import units as u
 
 from nircam_flats.exceptions import InvalidInputError
 
-__all__ = ["HoldsArrays", "choice", "image", "mask", "owned", "quantity", "readonly", "short_repr"]
+__all__ = ["HoldsArrays", "choice", "image", "mask", "owned", "quantity", "readonly", "short_repr", "unit"]
 
 
 def readonly(array):
@@ -155,6 +155,19 @@ def choice(*allowed, default=attrs.NOTHING):
             raise InvalidInputError(f"{_place(instance, attribute)} must be {wanted}; got {value!r}")
 
     return attrs.field(validator=check, default=default)
+
+
+def unit(default=u.MJy / u.sr):
+    """Field for the unit of images: a unit of astropy, or its name."""
+
+    def convert(value, instance, attribute):
+        try:
+            return u.Unit(value)
+        except (ValueError, TypeError):
+            place = _place(instance, attribute)
+            raise InvalidInputError(f"{place} must be a unit of astropy; got {value!r}") from None
+
+    return attrs.field(converter=attrs.Converter(convert, takes_self=True, takes_field=True), default=default, repr=str)
 
 
 def _rebuild(cls, state):

@@ -69,6 +69,8 @@ def values(tmp_path_factory):
     ground = program.ground_flat("B4", "F200W")
     flight = ground.corrected_by(fit)
     header = exposures[0].without_pixels()
+    x = np.indices(exposures[0].shape)[1]
+    wisp = nf.WispTemplate.from_image(np.where(x < 40, 0.02, 0), detector="B4", filter="F200W")
     made = [
         *(nf.Detector.get("B4"), nf.Filter.get("F200W"), nf.imaging_modes()[0]),
         *(program, exposures, exposures[0], header, header.pointing),
@@ -84,6 +86,7 @@ def values(tmp_path_factory):
         *(nf.ClawSusceptibilityZone.default("B"), nf.StarCatalog.packaged(), nf.ClawForecast.from_pointings(header)),
         *validated(),
         validated()[3].compare(fit),
+        *(wisp, wisp.fit_scale(exposures[0], rows=False)),
         nf.FlatDelivery.from_ground(ground, fit, out=tmp_path_factory.mktemp("delivery")),
     ]
     return {type(value): value for value in made}

@@ -10,7 +10,7 @@ from astropy.time import Time
 from astropy.wcs import WCS
 from attrs import field, frozen
 
-from nircam_flats._fields import HoldsArrays, quantity
+from nircam_flats._fields import HoldsArrays, quantity, unit
 from nircam_flats._files import bare_file_name
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure.pointing import Pointing
@@ -25,13 +25,6 @@ def _optional(convert):
 
 def _isot(time):
     return "None" if time is None else time.isot
-
-
-def _to_unit(value):
-    try:
-        return u.Unit(value)
-    except (ValueError, TypeError):
-        raise InvalidInputError(f"Exposure.unit must be a unit of astropy; got {value!r}") from None
 
 
 def _to_time(value):
@@ -129,7 +122,7 @@ class ExposureFacts(HoldsArrays):
     start: Time | None = field(default=None, converter=_optional(_to_time), repr=_isot)
     end: Time | None = field(default=None, converter=_optional(_to_time), repr=False)
     exposure_time: u.Quantity | None = quantity(u.s, optional=True)
-    unit: u.UnitBase = field(default=u.MJy / u.sr, converter=_to_unit, repr=str)
+    unit: u.UnitBase = unit()
     subarray: str = field(default="FULL", converter=str)
     corner: tuple[int, int] = field(default=(1, 1), converter=tuple, validator=_check_corner, repr=False)
     exposure_type: str = field(default="NRC_IMAGE", converter=str, repr=False)

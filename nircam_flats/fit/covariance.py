@@ -10,7 +10,7 @@ from nircam_flats._fields import HoldsArrays, image
 from nircam_flats._files import read_image, read_keyword
 from nircam_flats._strategy import checked_image
 from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.kernels import expand_mesh, project_mesh, repeat_mesh
+from nircam_flats.kernels import autocorrelated, box_sums, expand_mesh, project_mesh, repeat_mesh
 
 __all__ = ["SurfaceCovariance", "correlation_by_distance"]
 
@@ -77,7 +77,7 @@ class SurfaceCovariance(HoldsArrays):
         weights = weights_of(where, self.shape)
         mesh = project_mesh(weights, self.box_size)
         noise = np.tensordot(self.modes.astype(np.float64), mesh, 2)
-        boxes = _box_sums(weights, self.box_size)
+        boxes = box_sums(weights, self.box_size)
         structure = np.sum(boxes * fftconvolve(boxes, self._misfit_kernel(boxes.shape), mode="same"))
         off = 0.0 if self.outliers is None else np.sum(boxes * self.outliers)
         return float(np.sqrt(np.sum(noise**2) + self.misfit**2 * max(structure, 0.0) + off**2))
@@ -139,11 +139,6 @@ def weights_of(where, shape):
     return weights / total
 
 
-def _box_sums(weights, box_size):
-    starts = [np.arange(0, n, box_size) for n in weights.shape]
-    return np.add.reduceat(np.add.reduceat(weights, starts[0], axis=0), starts[1], axis=1)
-
-
 def correlation_by_distance(residual, modes, white):
     """Return the variance of the structure in a mesh beyond its noise, and its correlation by distance in boxes.
 
@@ -168,10 +163,10 @@ def correlation_by_distance(residual, modes, white):
     The noise is at least white.
     """
     measured = np.isfinite(residual)
-    pairs = _autocorrelated(measured.astype(float))
-    seen = _autocorrelated(_centred(residual, measured)) / np.maximum(pairs, 0.5)
+    pairs = autocorrelated(measured.astype(float))
+    seen = autocorrelated(_centred(residual, measured)) / np.maximum(pairs, 0.5)
     shared = [_centred(mode, measured) for mode in modes]
-    noise = sum((_autocorrelated(mode) for mode in shared), np.zeros_like(seen)) / np.maximum(pairs, 0.5)
+    noise = sum((autocorrelated(mode) for mode in shared), np.zeros_like(seen)) / np.maximum(pairs, 0.5)
     middle = tuple(n // 2 for n in seen.shape)
     variances = np.sum(np.square(shared), axis=0) if shared else np.zeros_like(white)
     noise[middle] = np.mean(np.maximum(variances + MEDIAN_EXCESS * white, white)[measured])
@@ -190,7 +185,3 @@ def correlation_by_distance(residual, modes, white):
 
 def _centred(mesh, measured):
     return np.where(measured, mesh - np.mean(mesh[measured], dtype=np.float64), 0.0)
-
-
-def _autocorrelated(mesh):
-    return fftconvolve(mesh, mesh[::-1, ::-1])

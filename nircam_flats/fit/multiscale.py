@@ -1,14 +1,11 @@
 """Structure at every spatial scale, as far as it stands out from the noise."""
 
-from functools import cache
-
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable
-from scipy.ndimage import uniform_filter
-from scipy.signal import fftconvolve
 
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.fit._planes import filled, noise_factors, power_gain, starlet
 from nircam_flats.fit._texture import texture
 from nircam_flats.fit.polynomial import Polynomial2D
 from nircam_flats.fit.strategy import FitStrategy
@@ -16,7 +13,6 @@ from nircam_flats.fit.surface import Surface
 
 __all__ = ["MultiScale"]
 
-SPLINE = np.array([1, 4, 6, 4, 1], np.float32) / 16
 N_AMPLIFIERS = 4
 SIGNIFICANT = 4.0
 CERTAIN = 0.9
@@ -90,7 +86,7 @@ class MultiScale(FitStrategy):
         # What is deep enough is found whole: the planes leave its mean over their widest scale, a halo around it.
         supports = [gain > CERTAIN for _, _, gain in planes]
         for _ in range(REFINEMENTS):
-            left = _starlet(compact - found, self.n_scales)
+            left = starlet(compact - found, self.n_scales)
             found += sum(np.where(support, plane, 0) for support, plane in zip(supports, left, strict=True))
         return Surface(values=base * (1 + pattern + found), pixel_err=base * np.sqrt(variance))
 
@@ -106,10 +102,10 @@ class MultiScale(FitStrategy):
         err = None if err is None else np.asarray(err, np.float32)
         data = np.where(good, data, np.float32(np.nan))
         _, pattern, passed, _, planes = self._parts(data, err, good)
-        factors = _noise_factors(self.n_scales)
+        factors = noise_factors(self.n_scales)
         rows = []
         for number, (repeating, (plane, noise, gain)) in enumerate(
-            zip(_starlet(pattern, self.n_scales), planes, strict=True)
+            zip(starlet(pattern, self.n_scales), planes, strict=True)
         ):
             seen, kept = (repeating + plane)[good], (repeating + gain * plane)[good]
             noise_kept = (gain * noise + factors[number][0] * passed)[good]
@@ -130,35 +126,30 @@ class MultiScale(FitStrategy):
         allowed = self.tolerance + (0 if err is None else 5 * err)
         with np.errstate(invalid="ignore"):
             good = good & (np.abs(residual) <= allowed)
-        residual = _filled(residual - _stripes(np.where(good, residual, np.nan)), good)
+        residual = filled(residual - _stripes(np.where(good, residual, np.nan)), good)
         if err is None:
             variance = np.full(data.shape, _finest_noise(residual, good) ** 2, np.float32)
         else:
-            variance = _filled((err / base) ** 2, good)
+            variance = filled((err / base) ** 2, good)
         pattern, pattern_variance = texture(residual, variance, self.n_sigma)
         compact, planes = residual - pattern, []
         for number, (plane, (factor, width)) in enumerate(
-            zip(_starlet(compact, self.n_scales), _noise_factors(self.n_scales), strict=True)
+            zip(starlet(compact, self.n_scales), noise_factors(self.n_scales), strict=True)
         ):
             noise = factor * variance
             planes.append((plane, noise, self._gain(plane, noise, width, 2**number)))
         return base, pattern, pattern_variance, compact, planes
 
     def _gain(self, plane, noise, width, scale):
-        """Gain of each coefficient; ``width`` is the area over which the noise of the plane is correlated, pixels."""
-        size = min(int(self.window * scale) | 1, 2 * min(plane.shape) - 1)
-        area = min(size, plane.shape[0]) * min(size, plane.shape[1])
-        margin = np.float32(1 + self.n_sigma * np.sqrt(2 * width / area))
-        power = uniform_filter(plane**2, size, mode="reflect")
+        together = power_gain(plane, noise, width, self.window * scale, self.n_sigma)
         with np.errstate(divide="ignore", invalid="ignore"):
-            together = 1 - margin * uniform_filter(noise, size, mode="reflect") / power
             alone = 1 - np.float32(SIGNIFICANT**2) * noise / plane**2
         return np.clip(np.fmax(together, alone), 0, 1)
 
 
 def _finest_noise(residual, good):
     """1 sigma of white noise, from the finest plane."""
-    finest, (factor, _) = _starlet(residual, 1)[0], _noise_factors(1)[0]
+    finest, (factor, _) = starlet(residual, 1)[0], noise_factors(1)[0]
     return 1.4826 * np.median(np.abs(finest[good])) / np.sqrt(factor)
 
 
@@ -173,54 +164,3 @@ def _stripes(residual):
         levels = np.where(n > 0, (low + high) / 2, 0)
         parts.append(np.broadcast_to(levels[:, None], part.shape))
     return np.concatenate(parts, axis=1)
-
-
-def _filled(image, good):
-    """``image`` with pixels that are not good replaced by the mean of the good ones around, from near to far."""
-    filled = np.where(good, image, 0).astype(np.float32)
-    missing = ~good
-    for size in (3, 9, 33):
-        if not missing.any():
-            break
-        weight = uniform_filter(good.astype(np.float32), size, mode="reflect")
-        total = uniform_filter(np.where(good, image, 0).astype(np.float32), size, mode="reflect")
-        found = missing & (weight > 0.5 / size**2)
-        filled[found] = total[found] / weight[found]
-        missing &= ~found
-    return filled
-
-
-def _starlet(image, n_scales):
-    """Planes of the image, from fine to coarse; with the smooth rest, which is not returned, they add up to it."""
-    planes = []
-    for number in range(n_scales):
-        smoother = _spline_smoothed(image, 2**number)
-        planes.append(image - smoother)
-        image = smoother
-    return planes
-
-
-def _spline_smoothed(image, step):
-    """Convolution with the B spline whose five taps are ``step`` apart, reflected at the edges."""
-    for axis in (0, 1):
-        n = image.shape[axis]
-        order = np.arange(-2 * step, n + 2 * step) % (2 * n)
-        padded = np.take(image, np.where(order < n, order, 2 * n - 1 - order), axis=axis)
-        parts = (padded[(slice(None),) * axis + (slice(k * step, k * step + n),)] for k in range(5))
-        image = sum(tap * part for tap, part in zip(SPLINE, parts, strict=True))
-    return image
-
-
-@cache
-def _noise_factors(n_scales):
-    """Power of white noise of variance 1 in each plane, and the area over which it is correlated, pixels."""
-    size = 2 ** (n_scales + 3) + 1
-    impulse = np.zeros((size, size), np.float32)
-    impulse[size // 2, size // 2] = 1
-    factors = []
-    for plane in _starlet(impulse, n_scales):
-        plane = plane.astype(np.float64)
-        power = np.sum(plane**2)
-        correlation = fftconvolve(plane, plane[::-1, ::-1], mode="same") / power
-        factors.append((np.float32(power), float(np.sum(correlation**2))))
-    return tuple(factors)

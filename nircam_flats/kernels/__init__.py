@@ -6,15 +6,27 @@ from nircam_flats.kernels.combine import combine_clipped
 from nircam_flats.kernels.flats import correct_flat, ratio_moments, usable_pixels
 from nircam_flats.kernels.influence import box_influences
 from nircam_flats.kernels.labelling import large_groups
-from nircam_flats.kernels.mesh import box_means, box_medians, expand_mesh, fill_mesh, project_mesh, repeat_mesh
+from nircam_flats.kernels.mesh import (
+    autocorrelated,
+    box_means,
+    box_medians,
+    box_sums,
+    expand_mesh,
+    fill_mesh,
+    project_mesh,
+    repeat_mesh,
+)
 from nircam_flats.kernels.neighbours import grow, smooth
 from nircam_flats.kernels.polynomial import evaluate_polynomial, weighted_moments
 from nircam_flats.kernels.rows import divide_rows
+from nircam_flats.kernels.segments import segment_moments, segment_pulls
 
 __all__ = [
+    "autocorrelated",
     "box_influences",
     "box_means",
     "box_medians",
+    "box_sums",
     "clipped_statistics",
     "combine_clipped",
     "correct_flat",
@@ -28,6 +40,8 @@ __all__ = [
     "project_mesh",
     "ratio_moments",
     "repeat_mesh",
+    "segment_moments",
+    "segment_pulls",
     "smooth",
     "sum_starlight",
     "usable_pixels",

@@ -4,11 +4,21 @@ from functools import cache
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, spline_filter1d, zoom
+from scipy.signal import fftconvolve
 
 from nircam_flats.kernels._njit import njit
 from nircam_flats.kernels.clipping import clip_values, take_finite
 
-__all__ = ["box_means", "box_medians", "expand_mesh", "fill_mesh", "project_mesh", "repeat_mesh"]
+__all__ = [
+    "autocorrelated",
+    "box_means",
+    "box_medians",
+    "box_sums",
+    "expand_mesh",
+    "fill_mesh",
+    "project_mesh",
+    "repeat_mesh",
+]
 
 
 def box_medians(data, box_size, *, n_sigma=3.0, max_iterations=5, min_fraction=0.1):
@@ -79,6 +89,17 @@ def _box_means(data, box_size, means):
                     part += np.float32(value)
                 total += part
             means[j, i] = total / box.size
+
+
+def box_sums(image, box_size):
+    """Return the sum over each box of an image; the boxes are those of `box_medians`."""
+    starts = [np.arange(0, n, box_size) for n in image.shape]
+    return np.add.reduceat(np.add.reduceat(image, starts[0], axis=0), starts[1], axis=1)
+
+
+def autocorrelated(mesh):
+    """Return the sums of the products of all pairs of values, by distance (0 in the middle), (2 ny - 1, 2 nx - 1)."""
+    return fftconvolve(mesh, mesh[::-1, ::-1])
 
 
 def fill_mesh(mesh):

@@ -6,6 +6,7 @@ from nircam_flats.plotting.flatness import draw_profiles, flatness_figure
 from nircam_flats.plotting.focal_plane import focal_plane
 from nircam_flats.plotting.images import before_after, detector_figure, draw_flat, draw_mosaic
 from nircam_flats.plotting.photometry import draw_repeatability, draw_scatter, draw_star_flat
+from nircam_flats.plotting.wisps import draw_wisp
 
 __all__ = [
     "before_after",
@@ -19,6 +20,7 @@ __all__ = [
     "draw_repeatability",
     "draw_scatter",
     "draw_star_flat",
+    "draw_wisp",
     "flatness_figure",
     "focal_plane",
 ]

@@ -4,5 +4,7 @@ from nircam_flats.scattered.angle_ranges import AngleRanges
 from nircam_flats.scattered.claw_forecast import ClawForecast
 from nircam_flats.scattered.claw_zone import ClawSusceptibilityZone
 from nircam_flats.scattered.star_catalog import StarCatalog
+from nircam_flats.scattered.wisp_scale import WispScale
+from nircam_flats.scattered.wisp_template import WispTemplate
 
-__all__ = ["AngleRanges", "ClawForecast", "ClawSusceptibilityZone", "StarCatalog"]
+__all__ = ["AngleRanges", "ClawForecast", "ClawSusceptibilityZone", "StarCatalog", "WispScale", "WispTemplate"]

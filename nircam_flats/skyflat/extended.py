@@ -128,6 +128,23 @@ class ExtendedLight(Strategy):
             common = np.where(np.isfinite(common), common, np.sort(meshes, axis=0)[0])
         return flags
 
+    def find_in(self, mesh):
+        """Return the boxes with extended light in a single frame that should be flat otherwise, not grown.
+
+        Parameters
+        ----------
+        mesh
+            Box medians of the frame, about 1, divided by what it has in common with others; NaN where masked.
+        """
+        flags = np.zeros(mesh.shape, bool)
+        excess = smoothed(mesh - 1, SMOOTHING)
+        for _ in range(MAX_ITERATIONS):
+            found = self._groups(excess, flags)
+            if np.array_equal(found, flags):
+                break
+            flags = found
+        return flags
+
     def _groups(self, excess, seen):
         quiet = ~seen & np.isfinite(excess)
         if not quiet.any():

@@ -1,9 +1,11 @@
 """What the tests of scattered light share."""
 
+import numpy as np
 import pytest
 from astropy import units as u
 from astropy.table import Table
 
+import nircam_flats as nf
 from nircam_flats import ClawSusceptibilityZone, PlannedPointing
 
 
@@ -27,3 +29,59 @@ def obs5(real_data):
         )
         for row in rows
     ]
+
+
+class World:
+    """A slanted ridge of light, 0.2 at its brightest, on skies of about 1."""
+
+    shape = (256, 256)
+    peak, noise = 0.2, 0.06
+    strengths = np.array([0.6, 1.3, 0.9, 1.5, 0.8, 1.1, 0.7, 1.1])
+    skies = np.array([1.0, 1.1, 0.9, 1.05, 1.2, 0.95, 1.0, 0.85])
+
+    def __init__(self):
+        y, x = np.indices(self.shape) / np.array(self.shape)[:, None, None]
+        along, across = (x - 0.5) + 0.3 * (y - 0.6), (y - 0.6) - 0.3 * (x - 0.5)
+        ridge = np.exp(-0.5 * ((along / 0.2) ** 2 + (across / 0.09) ** 2))
+        self.wisp = (self.peak * ridge).astype(np.float32)
+        self.mean_wisp = self.wisp * np.float32(self.strengths.mean())
+
+    def exposure(self, rng, *, strength, sky, wisp=None, surface=1.0, stripes=0.0, **facts):
+        """One image: (sky + strength * wisp) * surface, with noise, and stripes of rows and amplifiers."""
+        wisp = self.wisp if wisp is None else wisp
+        data = (sky + strength * wisp) * surface + self.noise * rng.standard_normal(wisp.shape)
+        data += stripes * np.repeat(rng.standard_normal((wisp.shape[0], 4)), wisp.shape[1] // 4, axis=1)
+        err = np.full(wisp.shape, self.noise, np.float32)
+        facts = {"detector": "B4", "filter": "F200W", "flat_name": "flat.fits"} | facts
+        return nf.Exposure(data=data.astype(np.float32), err=err, var_poisson=err**2, **facts)
+
+    def exposures(self, *, seed=1, strengths=None, skies=None, **options):
+        """The set of exposures with these strengths and sky levels, named by their number."""
+        strengths = self.strengths if strengths is None else strengths
+        skies = self.skies[: len(strengths)] if skies is None else skies
+        rng = np.random.default_rng(seed)
+        return nf.ExposureSet.from_exposures(
+            self.exposure(rng, strength=strength, sky=sky, name=f"exposure {number}", **options)
+            for number, (strength, sky) in enumerate(zip(strengths, skies, strict=True))
+        )
+
+
+@pytest.fixture(scope="session")
+def world():
+    return World()
+
+
+@pytest.fixture(scope="session")
+def exposures(world):
+    return world.exposures()
+
+
+@pytest.fixture(scope="session")
+def template(exposures):
+    return nf.WispTemplate.from_exposures(exposures)
+
+
+@pytest.fixture(scope="session")
+def perfect(world):
+    """The template without any error, at strength 1."""
+    return nf.WispTemplate.from_image(np.where(world.wisp > 0.001, world.wisp, 0), detector="B4", filter="F200W")

@@ -1,0 +1,202 @@
+"""How a wisp template is made of exposures."""
+
+import warnings
+
+import numpy as np
+from astropy.table import QTable
+from attrs import evolve
+
+from nircam_flats.exceptions import FitError, FlatsWarning, InvalidInputError
+from nircam_flats.exposure import ExposureSet
+from nircam_flats.kernels import box_means, expand_mesh
+from nircam_flats.masks import Segmentation, SourceMask
+from nircam_flats.scattered._wisp_meshes import WEAKEST, compare_meshes
+from nircam_flats.scattered._wisp_shape import find_outline, smoothed_by_scale
+from nircam_flats.scattered._wisp_stack import WispStack, surface_of
+from nircam_flats.skyflat import NormalizedFrames
+from nircam_flats.skyflat.meshes import MESH_BOX
+
+__all__ = ["build_template"]
+
+FEWEST = 3
+N_TURNS = 2
+PLACE = "WispTemplate.from_exposures"
+N_AMPLIFIERS = 4
+ALIKE = 3.0
+"""Scatter of strength over sky, in its errors, from which on a wisp is told from a flat."""
+
+
+def build_template(exposures, *, correction, masks, outline, **settings):
+    """Return the fields of a `WispTemplate` as a dict; parameters and errors are those of its ``from_exposures``."""
+    _demand_wisps(exposures, outline)
+    if masks is None:
+        frames = _masked_frames(exposures, correction, settings)
+    else:
+        frames = NormalizedFrames.from_exposures(exposures, masks=masks, correction=correction, **settings)
+    found = _Turns(frames, correction, outline, settings["executor"])
+    for _ in range(N_TURNS):
+        found.find_shape()
+        found.find_strengths()
+    return found.fields()
+
+
+def _masked_frames(exposures, correction, settings):
+    """Mask sources with the wisp taken out: what box medians of the images, with all their sources, have in common."""
+
+    def nothing(exposure):
+        return ~exposure.good
+
+    frames = NormalizedFrames.from_exposures(exposures, masks=nothing, correction=correction, **settings)
+    strengths, _, pattern, _ = compare_meshes(frames, surface_of(correction), executor=settings["executor"])
+    wisp = expand_mesh(pattern, MESH_BOX, frames.shape)
+    strength_of = dict(zip((frame.name for frame in frames.frames), strengths, strict=True))
+
+    def sources(exposure):
+        light = np.float32(strength_of[exposure.name]) * wisp * surface_of(correction)
+        clean = evolve(exposure, data=exposure.data - light)
+        return SourceMask.from_exposure(clean, Segmentation(), correction=correction)
+
+    chosen = ExposureSet(
+        members=[member for member in exposures if member.name in strength_of], excluded=frames.excluded
+    )
+    return NormalizedFrames.from_exposures(chosen, masks=sources, correction=correction, **settings)
+
+
+def _demand_wisps(exposures, outline):
+    filters = sorted({member.filter.name for member in exposures})
+    if len(filters) != 1:
+        raise InvalidInputError(
+            f"{PLACE} needs exposures in one filter, because wisps differ between them; got "
+            f"{', '.join(filters) or 'none'}: choose with exposures.where(filter=...)"
+        )
+    detectors = {member.detector for member in exposures}
+    known = [detector for detector in detectors if detector.has_wisps]
+    if not known and outline is None:
+        raise InvalidInputError(
+            f"{PLACE}: A3, A4, B3 and B4 are known for wisps; got {', '.join(sorted(map(str, detectors)))}: if these "
+            "show scattered light, say where with outline=..."
+        )
+    if len(exposures) < FEWEST:
+        raise InvalidInputError(f"{PLACE} needs at least {FEWEST} exposures; got {len(exposures)}")
+
+
+class _Turns:
+    """Strengths and shape of the wisp in a set of frames, found in turns."""
+
+    def __init__(self, frames, correction, outline, executor):
+        self.names = [frame.name for frame in frames.frames]
+        self.given = outline
+        self.errs = dict.fromkeys(self.names, np.nan)
+        self.reasons = dict.fromkeys(self.names, "")
+        if outline is not None and outline.shape != frames.shape:
+            raise InvalidInputError(
+                f"{PLACE}: outline must have the shape of the exposures, {frames.shape}; got {outline.shape}"
+            )
+        if len(frames) < FEWEST:
+            reasons = "; ".join(str(item) for item in frames.excluded)
+            raise InvalidInputError(
+                f"{PLACE} needs at least {FEWEST} exposures that can be used; got {len(frames)}; left out: {reasons}"
+            )
+        values, skies, _, light = compare_meshes(frames, surface_of(correction), executor=executor)
+        self.values, self.skies = (dict(zip(self.names, items, strict=True)) for items in (values, skies))
+        self.frames = frames.without(light)
+        self.stack = WispStack(frames=self.frames, correction=correction, executor=executor)
+
+    @property
+    def used(self):
+        return [name for name in self.names if not self.reasons[name]]
+
+    def find_shape(self):
+        used = [self.names.index(name) for name in self.used]
+        picture, err, self.influences = self.stack.picture(
+            used, [self.values[name] for name in self.used], [self.skies[name] for name in self.used]
+        )
+        result, pixel_err, smooth = smoothed_by_scale(picture, err)
+        self.outline = find_outline(smooth, place=PLACE) if self.given is None else self.given
+        self.data = np.where(self.outline, result - np.median(smooth[~self.outline]), np.float32(0))
+        n = len(used)
+        shared = np.sqrt(n / (n - 1) * np.sum(self.influences.astype(np.float64) ** 2, axis=0))
+        shared = np.maximum(expand_mesh(shared, MESH_BOX, self.data.shape), 0)
+        self.err = np.where(self.outline, np.hypot(pixel_err, shared), np.float32(0))
+
+    def find_strengths(self):
+        found = dict(zip(self.names, self.stack.strengths(self.data, rows=True), strict=True))
+        fitted = {name: item for name, item in found.items() if not isinstance(item, FitError)}
+        typical = np.median([item.value for item in fitted.values()]) if fitted else np.nan
+        self.reasons = {name: self._reason(found[name], typical) for name in self.names}
+        if len(self.used) < FEWEST:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.reasons.items() if reason)
+            raise FitError(
+                f"{PLACE} needs at least {FEWEST} exposures that show the wisp; got {len(self.used)}; left out: "
+                f"{reasons}"
+            )
+        mean = np.mean([fitted[name].value for name in self.used])
+        self.values = {name: fitted[name].value / mean if name in fitted else np.nan for name in self.names}
+        self.errs = {name: fitted[name].err / mean if name in fitted else np.nan for name in self.names}
+        self.skies = {name: fitted[name].sky if name in fitted else np.nan for name in self.names}
+        self.data = self.data * np.float32(mean)
+        self.err = self.err * np.float32(mean)
+        self.influences = self.influences * np.float32(mean)
+
+    @staticmethod
+    def _reason(found, typical):
+        if isinstance(found, FitError):
+            return str(found)
+        if not found.value > WEAKEST * typical:
+            return f"its wisp is too weak to tell its shape: {found.value / typical:.2f} times the usual"
+        return ""
+
+    def fields(self):
+        """The fields of the template."""
+        self._warn_if_alike()
+        excluded = self.frames.excluded
+        first = self.frames.frames[0]
+        table = QTable(
+            {
+                "name": [*self.names, *(item.name for item in excluded)],
+                "used": [*(not self.reasons[name] for name in self.names), *(False for _ in excluded)],
+                "reason": [*self.reasons.values(), *(item.reason for item in excluded)],
+                "strength": [*self.values.values(), *(np.nan for _ in excluded)],
+                "strength_err": [*self.errs.values(), *(np.nan for _ in excluded)],
+                "sky": [*self.skies.values(), *(np.nan for _ in excluded)] * first.level.unit,
+            }
+        )
+        return {
+            "detector": self.frames.detector,
+            "filter": first.filter,
+            "data": self.data,
+            "err": self.err,
+            "outline": self.outline,
+            "amplitude_err": self._amplitude_err(),
+            "unit": first.level.unit,
+            "exposures": table,
+            "history": self.frames.history.then(
+                "make wisp template",
+                exposures=len(self.used),
+                outline="found" if self.given is None else "given",
+                correction="none" if self.stack.correction is None else self.stack.correction.strategy,
+            ),
+        }
+
+    def _amplitude_err(self):
+        """Relative error of the template as a whole: what the influences of the exposures do to a fit of it."""
+        mesh = box_means(self.data, MESH_BOX).astype(np.float64)
+        for part in np.array_split(np.arange(mesh.shape[1]), min(N_AMPLIFIERS, mesh.shape[1])):
+            mesh[:, part] -= mesh[:, part].mean(axis=1, keepdims=True)  # the levels of rows and amplifiers
+        pulls = np.tensordot(self.influences.astype(np.float64), mesh, 2) / np.sum(mesh**2)
+        n = len(pulls)
+        return float(np.sqrt(n / (n - 1) * np.sum(pulls**2)))
+
+    def _warn_if_alike(self):
+        skies = np.array([self.skies[name] for name in self.used])
+        values, errs = (np.array([items[name] for name in self.used]) for items in (self.values, self.errs))
+        ratio, err = values / skies, errs / skies
+        centre = np.average(ratio, weights=1 / err**2)
+        if np.sum(((ratio - centre) / err) ** 2) < ALIKE**2 * (len(ratio) - 1):
+            warnings.warn(
+                f"{PLACE}: the wisp of {self.frames.detector} is as strong as the sky is bright in all exposures, "
+                f"within errors (strength / sky varies by {np.std(ratio / centre):.1%}), so nothing tells it from an "
+                "error of the flat: the template is what the correction left, whatever it is",
+                FlatsWarning,
+                stacklevel=4,
+            )

@@ -1,0 +1,105 @@
+"""The shape of a wisp, from a noisy picture of it: where it is, and how it looks as far as it stands out from noise."""
+
+from functools import cache
+
+import numpy as np
+from scipy.ndimage import binary_fill_holes, binary_propagation, label
+
+from nircam_flats.exceptions import FitError
+from nircam_flats.fit._planes import filled, noise_factors, power_gain, starlet
+from nircam_flats.kernels import box_medians, expand_mesh, fill_mesh, grow
+
+__all__ = ["find_outline", "smoothed_by_scale"]
+
+N_SCALES = 4
+"""Planes of structure 1, 2, 4, 8 px wide; what is wider always stays."""
+FINEST = 2
+"""Number of the first plane that may be light."""
+N_SIGMA_PIXEL, BOX = 5.0, 16
+WINDOW = 8
+N_SIGMA = 3.0
+N_SIGMA_SEED, N_SIGMA_EDGE = 6.0, 2.0
+MIN_AREA = 0.002
+"""Part of the frame that a wisp covers at least."""
+MARGIN = 16
+"""Pixels by which the outline is grown: a wisp fades."""
+
+
+def smoothed_by_scale(picture, err):
+    """Return a picture smoothed where its noise demands it, its error, and its smoothest part alone.
+
+    Structure of each width (4 and 8 px) is multiplied by the part of its local power that noise does not explain;
+    wider structure stays as it is. Finer structure goes: scattered light has none, while the response of single pixels,
+    in every exposure alike, would pull all strengths to that of the sky. For the same reason pixels that depart from
+    their surroundings by more than 5 sigma are left out. They and NaN are filled from what is near.
+
+    Parameters
+    ----------
+    picture, err
+        float32 images, NaN where there is no value; the error of neighbouring pixels is independent.
+    """
+    good = np.isfinite(picture) & np.isfinite(err)
+    around = fill_mesh(box_medians(picture, BOX)[0])
+    departure = picture - expand_mesh(around, BOX, picture.shape)
+    with np.errstate(invalid="ignore"):
+        good &= np.abs(departure) <= N_SIGMA_PIXEL * err
+    picture, variance = filled(picture, good), filled(err**2, good)
+    planes = starlet(picture, N_SCALES)
+    smooth = picture - sum(planes)
+    result, passed = smooth.copy(), variance * np.float32(_rest_factor())
+    for number, (plane, (factor, width)) in enumerate(zip(planes, noise_factors(N_SCALES), strict=True)):
+        if number < FINEST:
+            continue
+        noise = factor * variance
+        gain = np.clip(np.nan_to_num(power_gain(plane, noise, width, WINDOW * 2**number, N_SIGMA)), 0, 1)
+        result += gain * plane
+        passed += gain * noise
+    return result, np.sqrt(passed), smooth
+
+
+def _rest(image):
+    return image - sum(starlet(image, N_SCALES))
+
+
+@cache
+def _rest_factor():
+    """Power of white noise of variance 1 that is wider than all planes."""
+    size = 2 ** (N_SCALES + 3) + 1
+    impulse = np.zeros((size, size), np.float32)
+    impulse[size // 2, size // 2] = 1
+    return float(np.sum(_rest(impulse).astype(np.float64) ** 2))
+
+
+def find_outline(smooth, *, place):
+    """Return where a smoothed picture shows light, a boolean image.
+
+    Groups of pixels that stand out from the rest by 6 times its scatter, out to where they have faded to twice the
+    scatter, without holes, and 16 px beyond. Level and scatter of the rest are found in turns with the groups.
+
+    Raises
+    ------
+    FitError
+        If nothing stands out.
+    """
+    outline = np.zeros(smooth.shape, bool)
+    for _ in range(10):
+        rest = smooth[~outline]
+        level = np.median(rest)
+        scatter = 1.4826 * np.median(np.abs(rest - level))
+        excess = smooth - level
+        found = binary_propagation(excess > N_SIGMA_SEED * scatter, mask=excess > N_SIGMA_EDGE * scatter)
+        labels, n_groups = label(found)
+        sizes = np.bincount(labels.ravel(), minlength=n_groups + 1)
+        sizes[0] = 0
+        found = binary_fill_holes((sizes >= MIN_AREA * smooth.size)[labels])
+        if not found.any():
+            raise FitError(
+                f"{place}: needed light that stands out by {N_SIGMA_SEED:.0f} times the scatter ({scatter:.3g}) of the "
+                f"picture; the brightest is {np.max(excess):.3g} above its level: give outline=... if you know "
+                "where the wisp is, or more exposures"
+            )
+        found = grow(found, MARGIN)
+        if found.mean() > 0.7 or np.array_equal(found, outline):
+            break
+        outline = found
+    return outline

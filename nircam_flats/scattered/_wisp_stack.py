@@ -1,0 +1,84 @@
+"""From exposures to the picture of their wisp: strengths and shape are found in turns."""
+
+from functools import cached_property, partial
+
+import numpy as np
+from attrs import evolve, field, frozen
+
+from nircam_flats.exceptions import FitError
+from nircam_flats.kernels import box_influences
+from nircam_flats.parallel import map_ordered
+from nircam_flats.scattered._strength import fit_strength, noise_of
+from nircam_flats.skyflat import FrameStack, NormalizedFrames, SigmaClippedMedian
+from nircam_flats.skyflat.meshes import MESH_BOX
+
+__all__ = ["WispStack", "surface_of"]
+
+BAND = 4 * MESH_BOX
+
+
+@frozen(kw_only=True, eq=False)
+class WispStack:
+    """The frames of one detector and filter, to be combined to the picture of their wisp.
+
+    Attributes
+    ----------
+    frames
+        `~nircam_flats.NormalizedFrames`.
+    correction
+        The `~nircam_flats.FlatModelFit` that divides them, or None.
+    executor
+        As in `map_ordered`.
+    """
+
+    frames: NormalizedFrames = field()
+    correction: object = field()
+    executor: object = field(default=None)
+
+    @cached_property
+    def levels(self):
+        """The sky level of each frame."""
+        return np.array([frame.level.value for frame in self.frames.frames])
+
+    def strengths(self, pattern, *, rows):
+        """Fit the pattern in each frame; returns a list of `Strength` (a `FitError` where it cannot be fitted)."""
+        work = partial(self._strength, pattern=pattern, rows=rows)
+        return list(map_ordered(work, self.frames.frames, executor=self.executor, ahead=2))
+
+    def _strength(self, frame, *, pattern, rows):
+        data = frame.values * np.float32(frame.level.value) / surface_of(self.correction)
+        used = np.isfinite(data)
+        try:
+            return fit_strength(data, noise_of(data, None, used), pattern, used, rows=rows, place=frame.name)
+        except FitError as error:
+            return error
+
+    def picture(self, numbers, strengths, skies):
+        """Combine the frames with these numbers, each less its sky and divided by its strength.
+
+        Returns
+        -------
+        data, err, influences
+            Picture and its error, NaN where nothing was left, and what each frame adds to the mean of each box of 32
+            px.
+        """
+        height = self.frames.shape[0]
+        bands = [slice(start, min(start + BAND, height)) for start in range(0, height, BAND)]
+        chosen = evolve(self, frames=evolve(self.frames, frames=[self.frames.frames[number] for number in numbers]))
+        work = partial(chosen._band, strengths=np.asarray(strengths), skies=np.asarray(skies))
+        data, err, influences = zip(*map_ordered(work, bands, executor=self.executor), strict=True)
+        return np.concatenate(data), np.concatenate(err), np.concatenate(influences, axis=1)
+
+    def _band(self, rows, *, strengths, skies):
+        surface = surface_of(self.correction)
+        surface = surface[rows] if surface.ndim else surface
+        values = self.frames.band(rows).values * np.float32(self.levels[:, None, None])
+        values = (values / surface - np.float32(skies[:, None, None])) / np.float32(strengths[:, None, None])
+        noise = np.array([frame.level.scatter for frame in self.frames.frames]) / np.abs(strengths)
+        data, err, _ = SigmaClippedMedian()(FrameStack(values=values, noise=noise))
+        return data, err, box_influences(values, data, noise, MESH_BOX, median_err=err)
+
+
+def surface_of(correction):
+    """The surface of a `~nircam_flats.FlatModelFit`, 1 for None."""
+    return np.float32(1) if correction is None else correction.surface

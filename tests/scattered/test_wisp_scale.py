@@ -1,0 +1,142 @@
+"""Strengths of wisps: found with an honest error, and subtracted with it."""
+
+import attrs
+import numpy as np
+import pytest
+
+import nircam_flats as nf
+from nircam_flats import testing
+
+
+def fits_of(world, template, n, *, seed=5, strength=1.0, mask=None, rows=True, **options):
+    """Values less the truth, and errors, of the strength in ``n`` exposures."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros(world.shape, bool) if mask is None else mask
+    scales = [
+        template.fit_scale(world.exposure(rng, strength=strength, sky=1.0, **options), mask, rows=rows)
+        for _ in range(n)
+    ]
+    return np.array([item.value - strength for item in scales]), np.array([item.err for item in scales])
+
+
+@pytest.mark.parametrize(("rows", "stripes"), [(True, 0.0), (False, 0.0), (True, 0.02)])
+def test_strengths_have_no_bias_and_honest_errors(world, perfect, rows, stripes):
+    off, err = fits_of(world, perfect, 40, rows=rows, stripes=stripes)
+    assert abs(off.mean()) < 3 * err.mean() / np.sqrt(40) < 0.02
+    assert 0.75 < np.std(off / err) < 1.25  # 40 values tell it to 11 %
+
+
+def test_levels_of_rows_take_stripes_away(world, perfect):
+    with_rows, _ = fits_of(world, perfect, 20, stripes=0.1)
+    without, err = fits_of(world, perfect, 20, stripes=0.1, rows=False)
+    assert np.std(with_rows) < 0.5 * np.std(without)
+    assert np.mean(err) > 2 * np.mean(fits_of(world, perfect, 20, rows=False)[1])  # it knows of them
+
+
+@pytest.mark.parametrize("strength", [0.0, -0.5])
+def test_no_light_and_less_than_none_are_told_as_they_are(world, perfect, strength):
+    off, err = fits_of(world, perfect, 6, strength=strength)
+    assert np.abs(off / err).max() < 4
+    rng = np.random.default_rng(2)
+    exposure = world.exposure(rng, strength=strength, sky=1.0)
+    scale = perfect.fit_scale(exposure)
+    clean = scale.subtract_from(exposure)
+    np.testing.assert_allclose(clean.data, exposure.data - np.float32(scale.value) * perfect.data, atol=1e-6)
+
+
+def test_pixels_that_depart_are_left_out(world, perfect):
+    rng = np.random.default_rng(4)
+    exposure = world.exposure(rng, strength=1.0, sky=1.0)
+    data = exposure.data.copy()
+    data[rng.random(world.shape) < 0.02] += 5
+    scale = perfect.fit_scale(attrs.evolve(exposure, data=data), np.zeros(world.shape, bool))
+    assert scale.value == pytest.approx(1, abs=4 * scale.err)
+    assert scale.chi2 == pytest.approx(1, abs=0.05)
+    assert scale.n_dof == pytest.approx(0.975 * data.size, rel=0.02)
+
+
+def test_sources_are_masked_by_default(world, perfect):
+    rng = np.random.default_rng(6)
+    exposure = world.exposure(rng, strength=1.0, sky=1.0)
+    y, x = np.indices(world.shape)
+    galaxy = np.exp(-0.5 * ((x - 150) ** 2 + (y - 160) ** 2) / 5**2)
+    bright = attrs.evolve(exposure, data=exposure.data + galaxy.astype(np.float32))
+    scale = perfect.fit_scale(bright)
+    assert scale.value == pytest.approx(1, abs=4 * scale.err)
+    unmasked = perfect.fit_scale(bright, np.zeros(world.shape, bool))
+    assert abs(unmasked.value - 1) > abs(scale.value - 1)
+
+
+def test_masks_of_any_kind(world, perfect):
+    exposure = world.exposure(np.random.default_rng(7), strength=1.0, sky=1.0)
+    masked = np.indices(world.shape)[1] < 100
+    by_array = perfect.fit_scale(exposure, masked)
+    testing.assert_same(perfect.fit_scale(exposure, nf.SourceMask.from_array(masked)).value, by_array.value)
+    assert by_array.err > perfect.fit_scale(exposure, np.zeros_like(masked)).err
+
+
+def test_variances_grow_by_what_is_not_known_of_the_wisp(world, template, exposures):
+    exposure = exposures[1]
+    scale = template.fit_scale(exposure)
+    clean = scale.subtract_from(exposure)
+    variance = (scale.err * template.data) ** 2 + (scale.value * template.err) ** 2
+    np.testing.assert_allclose(clean.var_poisson, exposure.var_poisson + variance, rtol=1e-5)
+    np.testing.assert_allclose(clean.err**2, exposure.err**2 + variance, rtol=1e-5)
+    assert clean.var_flat is None
+    assert clean.name == exposure.name
+    inside = template.outline
+    assert abs(np.mean(clean.data[inside]) - np.mean(clean.data[~inside])) < 0.05 * world.peak
+
+
+def test_planes_are_not_invented(world, template, exposures):
+    bare = attrs.evolve(exposures[0], err=None, var_poisson=None)
+    clean = template.fit_scale(bare).subtract_from(bare)
+    assert clean.err is None
+    assert clean.var_poisson is None
+
+
+def test_the_error_of_the_template_counts_in_other_exposures(world, template, exposures):
+    known = template.fit_scale(exposures[0])
+    other = template.fit_scale(attrs.evolve(exposures[0], name="another"))
+    assert other.err == pytest.approx(np.hypot(known.err, template.amplitude_err * known.value), rel=1e-6)
+
+
+def test_values_keep_their_promises(template, exposures):
+    testing.check_value(template.fit_scale(exposures[0]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"detector": "B3"}, "detector NRCB4; got one of NRCB3"),
+        ({"filter": "F115W"}, "filter F200W; got one of F115W"),
+        ({"unit": "DN/s"}, "template's unit, MJy / sr; got DN / s"),
+        (
+            {"data": np.ones((8, 8)), "err": None, "var_poisson": None},
+            r"template's shape, \(256, 256\); got \(8, 8\)",
+        ),
+    ],
+)
+def test_exposures_of_another_mode_are_refused(perfect, exposures, changes, text):
+    other = attrs.evolve(exposures[0], **changes)
+    with pytest.raises(nf.InvalidInputError, match=text):
+        perfect.fit_scale(other)
+    with pytest.raises(nf.InvalidInputError, match=text):
+        perfect.fit_scale(exposures[0]).subtract_from(other)
+
+
+def test_another_exposure_than_the_fitted_one_is_refused(perfect, exposures):
+    with pytest.raises(nf.InvalidInputError, match="the exposure that was fitted, 'exposure 0'; got 'exposure 1'"):
+        perfect.fit_scale(exposures[0]).subtract_from(exposures[1])
+
+
+def test_a_masked_wisp_has_no_strength(world, perfect, exposures):
+    with pytest.raises(nf.FitError, match=r"not masked; those left hold 0\.0%"):
+        perfect.fit_scale(exposures[0], perfect.outline)
+    with pytest.raises(nf.FitError, match="good pixels"):
+        perfect.fit_scale(attrs.evolve(exposures[0], data=np.full(world.shape, np.nan)))
+
+
+def test_masks_of_another_shape_are_refused(perfect, exposures):
+    with pytest.raises(nf.InvalidInputError, match="mask given to"):
+        perfect.fit_scale(exposures[0], np.zeros((8, 8), bool))
