@@ -60,7 +60,7 @@ def test_the_injected_flat_is_found_within_its_error(detector, strategy):
     # medians of boxes have next to no noise of single pixels: what is left in them is what the fit got wrong
     departure = box_medians(np.where(good, made.fit.surface / truth.grey(), np.nan), 32)[0]
     departure -= np.median(departure)  # a surface has median 1, whatever the level of the truth
-    err = box_medians(made.fit.err, 32)[0]
+    err = box_medians(made.fit.covariance.err(), 32)[0]
     assert 0.4 < np.sqrt(np.mean((departure / err) ** 2)) < 2.5
     assert np.median(err) < change / 5
     for name, flat in made.flats.items():
