@@ -15,6 +15,7 @@ extensions = [
     "myst_parser",
     "native_math",
     "numpydoc",
+    "shell",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
@@ -55,11 +56,12 @@ numpydoc_use_plots = False
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(astropy|attrs|concurrent|matplotlib|numpy|pathlib|photutils|regions)\..*"),
-    (r"py:.*", r"nircam_flats\..*\._.*"),  # private
+    (r"py:.*", r"nircam_flats\.(.*\._.*|skyflat\.balance\..*)"),  # not for users
 ]
 
 # The gallery: a folder of examples/ for each stage of the work, in its order. An example that fails fails the build.
 STAGES = (
+    "tutorials",
     "recipes",
     "instrument",
     "exposures",

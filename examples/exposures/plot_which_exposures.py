@@ -9,8 +9,8 @@ why; what else to leave out is decided with a table.
 # %%
 # A folder of files
 # -----------------
-# Two fields of detector B1, five dithers each, in one filter. Four of the exposures are not as they should be: the sky was
-# subtracted from one, one is of a failed visit, stray light fell into one, and one file is not whole.
+# Two fields of detector B1, five dithers each, in one filter. Four of the exposures are not as they should be: the
+# sky was subtracted from one, one is of a failed visit, stray light fell into one, and one file is not whole.
 
 import tempfile
 import warnings
@@ -66,8 +66,8 @@ for item in exposures.check():
 # %%
 # What had better be left out
 # ---------------------------
-# That is your decision, by any number that you can compute. Here: exposures whose sky, in a first pass, is much brighter
-# or fainter than that of the others. The reason goes into the tables of all products.
+# That is your decision, by any number that you can compute. Here: exposures whose sky, in a first pass, is much
+# brighter or fainter than that of the others. The reason goes into the tables of all products.
 
 usable = exposures.for_one_detector()
 first = nf.NormalizedFrames.from_exposures(usable, masks=nf.Segmentation.for_first_pass())

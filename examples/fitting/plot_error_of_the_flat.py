@@ -36,9 +36,9 @@ print(f"flux error by the flat in {aperture.area:.0f} pixels: {fit.error_of_mean
 # %%
 # Any aperture
 # ------------
-# The median over nine places. If neighbours shared nothing, the error would fall with the number of pixels (dotted). It
-# falls only when the aperture is so large that the errors within it differ. The delta skyflat itself, used as it is, has
-# the noise of its pixels besides, which does average.
+# The median over nine places. If neighbours shared nothing, the error would fall with the number of pixels (dotted).
+# It falls only when the aperture is so large that the errors within it differ. The delta skyflat itself, used as it
+# is, has the noise of its pixels besides, which does average.
 
 radii = np.geomspace(1, 170, 16)
 places = [(x, y) for x in (180, 256, 332) for y in (180, 256, 332)]

@@ -29,8 +29,8 @@ delta = nf.DeltaSkyflat.from_frames(nf.recipes.masked_frames(exposures))
 # %%
 # Three strategies
 # ----------------
-# The cubic is the report's choice for short wavelengths, the median filter the one for long wavelengths: boxes of 32 px,
-# of which it takes 8 x 8 together, are the whole of a small frame like this, so a window of 3 stands for it here.
+# The cubic is the report's choice for short wavelengths, the median filter the one for long wavelengths: boxes of 32
+# px, of which it takes 8 x 8 together, are the whole of a small frame like this, so a window of 3 stands for it here.
 # `~nircam_flats.MultiScale` adds to a smooth surface what stands out from the noise at finer scales.
 
 strategies = {
@@ -43,15 +43,13 @@ fits = {name: nf.FlatModelFit.from_delta(delta, strategy=strategy) for name, str
 # %%
 # What `~nircam_flats.MultiScale` found at each scale, and how much of it the surface keeps, it tells itself:
 
-table = strategies["MultiScale"].scales(delta.data, delta.err)
-table.round(4)
-table
+strategies["MultiScale"].scales(delta.data, delta.err)
 
 # %%
 # The answer
 # ----------
-# Upper row: the data and the truth that is in them, in the middle of the frame. Lower row: what each surface leaves of
-# the truth there, with its scatter from pixel to pixel over the whole frame. Smooth surfaces leave the crosshatch.
+# Upper row: the data and the truth that is in them, in the middle of the frame. Lower row: what each surface leaves
+# of the truth there, with its scatter from pixel to pixel over the whole frame. Smooth surfaces leave the crosshatch.
 
 middle = slice(64, 192)
 inner = slice(8, -8)

@@ -10,8 +10,10 @@ for the whole frame cannot: it takes more where the response is high.
 # One exposure, three masks
 # -------------------------
 # Detector B1, divided by its ground flat. The first mask is that of the report (JWST-STScI-008304), 1 sigma above one
-# level; the second looks above a local background and grows what it finds; the third is the same with one level again,
-# but on data divided by a first model of the flat: the pass that counts.
+# level; the second looks above a local background and grows what it finds; the third is the same with one level
+# again, but on data divided by a first model of the flat: the pass that counts.
+
+from itertools import pairwise
 
 import attrs
 import matplotlib.pyplot as plt
@@ -40,8 +42,8 @@ masks = {
 # %%
 # The level of the sky
 # --------------------
-# What is left of the wings of sources pulls it up, a threshold that cuts into the noise pulls it down. A grown mask takes
-# the wings, and the pixels that it takes along are neutral. The truth is the level that was injected.
+# What is left of the wings of sources pulls it up, a threshold that cuts into the noise pulls it down. A grown mask
+# takes the wings, and the pixels that it takes along are neutral. The truth is the level that was injected.
 
 delta = program.truth("B1").delta("F115W")
 injected = program.sky_level("B1", "F115W", 0).to_value(exposure.unit)
@@ -52,9 +54,9 @@ for name, mask in masks.items():
 # %%
 # Does the mask follow the flat?
 # ------------------------------
-# It must not. In the same detector under an empty sky, all that is masked is noise, and as much of it should be masked
-# everywhere. With one threshold for the whole frame more is masked the higher the response is: what is left there is
-# too faint, and the flat that is made of it too low.
+# It must not. In the same detector under an empty sky, all that is masked is noise, and as much of it should be
+# masked everywhere. With one threshold for the whole frame more is masked the higher the response is: what is left
+# there is too faint, and the flat that is made of it too low.
 
 empty = attrs.evolve(program, effects=attrs.evolve(Effects.none(), noise=True))
 sky_only = [empty.exposure("B1", "F115W", index) for index in range(empty.n_exposures)]
@@ -75,7 +77,7 @@ draw_flat(sky, ax=axes[1, 0], half_range=0.1, title="the exposure", label="brigh
 draw_flat(response, ax=axes[1, 1], half_range=0.05, title="true change of the flat")
 
 ax, edges = axes[1, 2], np.nanquantile(response, np.linspace(0.005, 0.995, 9))
-inside = [(response >= low) & (response < high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+inside = [(response >= low) & (response < high) for low, high in pairwise(edges)]
 for (name, part), colour, marker in zip(often.items(), ("#D55E00", "#0072B2", "#009E73"), "osD", strict=True):
     fraction = [100 * part[where].mean() for where in inside]
     ax.plot((edges[:-1] + edges[1:]) / 2, fraction, marker, ls="-", color=colour, label=name)

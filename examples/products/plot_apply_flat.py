@@ -9,31 +9,31 @@ flat, its stars change with it, and its errors follow.
 # %%
 # A flight flat
 # -------------
-# Detector B1 in two filters, with the ground flats that calibrated the exposures.
+# Detector B1 in two filters, with the ground flats that calibrated the exposures. The fields have neither very bright
+# stars nor a large galaxy, so that the sky can be judged everywhere.
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 import nircam_flats as nf
 from nircam_flats.plotting import draw_flat
-from nircam_flats.simulation import SimulatedProgram
+from nircam_flats.simulation import Effects, SimulatedProgram
 
-program = SimulatedProgram(detectors="B1", shape=(512, 512), n_dithers=4, seed=12)
+effects = Effects(large_galaxy=False, saturated_star=False)
+program = SimulatedProgram(detectors="B1", shape=(512, 512), n_dithers=4, seed=12, effects=effects)
 exposures = nf.ExposureSet.from_exposures(program.exposures())
-ground = program.ground_flat("B1", "F200W")
-products = nf.recipes.sky_flat_detector(
-    exposures, [program.ground_flat("B1", item) for item in program.filters_of("B1")]
-)
+ground_flats = [program.ground_flat("B1", item) for item in ("F115W", "F200W")]
+products = nf.recipes.sky_flat_detector(exposures, ground_flats)
 flight = products.flats["F200W"]
 
 # %%
 # One call
 # --------
-# `nircam_flats.FlatReference.apply_to` takes the old flat out and puts the new one in: data, all variances, the error and
-# the flags, as the pipeline's own step would have done. It refuses a flat that the exposure was not divided by.
+# `nircam_flats.FlatReference.apply_to` takes the old flat out and puts the new one in: data, all variances, the error
+# and the flags, as the pipeline's own step would have done. It refuses a flat that the exposure was not divided by.
 
 before = exposures.where(filter="F200W")[0]
-after = flight.apply_to(before, replacing=ground)
+after = flight.apply_to(before, replacing=ground_flats[1])
 
 # %%
 # What it does to photometry

@@ -36,8 +36,9 @@ for label, filters in (("B1", ["F115W", "F200W"]), ("A1", ["F150W"]), ("BLONG", 
 # %%
 # The delivery
 # ------------
-# A fit corrects the filters that its exposures were taken in. A grey fit, of several filters, corrects the other filters
-# of its detector too. That is an assumption, which no exposure confirms: the flats say so, and so does the manifest.
+# A fit corrects the filters that its exposures were taken in. A grey fit, of several filters, corrects the other
+# filters of its detector too. That is an assumption, which no exposure confirms: the flats say so, and so does the
+# manifest.
 
 folder = tempfile.TemporaryDirectory()
 delivery = nf.FlatDelivery.from_ground(ground_flats, fits, out=folder.name)

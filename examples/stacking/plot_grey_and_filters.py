@@ -9,8 +9,8 @@ surface. What filters differ by then stays in their flats.
 # %%
 # One detector, two filters
 # -------------------------
-# In this simulation the change of the flat has a part that all filters share, and one of each filter's own, 2 per cent
-# from peak to peak.
+# In this simulation the change of the flat has a part that all filters share, and one of each filter's own, 2 per
+# cent from peak to peak.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -39,8 +39,8 @@ fits = {repr(policy): policy(grey, by_filter) for policy in policies}
 # %%
 # The answer
 # ----------
-# What each leaves of the truth (white is nothing), with the scatter of its medians in boxes of 64 px. What is left with
-# the filters' own surfaces is what a cubic cannot follow.
+# What each leaves of the truth (white is nothing), with the scatter of its medians in boxes of 64 px. What is left
+# with the filters' own surfaces is what a cubic cannot follow.
 
 figure, axes = plt.subplots(2, 3, figsize=(13, 7.6), layout="constrained")
 for row, name in zip(axes, by_filter, strict=True):

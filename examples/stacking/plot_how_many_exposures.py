@@ -35,8 +35,8 @@ def departure(surface):
 # %%
 # Groups of 2, 4, 8, 16 and 32
 # ----------------------------
-# Three numbers for each: the noise of single pixels of the delta skyflat; what the smooth surface leaves of the truth;
-# and the error that the fit claims, which knows nothing of the truth.
+# Three numbers for each: the noise of single pixels of the delta skyflat; what the smooth surface leaves of the
+# truth; and the error that the fit claims, which knows nothing of the truth.
 
 rows = []
 for size in (2, 4, 8, 16, 32):
@@ -51,11 +51,12 @@ perfect = departure(nf.Polynomial2D(degree=3)(truth))
 # %%
 # The answer
 # ----------
-# Single pixels gain almost with the root of the number (a little less: the median of two is their mean, and a median of
-# many is noisier than a mean), and with all 32 exposures they are still noisier by far than a ground flat. That is why a
-# delta skyflat is smoothed before it corrects one. The surface is good with a few exposures, and gets better slowly,
-# towards what a cubic cannot follow (dashed): what limits it is shared by many pixels. How well a fit knows its own error
-# is seen in the scatter of the small dots, each a group: with few exposures it is a guess within a factor of two or three.
+# Single pixels gain almost with the root of the number (a little less: the median of two is their mean, and a median
+# of many is noisier than a mean), and with all 32 exposures they are still noisier by far than a ground flat. That is
+# why a delta skyflat is smoothed before it corrects one. The surface is good with a few exposures, and gets better
+# slowly, towards what a cubic cannot follow (dashed): what limits it is shared by many pixels. How well a fit knows
+# its own error is seen in the scatter of the small dots, each a group: with few exposures it is a guess within a
+# factor of two or three.
 
 figure, ax = plt.subplots(figsize=(8, 5), layout="constrained")
 sizes = np.unique(size)
