@@ -9,8 +9,8 @@ the new flats are better is seen in your own images.
 # %%
 # The files
 # ---------
-# A small survey, simulated: two fields without very bright stars, four dithers each, with a detector of each channel in
-# two filters. (Frames of 384 px stand for whole ones.)
+# A small survey, simulated: two fields without very bright stars, four dithers each, with a detector of each channel
+# in two filters. (Frames of 384 px stand for whole ones.)
 
 import tempfile
 
@@ -50,9 +50,9 @@ print(program.problems, [str(item) for item in program.left_out])
 # %%
 # Did it help?
 # ------------
-# In a simulation the true flat is known: how far is each from it, peak to peak over boxes of 64 px? What is left is mostly what one filter
-# does not share with the others of its detector. (With your own
-# images, compare the sky before and after: see the pages on validation.)
+# In a simulation the true flat is known: how far is each from it, peak to peak over boxes of 64 px? What is left is
+# mostly what one filter does not share with the others of its detector. (With your own images, compare the sky before
+# and after: see the pages on validation.)
 
 
 def departure(flat):

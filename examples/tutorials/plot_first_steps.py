@@ -10,8 +10,8 @@ and the ground flats that the pipeline divided them by, to a new flat in the for
 # Files to begin with
 # -------------------
 # You have files of your own? Then use their paths. Here a small campaign is simulated and written, as real files are:
-# two fields, three dithers each, of detector B1 in two filters. Its frames have 512 x 512 pixels, so that this page takes
-# seconds; real ones, 2048 x 2048, are treated the same.
+# two fields, three dithers each, of detector B1 in two filters. Its frames have 512 x 512 pixels, so that this page
+# takes seconds; real ones, 2048 x 2048, are treated the same.
 
 import tempfile
 
@@ -34,7 +34,7 @@ print(len(files.ground_flats), "ground flats, for example", files.ground_flats[0
 # An `~nircam_flats.ExposureSet` reads the headers of all files; the pixels stay on the disk until they are needed.
 
 exposures = nf.ExposureSet.read(f"{folder.name}/cal/*_cal.fits")
-exposures
+print(exposures)
 
 # %%
 # It has a table, and is selected from by detector, filter, program, observation...
@@ -43,8 +43,8 @@ f200w = exposures.where(filter="F200W")
 f200w.table["name", "filter", "start", "flat_name"]
 
 # %%
-# The column ``flat_name`` is the flat that the pipeline divided the image by (header keyword R_FLAT). It matters: what
-# the sky shows is the error of *that* flat. Can all of them be combined? An empty answer means yes.
+# The column ``flat_name`` is the flat that the pipeline divided the image by (header keyword R_FLAT). It matters:
+# what the sky shows is the error of *that* flat. Can all of them be combined? An empty answer means yes.
 
 print(exposures.check())
 
@@ -58,9 +58,9 @@ print(f"{exposure.good.mean():.1%} of the pixels are usable")
 # %%
 # 2. Masks and frames
 # -------------------
-# Whatever is not sky is masked, and each exposure is divided by the level of its sky: that is a *frame*. While the flat is
-# wrong by several per cent, sources are hard to tell from it; so masking is done in three passes, each with a better model
-# of the flat. One call does it all:
+# Whatever is not sky is masked, and each exposure is divided by the level of its sky: that is a *frame*. While the
+# flat is wrong by several per cent, sources are hard to tell from it; so masking is done in three passes, each with a
+# better model of the flat. One call does it all:
 
 frames = nf.recipes.masked_frames(exposures)
 frames.table["name", "filter", "level", "noise", "masked_fraction"]
@@ -73,11 +73,11 @@ print([str(item) for item in frames.excluded])
 # %%
 # 3. The delta skyflat
 # --------------------
-# Frames are combined pixel by pixel: what all of them share is no source, but the change of the response since the ground
-# flat. All filters together are called *grey*.
+# Frames are combined pixel by pixel: what all of them share is no source, but the change of the response since the
+# ground flat. All filters together are called *grey*.
 
 grey = nf.DeltaSkyflat.from_frames(frames)
-grey
+print(grey)
 
 # %%
 # It has an error for each pixel, and knows of how many frames each is made:
@@ -92,8 +92,9 @@ delta_f200w = nf.DeltaSkyflat.from_frames(frames.where(filter="F200W"))
 # %%
 # 4. The surface
 # --------------
-# The delta skyflat is noisier than the ground flat, pixel by pixel, so it is not used as it is: a smooth surface is fitted
-# to it, a cubic for the short wavelengths. Its error comes from the exposures themselves, by leaving groups of them out.
+# The delta skyflat is noisier than the ground flat, pixel by pixel, so it is not used as it is: a smooth surface is
+# fitted to it, a cubic for the short wavelengths. Its error comes from the exposures themselves, by leaving groups of
+# them out.
 
 fit = nf.FlatModelFit.from_delta(grey)
 print(f"the surface runs from {fit.surface.min():.3f} to {fit.surface.max():.3f}")
@@ -107,8 +108,8 @@ print(f"error in the flux of a star: {fit.error_of_mean(CircularAperture((200, 3
 # %%
 # 5. The flight flat
 # ------------------
-# The new flat is the ground flat times the surface, with both errors combined. A ground flat that the exposures were not
-# divided by is refused.
+# The new flat is the ground flat times the surface, with both errors combined. A ground flat that the exposures were
+# not divided by is refused.
 
 ground = nf.FlatReference.read(f"{folder.name}/ground_flats/{f200w[0].flat_name}")
 flight = ground.corrected_by(fit)
@@ -116,9 +117,9 @@ print(flight.pedigree)
 print(flight.provenance.photometry)
 
 # %%
-# The last line says what the new flat does to fluxes, on average and at the places where standard stars were observed: the
-# photometric calibration has to follow. Is the flat fit to be written? An empty answer means yes; then it is, as CRDS and
-# the pipeline accept it.
+# The last line says what the new flat does to fluxes, on average and at the places where standard stars were
+# observed: the photometric calibration has to follow. Is the flat fit to be written? An empty answer means yes; then
+# it is, as CRDS and the pipeline accept it.
 
 print(flight.check())
 flight.write(f"{folder.name}/nrcb1_f200w_flat.fits")

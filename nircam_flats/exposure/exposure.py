@@ -34,8 +34,9 @@ def _facts_of(exposure):
 class Exposure(ExposureFacts):
     """One calibrated image, whole in memory.
 
-    Its facts are those of `~nircam_flats.exposure.facts.ExposureFacts`; one made from arrays needs but two of them, the detector and the
-    filter. All images are ``[y, x]``, science orientation, of one shape; all but `data` may be None.
+    Its facts are those of `~nircam_flats.exposure.facts.ExposureFacts`; one made from arrays needs but two of them,
+    the detector and the filter. All images are ``[y, x]``, science orientation, of one shape; all but `data` may be
+    None.
 
     Attributes
     ----------

@@ -79,9 +79,10 @@ def _check_pointing(instance, attribute, value):
 
 @frozen(kw_only=True, eq=False)
 class ExposureFacts(HoldsArrays):
-    """What is known of an exposure besides its pixels; the base of `~nircam_flats.Exposure` and `~nircam_flats.ExposureHeader`.
+    """What is known of an exposure besides its pixels.
 
-    Only `detector` and `filter` have no default; what is None is not known.
+    The base of `~nircam_flats.Exposure` and `~nircam_flats.ExposureHeader`. Only `detector` and `filter` have no
+    default; what is None is not known.
 
     Attributes
     ----------
