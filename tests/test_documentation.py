@@ -34,6 +34,16 @@ def test_code_on_a_page_is_python(page):
         ast.parse(code)
 
 
+def test_the_numbers_of_the_literal_recipe_are_those_of_the_benchmark():
+    page = (TOP / "docs" / "explanation" / "literal_recipe.md").read_text()
+    printed = (TOP / "benchmarks" / "ACCURACY.md").read_text()
+    known = {f"{abs(float(number)):.2f}" for number in re.findall(r"-?\d+\.\d{3}", printed)}
+    rows = [line for line in page.splitlines() if line.startswith("| NRC")]
+    quoted = [number for row in rows for number in re.findall(r"\d+\.\d\d", row)]
+    assert len(quoted) == 4 * len(rows) > 0
+    assert set(quoted) <= known
+
+
 def test_each_stage_of_the_gallery_has_a_place_and_a_header():
     stages = ast.literal_eval(f"({STAGE.search((TOP / 'docs' / 'conf.py').read_text()).group(1)})")
     folders = {path.name for path in (TOP / "examples").iterdir() if path.is_dir() and any(path.glob("*.py"))}

@@ -29,14 +29,14 @@ delta = nf.DeltaSkyflat.from_frames(nf.recipes.masked_frames(exposures))
 # %%
 # Three strategies
 # ----------------
-# The cubic is the report's choice for short wavelengths, the median filter the one for long wavelengths: boxes of 32
-# px, of which it takes 8 x 8 together, are the whole of a small frame like this, so a window of 3 stands for it here.
-# `~nircam_flats.MultiScale` adds to a smooth surface what stands out from the noise at finer scales.
+# The cubic is the default for short wavelengths, the median filter (boxes of 32 px, windows of 8 x 8 boxes, about a
+# cubic trend) the one for long wavelengths. `~nircam_flats.MultiScale` adds to a smooth surface what stands out from
+# the noise at finer scales.
 
 strategies = {
     "cubic": nf.Polynomial2D(degree=3),
-    "median filter": nf.MedianFilter(box_size=32, filter_size=3),
-    "MultiScale": nf.MultiScale(base=nf.MedianFilter(box_size=32, filter_size=3)),
+    "median filter": nf.MedianFilter(),
+    "MultiScale": nf.MultiScale(base=nf.MedianFilter()),
 }
 fits = {name: nf.FlatModelFit.from_delta(delta, strategy=strategy) for name, strategy in strategies.items()}
 

@@ -30,15 +30,12 @@ print(len(files.exposures), "exposures,", len(files.ground_flats), "ground flats
 # %%
 # One call
 # --------
-# What comes of each detector is written as soon as it is made. Frames as small as these have too few boxes for the
-# median filter that is usual for the long wavelengths, so a cubic is asked for; with full frames leave ``strategy``
-# out. The command ``nircam-flats run`` does the same.
+# What comes of each detector is written as soon as it is made. The command ``nircam-flats run`` does the same.
 
 program = nf.recipes.sky_flat_program(
     f"{folder.name}/cal/*_cal.fits",
     f"{folder.name}/ground_flats",
     out=f"{folder.name}/new",
-    strategy=nf.Polynomial2D(),
 )
 print(program.summary["detector", "filters", "n_used", "change", "fit_err"])
 

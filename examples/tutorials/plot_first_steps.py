@@ -10,8 +10,8 @@ and the ground flats that the pipeline divided them by, to a new flat in the for
 # Files to begin with
 # -------------------
 # You have files of your own? Then use their paths. Here a small campaign is simulated and written, as real files are:
-# two fields, three dithers each, of detector B1 in two filters. Its frames have 512 x 512 pixels, so that this page
-# takes seconds; real ones, 2048 x 2048, are treated the same.
+# two fields without very bright stars, three dithers each, of detector B1 in two filters. Its frames have 512 x 512
+# pixels, so that this page takes seconds; real ones, 2048 x 2048, are treated the same.
 
 import tempfile
 
@@ -20,10 +20,11 @@ from photutils.aperture import CircularAperture
 
 import nircam_flats as nf
 from nircam_flats.plotting import draw_flat
-from nircam_flats.simulation import SimulatedProgram
+from nircam_flats.simulation import Effects, SimulatedProgram
 
 folder = tempfile.TemporaryDirectory()
-program = SimulatedProgram(detectors="B1", shape=(512, 512), seed=1)
+effects = Effects(large_galaxy=False, saturated_star=False)
+program = SimulatedProgram(detectors="B1", shape=(512, 512), seed=1, effects=effects)
 files = program.write(folder.name)
 print(len(files.exposures), "exposures, for example", files.exposures[0].name)
 print(len(files.ground_flats), "ground flats, for example", files.ground_flats[0].name)
