@@ -146,7 +146,7 @@ def sky_flat_program(exposures, ground_flats, *, out=None, overwrite=False, **se
         filter's flat is found by the name in the exposures' R_FLAT.
     out
         Folder to write to: each detector's products are written as soon as they are made, so that nothing is lost.
-        None writes nothing; `SkyFlatProgram.write` can do it later.
+        None writes nothing; `~nircam_flats.report.SkyFlatProgram.write` can do it later.
     overwrite
         Whether files of an earlier run may be replaced.
     **settings

@@ -48,17 +48,17 @@ class NormalizedFrame(HoldsArrays):
     level
         The `~nircam_flats.SkyLevel` that divided it.
     pixels
-        Image that the frame is made of, NaN where not good: an array, or a `StoredImage` that reads rows from disk.
+        Image that the frame is made of, NaN where not good: an array, or a ``StoredImage`` that reads rows from disk.
         Frames made by hand give ``values=`` instead, NaN where masked, and a `scale` of 1.
     scale
         What divides `pixels`; the value of the level.
     masked
-        Masked pixels, packed eight to a byte along the rows (`numpy.packbits`), an array or a `StoredImage`; None for
+        Masked pixels, packed eight to a byte along the rows (`numpy.packbits`), an array or a ``StoredImage``; None for
         none.
     boxes
         Boxes of 32 px that are masked besides, a boolean mesh; None for none.
     balance
-        What divides ``values`` when frames are combined, a `FrameBalance`; None for nothing. See
+        What divides ``values`` when frames are combined, a ``FrameBalance``; None for nothing. See
         `NormalizedFrames.balanced`.
     """
 

@@ -264,7 +264,7 @@ class NormalizedFrames(HoldsArrays):
         return np.stack(list(map_ordered(attrgetter("mesh"), self.frames)))
 
     def without(self, light):
-        """Return the frames without the pixels of ``light``, the `BoxMasks` of `ExtendedLight`; levels stay."""
+        """Return the frames without the pixels of ``light``, which `ExtendedLight` found; levels stay."""
         frames = [frame.without(light.boxes[frame.name]) if frame.name in light else frame for frame in self.frames]
         return evolve(self, frames=frames, history=self.history.then("mask", masks=described(light)))
 
