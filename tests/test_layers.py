@@ -16,7 +16,7 @@ import nircam_flats
 PACKAGE = Path(nircam_flats.__file__).parent
 
 ROWS = (
-    ("exceptions",),
+    ("exceptions", "_html"),
     ("_fields", "_files", "_strategy", "provenance", "parallel", "kernels"),
     ("instrument",),
     ("exposure",),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nircam_flats.report.products import peak_to_peak
+from nircam_flats.report.flatness import peak_to_peak
 
 __all__ = ["recovery"]
 

@@ -1,0 +1,175 @@
+"""The report page: the whole result of a run in one file that needs nothing else.
+
+Nothing on it is loaded from anywhere (a browser is told to refuse), and nothing in it runs.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+
+from nircam_flats._files import atomic_path
+from nircam_flats._html import Html, element, table
+from nircam_flats.provenance import software_versions
+from nircam_flats.report.checks import checks_of
+from nircam_flats.report.detector_sections import detector_section
+from nircam_flats.report.section import Section, folded, paragraph
+
+__all__ = ["PAGE", "report_page", "write_page"]
+
+PAGE = "report.html"
+TITLE = "NIRCam sky flats"
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""What a browser may load for the page (content security policy): images and style that it holds itself."""
+
+
+def write_page(program, out, *, overwrite=False, sections=()):
+    """Write report.html into the folder ``out``; parameters as for `report_page`.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file exists and ``overwrite`` is false, or cannot be written.
+    """
+    text = report_page(program, sections=sections)
+    with atomic_path(Path(out) / PAGE, overwrite=overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def report_page(program, *, sections=()):
+    """Return the page that tells of a run, a text of HTML.
+
+    Parameters
+    ----------
+    program
+        A `~nircam_flats.report.SkyFlatProgram`.
+    sections
+        Further sections, each a `~nircam_flats.report.Section`; they follow the summary.
+    """
+    checks = [check for item in program.products for check in checks_of(item)]
+    first = [summary_section(program, checks), *sections, problem_section(program), left_out_section(program)]
+    parts = [*first, check_section(checks), *map(detector_section, program.products), software_section(program)]
+    parts = [part for part in parts if part is not None]
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", f"{TITLE}: {', '.join(_detectors(program)) or 'nothing made'}"),
+        element("link", rel="icon", href="data:,"),
+        element("style", Html((files("nircam_flats.report") / "page.css").read_text(encoding="utf-8"))),
+    )
+    contents = element(
+        "nav", element("h2", "Contents"), element("ul", [part.contents() for part in parts]), aria_label="Contents"
+    )
+    main = element("main", element("h1", TITLE), [part.to_html() for part in parts])
+    return f"<!DOCTYPE html>\n{element('html', head, element('body', contents, main), lang='en')}\n"
+
+
+def _detectors(program):
+    return [item.detector.name for item in program.products]
+
+
+def summary_section(program, checks):
+    """What came of the run, in a few numbers, and a row for each detector."""
+    exposures = program.exposures
+    used = int(sum(exposures["used"])) if len(exposures) else 0
+    failed = sum(not check.passed for check in checks)
+    if not program.products:
+        verdict = paragraph("Nothing was made. The next sections say why.", class_="verdict problem")
+    elif program.problems:
+        text = f"{_counted(len(program.problems), 'thing')} asked for could not be made; all else was."
+        verdict = paragraph(text, class_="verdict problem")
+    else:
+        verdict = paragraph("Everything that was asked for was made.", class_="verdict good")
+    facts = (
+        ("detectors", len(program.products)),
+        ("new flats", sum(len(item.flats) for item in program.products)),
+        ("exposures used", used),
+        ("exposures left out", len(exposures) - used),
+        ("not made", len(program.problems)),
+        ("checks passed", len(checks) - failed),
+        ("checks failed", failed),
+    )
+    numbers = element("dl", [element("div", element("dt", name), element("dd", value)) for name, value in facts])
+    body = [verdict, numbers]
+    if program.products:
+        body.append(_summary_table(program))
+    return Section(title="Summary", body=body)
+
+
+def _summary_table(program):
+    numbers = ("used", "left out", "change", "error", "misfit", "new flats")
+    rows = []
+    for item in program.products:
+        row = item.summary
+        name = element("a", row["detector"], href=f"#{row['detector'].lower()}")
+        shares = (f"{row[key]:.2%}" for key in ("change", "fit_err", "misfit"))
+        rows.append((name, row["filters"], row["n_used"], row["n_left_out"], *shares, row["n_flats"], row["strategy"]))
+    caption = (
+        "Change of the flat (peak to peak over boxes of 64 px), error of the surface that corrects it, and the part of "
+        "it that is misfit (1 sigma)"
+    )
+    return table(("detector", "filters", *numbers, "surface"), rows, caption=caption, numbers=numbers)
+
+
+def problem_section(program):
+    """What was asked for and not made, and what to know about what was."""
+    if not program.problems:
+        return None
+    rows = [(problem.what, problem.reason) for problem in program.problems]
+    return Section(title="Not made", body=table(("what", "why"), rows, caption="Asked for and not made"))
+
+
+def left_out_section(program):
+    """Every exposure that was left out, with its reason."""
+    exposures = program.exposures
+    left_out = [row for row in exposures if not row["used"]]
+    if not left_out:
+        return Section(title="Exposures left out", body=paragraph("None."))
+    rows = [(element("code", row["name"]), row["detector"], row["filter"], row["reason"]) for row in left_out]
+    made = table(("exposure", "detector", "filter", "why"), rows, caption="Exposures that no flat was made of")
+    told = f"{len(left_out)} of {len(exposures)} exposures were left out."
+    return Section(
+        title="Exposures left out", body=(paragraph(told), made if len(rows) <= 12 else folded("Show them", made))
+    )
+
+
+def check_section(checks):
+    """The checks: those that failed first."""
+    if not checks:
+        return None
+    ordered = sorted(checks, key=lambda check: check.passed)
+    failed = sum(not check.passed for check in checks)
+    rows = [
+        (
+            element("span", "✓ passed" if check.passed else "✗ failed", class_="good" if check.passed else "problem"),
+            check.of,
+            check.what,
+            check.told,
+        )
+        for check in ordered
+    ]
+    columns = ("result", "of", "what must hold", "numbers")
+    parts = [
+        paragraph(
+            f"{len(checks) - failed} passed, {failed} failed. A check that failed wants a look; it kept nothing back."
+        )
+    ]
+    if failed:
+        parts.append(table(columns, rows[:failed], caption="Checks that failed"))
+    if failed < len(rows):
+        passed = table(columns, rows[failed:], caption="Checks that passed")
+        parts.append(folded(_counted(len(rows) - failed, "check") + " passed", passed))
+    return Section(title="Checks", body=parts)
+
+
+def software_section(program):
+    """The versions of the software that made the products."""
+    versions = dict.fromkeys(pair for item in program.products for pair in item.fit.history.versions)
+    made = table(
+        ("package", "version"), list(versions) or software_versions(), caption="Software that made the products"
+    )
+    return Section(title="Software", body=made)
+
+
+def _counted(number, noun):
+    return f"{number} {noun}{'' if number == 1 else 's'}"
