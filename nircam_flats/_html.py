@@ -71,7 +71,7 @@ def element(tag, *contents, **attributes):
     return Html(opened if tag in VOID else f"{opened}{joined(*contents)}</{tag}>")
 
 
-def table(columns, rows, *, caption, numbers=()):
+def table(columns, rows, *, caption, numbers=(), words=()):
     """Return a table that scrolls within its own box where the page is narrower.
 
     Parameters
@@ -82,20 +82,20 @@ def table(columns, rows, *, caption, numbers=()):
         A sequence of contents for each; the first cell of a row is its heading.
     caption
         What the table shows.
-    numbers
-        Headings of the columns of numbers, which are aligned to the right.
+    numbers, words
+        Headings of the columns of numbers, which are aligned to the right, and of those of long texts, whose lines are
+        broken.
     """
-    kinds = ["number" if name in numbers else None for name in columns]
-    head = element(
-        "tr", [element("th", name, scope="col", class_=kind) for name, kind in zip(columns, kinds, strict=True)]
-    )
+    kinds = ["number" if name in numbers else "words" if name in words else None for name in columns]
+    heads = [element("th", name, scope="col", class_=kind) for name, kind in zip(columns, kinds, strict=True)]
     body = []
     for row in rows:
         first, *others = zip(row, kinds, strict=True)
-        cells = [element("th", first[0], scope="row", class_=first[1])]
-        body.append(element("tr", cells, [element("td", cell, class_=kind) for cell, kind in others]))
-    made = element("table", element("caption", caption), element("thead", head), element("tbody", body))
-    return element("div", made, class_="scroll", tabindex=0, role="region", aria_label=caption)
+        cells = [element("td", cell, class_=kind) for cell, kind in others]
+        body.append(element("tr", element("th", first[0], scope="row", class_=first[1]), cells))
+    made = element("table", element("thead", element("tr", heads)), element("tbody", body), aria_label=caption)
+    box = element("div", made, class_="scroll", tabindex=0, role="region", aria_label=caption)
+    return joined(element("p", caption, class_="caption"), box)
 
 
 class ShowsCard:

@@ -32,13 +32,19 @@ def draw_contours(surface, *, ax=None, **artist_options):
     y, x = (np.arange(0, n, step) for n in surface.shape)
     low, high = percent.min(), percent.max()
     levels = MaxNLocator(7, steps=[1, 2, 5, 10]).tick_values(low, high)
-    levels = levels[(levels > low) & (levels < high)]
+    levels = np.where(np.abs(levels) < 1e-9, 0, levels)[(levels > low) & (levels < high)]
     if not levels.size:
         return None
     options = {"colors": "black", "linewidths": 0.7, "levels": levels}
     contours = ax.contour(x, y, percent, **(options | artist_options))
-    ax.clabel(contours, fmt="%+g %%", fontsize="x-small")
+    ax.clabel(
+        contours, fmt={level: f"{level:+.3g} %" if level else "0 %" for level in contours.levels}, fontsize="small"
+    )
     return contours
+
+
+def _signed(percent):
+    return f"{percent:+.3g} %" if percent else "0 %"
 
 
 def draw_map(data, *, ax=None, title="", label="", **artist_options):

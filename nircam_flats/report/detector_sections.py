@@ -10,6 +10,7 @@ import numpy as np
 
 from nircam_flats._html import element, table
 from nircam_flats.plotting import draw_change, draw_contours, draw_flat, draw_map, draw_sky_levels
+from nircam_flats.reference.correction import STEP
 from nircam_flats.report.checks import left_by
 from nircam_flats.report.flatness import peak_to_peak
 from nircam_flats.report.section import Picture, Section, folded, paragraph
@@ -108,7 +109,7 @@ def filter_section(products):
         "Change of the flat in each filter, and what the new flat leaves, peak to peak in boxes of 64 px; policy: "
         f"{products.policy}"
     )
-    made = table(columns, rows, caption=caption, numbers=("exposures", "change", "left"))
+    made = table(columns, rows, caption=caption, numbers=columns[1:4], words=columns[4:])
     return Section(title="Filters", body=made, pictures=pictures)
 
 
@@ -116,22 +117,34 @@ def flat_section(products):
     """The new flats: what they were made of, and what they do to photometry."""
     if not products.flats:
         return Section(title="New flats", body=paragraph("None was made.", class_="problem"))
-    files = {id(product): path for path, product in products.files().items()}
+    files = {id(product): path.rpartition("/")[2] for path, product in products.files().items()}
     rows = []
     for name, flat in products.flats.items():
-        told, shift = flat.provenance, flat.provenance.photometry
-        made = told.settings("correct the ground flat")
-        shifts = ("",) * 3 if shift is None else [f"{100 * x:+.2f}" for x in (shift.mean, shift.at("FULL"))]
-        shifts = shifts if shift is None else (*shifts, f"{100 * shift.scatter:.2f}")
+        told = flat.provenance
+        made = {} if told is None else told.settings(STEP)
+        shift = None if told is None else told.photometry
+        shifts = ("", "", "") if shift is None else (shift.mean, shift.at("FULL"), shift.scatter)
         lost = f"{np.count_nonzero(~flat.good)} ({np.mean(~flat.good):.2%})"
-        rows.append((name, element("code", files[id(flat)]), element("code", made.get("ground", "")), lost, *shifts))
-    numbers = ("pixels without answer", "fluxes, mean [%]", "fluxes, FULL [%]", "scatter [%]")
+        rows.append(
+            (
+                name,
+                element("code", files[id(flat)]),
+                element("code", made.get("ground", "")),
+                lost,
+                *map(_percent, shifts),
+            )
+        )
+    numbers = ("pixels without answer", "fluxes, mean [%]", "at FULL [%]", "scatter [%]")
     caption = (
-        "New flats. Fluxes measured with a new flat change by these, new / old − 1: mean over the detector, at the "
+        "New flats, in the folder flats. Fluxes measured with a new flat change by these, new / old − 1: mean over the detector, at the "
         "reference point of FULL, and the scatter over the detector; PHOTMJSR must follow"
     )
     made = table(("filter", "file", "ground flat", *numbers), rows, caption=caption, numbers=numbers)
     return Section(title="New flats", body=made)
+
+
+def _percent(value):
+    return value if isinstance(value, str) else "not on it" if np.isnan(value) else f"{100 * value:+.2f}"
 
 
 def exposures_section(products):
@@ -165,10 +178,10 @@ def exposure_table(exposures, caption):
         used = bool(row["used"])
         level, err = (row[name].to_value("MJy / sr") for name in ("level", "level_err"))
         values = [f"{level:.4f}", f"{err:.4f}", f"{100 * row['noise']:.2f}", f"{100 * row['masked_fraction']:.1f}"]
-        verdict = "yes" if used else element("span", "no: ", row["reason"], class_="reason")
+        verdict = "yes" if used else element("span", "no: ", row["reason"], class_="problem")
         name = element("code", row["name"])
         rows.append((number, name, row["filter"], str(row["start"])[:19], verdict, *(values if used else [""] * 4)))
-    return table(columns, rows, caption=caption, numbers=numbers)
+    return table(columns, rows, caption=caption, numbers=numbers, words=("used",))
 
 
 def making_section(products):
@@ -179,7 +192,9 @@ def making_section(products):
         for number, step in steps
         for key, value in step.settings or (("", ""),)
     ]
-    made = table(("step", "what", "setting", "value"), rows, caption=f"Steps to the fit of {products.detector}")
+    made = table(
+        ("step", "what", "setting", "value"), rows, caption=f"Steps to the fit of {products.detector}", words=("value",)
+    )
     return Section(title="Settings", body=folded(f"{len(steps)} steps, and the settings of each", made))
 
 

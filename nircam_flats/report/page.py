@@ -17,6 +17,8 @@ __all__ = ["PAGE", "report_page", "write_page"]
 
 PAGE = "report.html"
 TITLE = "NIRCam sky flats"
+UNFOLDED = 12
+"""Rows of a table that is shown without being asked for."""
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """What a browser may load for the page (content security policy): images and style that it holds itself."""
 
@@ -60,12 +62,22 @@ def report_page(program, *, sections=()):
     contents = element(
         "nav", element("h2", "Contents"), element("ul", [part.contents() for part in parts]), aria_label="Contents"
     )
-    main = element("main", element("h1", TITLE), [part.to_html() for part in parts])
-    return f"<!DOCTYPE html>\n{element('html', head, element('body', contents, main), lang='en')}\n"
+    header = element("header", element("h1", TITLE), _what(program))
+    main = element("main", [part.to_html() for part in parts])
+    return f"<!DOCTYPE html>\n{element('html', head, element('body', header, contents, main), lang='en')}\n"
 
 
 def _detectors(program):
     return [item.detector.name for item in program.products]
+
+
+def _what(program):
+    """Of what this is the page: detectors, dates, software."""
+    dates = [(item.grey.first_date, item.grey.last_date) for item in program.products]
+    days = sorted(date.utc.strftime("%Y-%m-%d") for pair in dates for date in pair if date is not None)
+    taken = f"exposures of {' to '.join(dict.fromkeys((days[0], days[-1])))}" if days else None
+    software = " ".join(software_versions()[0])
+    return paragraph("; ".join(filter(None, (", ".join(_detectors(program)), taken, software))), class_="of")
 
 
 def summary_section(program, checks):
@@ -103,12 +115,14 @@ def _summary_table(program):
         row = item.summary
         name = element("a", row["detector"], href=f"#{row['detector'].lower()}")
         shares = (f"{row[key]:.2%}" for key in ("change", "fit_err", "misfit"))
-        rows.append((name, row["filters"], row["n_used"], row["n_left_out"], *shares, row["n_flats"], row["strategy"]))
+        rows.append((name, row["filters"], row["n_used"], row["n_left_out"], *shares, row["n_flats"]))
     caption = (
         "Change of the flat (peak to peak over boxes of 64 px), error of the surface that corrects it, and the part of "
         "it that is misfit (1 sigma)"
     )
-    return table(("detector", "filters", *numbers, "surface"), rows, caption=caption, numbers=numbers)
+    return table(
+        ("detector", "filters", *numbers, "surface"), rows, caption=caption, numbers=numbers, words=("filters",)
+    )
 
 
 def problem_section(program):
@@ -116,7 +130,9 @@ def problem_section(program):
     if not program.problems:
         return None
     rows = [(problem.what, problem.reason) for problem in program.problems]
-    return Section(title="Not made", body=table(("what", "why"), rows, caption="Asked for and not made"))
+    return Section(
+        title="Not made", body=table(("what", "why"), rows, caption="Asked for and not made", words=("why",))
+    )
 
 
 def left_out_section(program):
@@ -126,10 +142,12 @@ def left_out_section(program):
     if not left_out:
         return Section(title="Exposures left out", body=paragraph("None."))
     rows = [(element("code", row["name"]), row["detector"], row["filter"], row["reason"]) for row in left_out]
-    made = table(("exposure", "detector", "filter", "why"), rows, caption="Exposures that no flat was made of")
+    made = table(
+        ("exposure", "detector", "filter", "why"), rows, caption="Exposures that no flat was made of", words=("why",)
+    )
     told = f"{len(left_out)} of {len(exposures)} exposures were left out."
     return Section(
-        title="Exposures left out", body=(paragraph(told), made if len(rows) <= 12 else folded("Show them", made))
+        title="Exposures left out", body=(paragraph(told), made if len(rows) <= UNFOLDED else folded("Show them", made))
     )
 
 
@@ -149,15 +167,16 @@ def check_section(checks):
         for check in ordered
     ]
     columns = ("result", "of", "what must hold", "numbers")
+    words = columns[2:]
     parts = [
         paragraph(
             f"{len(checks) - failed} passed, {failed} failed. A check that failed wants a look; it kept nothing back."
         )
     ]
     if failed:
-        parts.append(table(columns, rows[:failed], caption="Checks that failed"))
+        parts.append(table(columns, rows[:failed], caption="Checks that failed", words=words))
     if failed < len(rows):
-        passed = table(columns, rows[failed:], caption="Checks that passed")
+        passed = table(columns, rows[failed:], caption="Checks that passed", words=words)
         parts.append(folded(_counted(len(rows) - failed, "check") + " passed", passed))
     return Section(title="Checks", body=parts)
 

@@ -15,7 +15,7 @@ from nircam_flats._html import element
 __all__ = ["Picture", "Section", "folded", "paragraph"]
 
 DPI = 110
-N_COLOURS = 256
+MOST_BYTES = 64 * 1024
 DEEPEST = 6
 
 
@@ -41,15 +41,19 @@ class Picture:
     size: tuple = field(default=(5.2, 4.3))
 
     def png(self):
-        """Return the figure as bytes of a PNG file, with 256 colours: a third of the size, the same to the eye."""
+        """Return the figure as bytes of a PNG file, of 256 colours where all of them would take too much room.
+
+        That is so for noise, which shows no steps; smooth shades do, and are small.
+        """
         figure = Figure(figsize=self.size, layout="constrained", dpi=DPI)
         self.draw(ax=figure.subplots())
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
-        pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
-        file = BytesIO()
-        pixels.quantize(N_COLOURS, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
-        return file.getvalue()
+        pixels = Image.fromarray(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]))
+        whole = _encoded(pixels)
+        if len(whole) <= MOST_BYTES:
+            return whole
+        return _encoded(pixels.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE))
 
     def to_html(self):
         """Return the figure as an element that holds its own image."""
@@ -57,6 +61,12 @@ class Picture:
         width, height = (round(side * DPI) for side in self.size)
         image = element("img", src=f"data:image/png;base64,{data}", alt=self.alt, width=width, height=height)
         return element("figure", image, element("figcaption", self.caption))
+
+
+def _encoded(pixels):
+    file = BytesIO()
+    pixels.save(file, "PNG")
+    return file.getvalue()
 
 
 def _anchor(title):
