@@ -135,8 +135,8 @@ def draw_sky_levels(exposures, *, ax=None, **artist_options):
         style |= {"marker": MARKERS[index % len(MARKERS)], "color": FILTER_COLOURS[index % len(FILTER_COLOURS)]}
         drawn.append(ax.errorbar(number[rows], level, err, label=name, **(style | artist_options)))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set(
-        xlim=(0, len(exposures) + 1), ylim=(0, None), xlabel="exposure", ylabel="sky level [MJy/sr]", title="sky level"
-    )
+    top = np.nanmax(exposures["level"][used].to_value("MJy / sr"), initial=0)
+    limits = {"xlim": (0, len(exposures) + 1), "ylim": (0, 1.1 * top or 1)}
+    ax.set(xlabel="exposure", ylabel="sky level [MJy/sr]", title="sky level", **limits)
     ax.legend(loc="best", fontsize="small")
     return drawn

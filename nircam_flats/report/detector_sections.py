@@ -136,8 +136,8 @@ def flat_section(products):
         )
     numbers = ("pixels without answer", "fluxes, mean [%]", "at FULL [%]", "scatter [%]")
     caption = (
-        "New flats, in the folder flats. Fluxes measured with a new flat change by these, new / old − 1: mean over the detector, at the "
-        "reference point of FULL, and the scatter over the detector; PHOTMJSR must follow"
+        "New flats, in the folder flats. Fluxes measured with them change by these, new / old − 1: mean over the "
+        "detector, at the reference point of FULL, and the scatter over the detector; PHOTMJSR must follow"
     )
     made = table(("filter", "file", "ground flat", *numbers), rows, caption=caption, numbers=numbers)
     return Section(title="New flats", body=made)

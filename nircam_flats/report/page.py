@@ -120,9 +120,7 @@ def _summary_table(program):
         "Change of the flat (peak to peak over boxes of 64 px), error of the surface that corrects it, and the part of "
         "it that is misfit (1 sigma)"
     )
-    return table(
-        ("detector", "filters", *numbers, "surface"), rows, caption=caption, numbers=numbers, words=("filters",)
-    )
+    return table(("detector", "filters", *numbers), rows, caption=caption, numbers=numbers, words=("filters",))
 
 
 def problem_section(program):
@@ -130,9 +128,8 @@ def problem_section(program):
     if not program.problems:
         return None
     rows = [(problem.what, problem.reason) for problem in program.problems]
-    return Section(
-        title="Not made", body=table(("what", "why"), rows, caption="Asked for and not made", words=("why",))
-    )
+    made = table(("what", "why"), rows, caption="Asked for and not made", words=("why",))
+    return Section(title="Not made", body=made)
 
 
 def left_out_section(program):
@@ -142,13 +139,11 @@ def left_out_section(program):
     if not left_out:
         return Section(title="Exposures left out", body=paragraph("None."))
     rows = [(element("code", row["name"]), row["detector"], row["filter"], row["reason"]) for row in left_out]
-    made = table(
-        ("exposure", "detector", "filter", "why"), rows, caption="Exposures that no flat was made of", words=("why",)
-    )
-    told = f"{len(left_out)} of {len(exposures)} exposures were left out."
-    return Section(
-        title="Exposures left out", body=(paragraph(told), made if len(rows) <= UNFOLDED else folded("Show them", made))
-    )
+    columns = ("exposure", "detector", "filter", "why")
+    made = table(columns, rows, caption="Exposures that no flat was made of", words=columns[3:])
+    told = paragraph(f"{len(left_out)} of {len(exposures)} exposures were left out.")
+    made = made if len(rows) <= UNFOLDED else folded("Show them, with the reason of each", made)
+    return Section(title="Exposures left out", body=(told, made))
 
 
 def check_section(checks):
@@ -157,22 +152,12 @@ def check_section(checks):
         return None
     ordered = sorted(checks, key=lambda check: check.passed)
     failed = sum(not check.passed for check in checks)
-    rows = [
-        (
-            element("span", "✓ passed" if check.passed else "✗ failed", class_="good" if check.passed else "problem"),
-            check.of,
-            check.what,
-            check.told,
-        )
-        for check in ordered
-    ]
+    verdicts = {True: element("span", "✓ passed", class_="good"), False: element("span", "✗ failed", class_="problem")}
+    rows = [(verdicts[check.passed], check.of, check.what, check.told) for check in ordered]
     columns = ("result", "of", "what must hold", "numbers")
     words = columns[2:]
-    parts = [
-        paragraph(
-            f"{len(checks) - failed} passed, {failed} failed. A check that failed wants a look; it kept nothing back."
-        )
-    ]
+    told = f"{len(checks) - failed} passed, {failed} failed. A check that failed wants a look; it kept nothing back."
+    parts = [paragraph(told)]
     if failed:
         parts.append(table(columns, rows[:failed], caption="Checks that failed", words=words))
     if failed < len(rows):
