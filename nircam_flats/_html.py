@@ -127,6 +127,8 @@ def _told(item, value):
         return _array_told(value)
     if isinstance(value, list | tuple) and len(value) > SHOWN and not callable(item.repr):
         return f"{len(value)} × {type(value[0]).__name__}"
+    if isinstance(value, ShowsCard) and type(value).__str__ is object.__str__ and not callable(item.repr):
+        return type(value).__name__  # it has a card of its own
     text = item.repr(value) if callable(item.repr) else str(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 

@@ -100,6 +100,7 @@ class TestCard:
             assert told
         assert card_of(products.grey)[1]["data"].startswith("float32, 128 × 128, ")
         assert card_of(made)[1]["products"] == "<2 detectors>"
+        assert (card_of(products)[1]["grey"], card_of(products)[1]["detector"]) == ("DeltaSkyflat", "NRCB1")
 
     def test_of_what_was_left_out(self):
         item = Exclusion(name=HOSTILE, reason="no & yes")

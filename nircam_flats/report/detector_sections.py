@@ -121,19 +121,10 @@ def flat_section(products):
     rows = []
     for name, flat in products.flats.items():
         told = flat.provenance
-        made = {} if told is None else told.settings(STEP)
-        shift = None if told is None else told.photometry
-        shifts = ("", "", "") if shift is None else (shift.mean, shift.at("FULL"), shift.scatter)
+        ground = "" if told is None else told.settings(STEP).get("ground", "")
         lost = f"{np.count_nonzero(~flat.good)} ({np.mean(~flat.good):.2%})"
-        rows.append(
-            (
-                name,
-                element("code", files[id(flat)]),
-                element("code", made.get("ground", "")),
-                lost,
-                *map(_percent, shifts),
-            )
-        )
+        names = (element("code", text) for text in (files[id(flat)], ground))
+        rows.append((name, *names, lost, *_shifts(None if told is None else told.photometry)))
     numbers = ("pixels without answer", "fluxes, mean [%]", "at FULL [%]", "scatter [%]")
     caption = (
         "New flats, in the folder flats. Fluxes measured with them change by these, new / old − 1: mean over the "
@@ -143,8 +134,13 @@ def flat_section(products):
     return Section(title="New flats", body=made)
 
 
-def _percent(value):
-    return value if isinstance(value, str) else "not on it" if np.isnan(value) else f"{100 * value:+.2f}"
+def _shifts(photometry):
+    """Return what a flat does to fluxes as three texts, per cent: mean, at FULL, scatter; empty where not known."""
+    if photometry is None:
+        return ("", "", "")
+    at_full = photometry.at("FULL")  # NaN in frames that are smaller than the detector
+    full = "" if np.isnan(at_full) else f"{100 * at_full:+.2f}"
+    return (f"{100 * photometry.mean:+.2f}", full, f"{100 * photometry.scatter:.2f}")
 
 
 def exposures_section(products):
@@ -172,16 +168,17 @@ def exposures_section(products):
 def exposure_table(exposures, caption):
     """Return a table of exposures, numbered: used or not and why not, sky level, noise, masked fraction."""
     numbers = ("number", "sky level [MJy/sr]", "error [MJy/sr]", "noise [%]", "masked [%]")
-    columns = (numbers[0], "exposure", "filter", "start (UTC)", "used", *numbers[1:])
+    columns = (numbers[0], "exposure", "filter", "used", *numbers[1:], "start (UTC)", "why not")
     rows = []
     for number, row in enumerate(exposures, 1):
-        used = bool(row["used"])
         level, err = (row[name].to_value("MJy / sr") for name in ("level", "level_err"))
-        values = [f"{level:.4f}", f"{err:.4f}", f"{100 * row['noise']:.2f}", f"{100 * row['masked_fraction']:.1f}"]
-        verdict = "yes" if used else element("span", "no: ", row["reason"], class_="problem")
-        name = element("code", row["name"])
-        rows.append((number, name, row["filter"], str(row["start"])[:19], verdict, *(values if used else [""] * 4)))
-    return table(columns, rows, caption=caption, numbers=numbers, words=("used",))
+        values = (f"{level:.4f}", f"{err:.4f}", f"{100 * row['noise']:.2f}", f"{100 * row['masked_fraction']:.1f}")
+        used = ("yes", *values) if row["used"] else ("no", *[""] * len(values))
+        why = element("span", row["reason"], class_="problem")
+        rows.append((number, element("code", row["name"]), row["filter"], *used, str(row["start"])[:19], why))
+    if all(exposures["used"]):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return table(columns, rows, caption=caption, numbers=numbers, words=("why not",))
 
 
 def making_section(products):

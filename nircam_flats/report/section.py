@@ -15,7 +15,8 @@ from nircam_flats._html import element
 __all__ = ["Picture", "Section", "folded", "paragraph"]
 
 DPI = 110
-MOST_BYTES = 64 * 1024
+MOST_BYTES = 100 * 1024
+N_COLOURS = 64
 DEEPEST = 6
 
 
@@ -41,7 +42,7 @@ class Picture:
     size: tuple = field(default=(5.2, 4.3))
 
     def png(self):
-        """Return the figure as bytes of a PNG file, of 256 colours where all of them would take too much room.
+        """Return the figure as bytes of a PNG file, of 64 colours where all of them would take too much room.
 
         That is so for noise, which shows no steps; smooth shades do, and are small.
         """
@@ -53,7 +54,7 @@ class Picture:
         whole = _encoded(pixels)
         if len(whole) <= MOST_BYTES:
             return whole
-        return _encoded(pixels.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE))
+        return _encoded(pixels.quantize(N_COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE))
 
     def to_html(self):
         """Return the figure as an element that holds its own image."""
