@@ -6,13 +6,11 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 
 from nircam_flats.kernels import box_medians
+from nircam_flats.plotting.flatness import OLD_NEW
 from nircam_flats.plotting.images import draw_flat
 
 __all__ = ["draw_change", "draw_contours", "draw_map", "draw_sky_levels"]
 
-BEFORE = {"color": "#d55e00", "linestyle": "--", "label": "with the ground flat"}
-AFTER = {"color": "#0072b2", "linestyle": "-", "label": "with the new flat"}
-"""Colours of Okabe and Ito that differ for the colour-blind, and lines that differ in grey."""
 FILTER_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 MARKERS = "osD^vP*X"
 PROFILE_BOX = 32
@@ -95,7 +93,7 @@ def draw_change(delta, fit, *, ax=None, along="columns", **artist_options):
     place = PROFILE_BOX * np.arange(err.size) + (PROFILE_BOX - 1) / 2
     ax.fill_between(place, -err, err, color="0.8", linewidth=0, label="claimed error, 1 sigma")
     lines = []
-    for values, style in ((delta.data - 1, BEFORE), (fit.residual, AFTER)):
+    for values, style in ((delta.data - 1, OLD_NEW["old"]), (fit.residual, OLD_NEW["new"])):
         lines += ax.plot(place, 100 * _profile(values, axis), **({"linewidth": 1.4} | style | artist_options))
     ax.axhline(0, color="0.4", linewidth=0.6, zorder=0)
     size = delta.data.shape[1 - axis]

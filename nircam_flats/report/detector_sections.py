@@ -66,8 +66,8 @@ def change_section(products):
             Picture(
                 draw=partial(draw_change, grey, fit, along=along),
                 alt=f"Mean departure of the sky from flat along the {along} of {name}, before and after.",
-                caption=f"Departure from flat [%], mean of {along} of boxes of 32 px. Orange, dashed: with the ground "
-                "flats; blue: with the surface. Grey band: the error that the fit claims, 1 sigma.",
+                caption=f"Departure from flat [%], mean of {along} of boxes of 32 px. Orange, dashed: with the old "
+                "flats; blue: with the new. Grey band: the error that the fit claims, 1 sigma.",
             )
             for along in ("columns", "rows")
         ),

@@ -3,15 +3,17 @@
 Nothing on it is loaded from anywhere (a browser is told to refuse), and nothing in it runs.
 """
 
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
 from nircam_flats._files import atomic_path
 from nircam_flats._html import Html, element, table
+from nircam_flats.plotting import focal_plane
 from nircam_flats.provenance import software_versions
 from nircam_flats.report.checks import checks_of
 from nircam_flats.report.detector_sections import detector_section
-from nircam_flats.report.section import Section, folded, paragraph
+from nircam_flats.report.section import Picture, Section, folded, paragraph
 
 __all__ = ["PAGE", "report_page", "write_page"]
 
@@ -48,7 +50,13 @@ def report_page(program, *, sections=()):
     """
     checks = [check for item in program.products for check in checks_of(item)]
     first = [summary_section(program, checks), *sections, problem_section(program), left_out_section(program)]
-    parts = [*first, check_section(checks), *map(detector_section, program.products), software_section(program)]
+    parts = [
+        *first,
+        check_section(checks),
+        focal_plane_section(program),
+        *map(detector_section, program.products),
+        software_section(program),
+    ]
     parts = [part for part in parts if part is not None]
     head = element(
         "head",
@@ -164,6 +172,22 @@ def check_section(checks):
         passed = table(columns, rows[failed:], caption="Checks that passed", words=words)
         parts.append(folded(_counted(len(rows) - failed, "check") + " passed", passed))
     return Section(title="Checks", body=parts)
+
+
+def focal_plane_section(program):
+    """The change of the flat of all detectors, as they lie on the sky."""
+    if len(program.products) < 2:
+        return None
+    surfaces = {item.detector.name: item.fit.surface for item in program.products}
+    n_channels = len({item.detector.channel for item in program.products})
+    picture = Picture(
+        draw=partial(focal_plane, surfaces),
+        alt=f"Smooth change of the flats of {', '.join(surfaces)}, each detector where it lies on the sky.",
+        caption="Surfaces fitted to the sky, relative to the ground flats, in one range of colours; dot: pixel (0, 0).",
+        size=(9, 0.6 + 4.1 * n_channels),
+        wide=True,
+    )
+    return Section(title="Focal plane", pictures=[picture])
 
 
 def software_section(program):

@@ -27,19 +27,22 @@ class Picture:
     Attributes
     ----------
     draw
-        ``draw(ax=axes)`` draws it; called when the page is made.
+        ``draw(ax=axes)`` draws it, or ``draw(figure=figure)`` if it is wide; called when the page is made.
     alt
         What is seen on it, for those who cannot see it.
     caption
         What it shows, with units.
     size
         Width and height, inches.
+    wide
+        Whether it has axes of its own making, and the page to itself.
     """
 
     draw: object = field(repr=False)
     alt: str = field()
     caption: str = field()
     size: tuple = field(default=(5.2, 4.3))
+    wide: bool = field(default=False)
 
     def png(self):
         """Return the figure as bytes of a PNG file, of 64 colours where all of them would take too much room.
@@ -47,7 +50,10 @@ class Picture:
         That is so for noise, which shows no steps; smooth shades do, and are small.
         """
         figure = Figure(figsize=self.size, layout="constrained", dpi=DPI)
-        self.draw(ax=figure.subplots())
+        if self.wide:
+            self.draw(figure=figure)
+        else:
+            self.draw(ax=figure.subplots())
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         pixels = Image.fromarray(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]))
@@ -61,7 +67,7 @@ class Picture:
         data = b64encode(self.png()).decode("ascii")
         width, height = (round(side * DPI) for side in self.size)
         image = element("img", src=f"data:image/png;base64,{data}", alt=self.alt, width=width, height=height)
-        return element("figure", image, element("figcaption", self.caption))
+        return element("figure", image, element("figcaption", self.caption), class_="wide" if self.wide else None)
 
 
 def _encoded(pixels):

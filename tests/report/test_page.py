@@ -133,7 +133,7 @@ def test_what_was_made_is_on_it(page, made):
 
 def test_figures_have_words(page, made):
     images = page.all("img")
-    assert len(images) == sum(8 + len(item.by_filter) for item in made.products)
+    assert len(images) == 1 + sum(8 + len(item.by_filter) for item in made.products)
     assert all(len(image["alt"]) > 10 for image in images)
     assert len(page.all("figcaption")) == len(images)
 
@@ -154,6 +154,12 @@ def test_nothing_made_gets_a_page_too(tmp_path):
     assert "NRCA1 flats none is left" in page.text
     assert "a.fits not FITS" in page.text
     assert Page(report_page(SkyFlatProgram(products=[], problems=[]))).faults == []
+
+
+def test_the_focal_plane_is_of_several_detectors(page, made):
+    assert sum("where it lies on the sky" in image["alt"] for image in page.all("img")) == 1
+    alone = Page(report_page(attrs.evolve(made, products=made.products[:1])))
+    assert "Focal plane" not in alone.text
 
 
 def test_further_sections_follow_the_summary(made, empty_figures):

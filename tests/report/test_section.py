@@ -22,6 +22,11 @@ class TestPicture:
         assert shown.size == (220, 110)
         assert shown.getpixel((110, 50)) == (255, 0, 0)
 
+    def test_a_wide_one_is_a_figure_of_its_own(self, monkeypatch):
+        wide = Picture(draw=lambda figure: figure.set_facecolor("red"), alt="", caption="", size=(2, 1), wide=True)
+        assert opened(wide).convert("RGB").getpixel((0, 0)) == (255, 0, 0)
+        assert wide.to_html().startswith('<figure class="wide"><img')
+
     def test_noise_has_fewer_colours_smooth_shades_have_all(self):
         noise = np.random.default_rng(1).random((256, 256))
         of = {
