@@ -58,6 +58,7 @@ def sky_flat_detector(
         If no grey delta skyflat can be made of the exposures as a set.
     """
     ground_flats, problems = GroundFlats.collect(ground_flats), []
+    policy = Grey() if policy is None else policy
     frames = masked_frames(exposures, masks=masks, executor=executor, memory_limit=memory_limit, store=store)
     stack, model = (partial(make, executor=executor) for make in (DeltaSkyflat.from_frames, FlatModelFit.from_delta))
     fit_of = cache(lambda delta: frames.remembered(FlatModelFit, model, of=delta, strategy=strategy))
@@ -74,7 +75,7 @@ def sky_flat_detector(
     by_filter = _by_filter(frames, delta_of, "delta skyflat", problems)
     fits = dict.fromkeys(by_filter, fit)
     with collecting(problems, f"{grey.detector} fits by filter"):
-        fits |= (Grey() if policy is None else policy)(grey, by_filter, fit_of)
+        fits |= policy(grey, by_filter, fit_of)
     flats = _by_filter(frames, flight_flat, "flight flat", problems)
     for item in sorted({member.filter for member in exposures} - set(frames.filters), key=lambda item: item.pivot):
         reason = "none of its exposures could be used (the table of exposures says why)"
@@ -87,6 +88,7 @@ def sky_flat_detector(
         fits={name: item for name, item in fits.items() if item is not fit},
         flats=flats,
         problems=problems,
+        policy=repr(policy),
     )
 
 

@@ -120,7 +120,7 @@ def test_files_are_those_of_the_products(campaign, made, tmp_path):
     recipes.sky_flat_program(campaign.exposures, campaign.folder / "ground_flats", out=out)
     expected = {name for item in made.products for name in (*item.files(), item.figure_file)}
     found = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    assert found == expected | {"summary.ecsv", "exposures.ecsv"}
+    assert found == expected | {"summary.ecsv", "exposures.ecsv", "report.html"}
     for item in made.products:
         for name, product in item.files().items():
             read = type(product).read(out / name)

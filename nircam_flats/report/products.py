@@ -10,18 +10,20 @@ from astropy.table import QTable, Table, vstack
 from attrs import field, frozen
 
 from nircam_flats._files import atomic_path
+from nircam_flats._html import ShowsCard
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.instrument import Detector
-from nircam_flats.kernels import box_medians
 from nircam_flats.plotting import detector_figure
+from nircam_flats.report.flatness import peak_to_peak
+from nircam_flats.report.page import PAGE, write_page
 from nircam_flats.skyflat import DeltaSkyflat
 
-__all__ = ["DetectorProducts", "Problem", "SkyFlatProgram", "peak_to_peak", "prepared_folder"]
+__all__ = ["DetectorProducts", "Problem", "SkyFlatProgram", "prepared_folder"]
 
 SUMMARY = "summary.ecsv"
 EXPOSURES = "exposures.ecsv"
-PRODUCTS = ("delta/nrc*_delta.fits", "fits/nrc*_fit.fits", "flats/nrc*_flat.fits", "figures/nrc*.png")
+PRODUCTS = ("delta/nrc*_delta.fits", "fits/nrc*_fit.fits", "flats/nrc*_flat.fits", "figures/nrc*.png", PAGE)
 WISPS = (
     "wisps, which fall on this detector, are not separated from the flat in this version: where they were in many "
     "exposures, the new flats take their light for response"
@@ -48,7 +50,7 @@ class Problem:
 
 
 @frozen(kw_only=True, eq=False)
-class DetectorProducts:
+class DetectorProducts(ShowsCard):
     """The products of one detector.
 
     Attributes
@@ -65,6 +67,8 @@ class DetectorProducts:
         Flight flats, dict by filter name.
     problems
         What could not be made, each a `Problem`.
+    policy
+        The policy that chose the surface of each filter, as text.
     """
 
     detector: Detector = field()
@@ -74,6 +78,7 @@ class DetectorProducts:
     fits: dict = field(factory=dict, converter=dict, repr=lambda items: f"<{', '.join(items)}>")
     flats: dict = field(converter=dict, repr=lambda items: f"<{', '.join(items)}>")
     problems: tuple = field(converter=tuple)
+    policy: str = field(default="Grey()", converter=str)
 
     @property
     def notes(self):
@@ -149,26 +154,8 @@ def _placed(out, name):
     return path
 
 
-def peak_to_peak(image, good, box_size=64):
-    """Return the large-scale range of an image: largest minus smallest of the medians of boxes.
-
-    Of a flat it is how much the flat varies; of found / true, the large-scale error of what was found.
-
-    Parameters
-    ----------
-    image
-        Image ``[y, x]``, about 1.
-    good
-        Boolean image of the pixels that count.
-    box_size
-        Side of the boxes, pixels. Medians are sigma-clipped; boxes with less than 10 % good pixels do not count.
-    """
-    medians = box_medians(np.where(good, image, np.float32(np.nan)), box_size)[0]
-    return float(np.nanmax(medians) - np.nanmin(medians))
-
-
 @frozen(kw_only=True, eq=False)
-class SkyFlatProgram:
+class SkyFlatProgram(ShowsCard):
     """What `~nircam_flats.recipes.sky_flat_program` made.
 
     Attributes
@@ -214,7 +201,7 @@ class SkyFlatProgram:
         return vstack(tables, metadata_conflicts="silent") if tables else QTable()
 
     def write(self, out, *, overwrite=False):
-        """Write everything below the folder ``out``: delta/, fits/, flats/, figures/, and the two tables.
+        """Write everything below the folder ``out``: delta/, fits/, flats/, figures/, the two tables and the page.
 
         Raises
         ------
@@ -227,7 +214,7 @@ class SkyFlatProgram:
         self.write_tables(out, overwrite=overwrite)
 
     def write_tables(self, out, *, overwrite=False):
-        """Write summary.ecsv (a row per detector; what is missing and why in its header) and exposures.ecsv.
+        """Write summary.ecsv (a row per detector; what is missing and why in its header), exposures.ecsv, report.html.
 
         Warns
         -----
@@ -239,7 +226,9 @@ class SkyFlatProgram:
         for name, table in ((SUMMARY, summary), (EXPOSURES, self.exposures)):
             with atomic_path(Path(out) / name, overwrite=overwrite) as temporary:
                 table.write(temporary, format="ascii.ecsv", overwrite=True)
+        write_page(self, out, overwrite=overwrite)
         made = {Path(out) / name for item in self.products for name in (*item.files(), item.figure_file)}
+        made.add(Path(out) / PAGE)
         stale = [path for path in _products_in(Path(out)) if path not in made]
         if stale:
             warnings.warn(
