@@ -5,13 +5,14 @@ from functools import cache, partial
 
 from astropy import units as u
 
-from nircam_flats.exceptions import FlatsError
+from nircam_flats.exceptions import FlatsError, InvalidInputError
 from nircam_flats.exposure import Exclusion, ExposureSet
 from nircam_flats.fit import FlatModelFit, Grey, MedianFilter
 from nircam_flats.masks import Segmentation
 from nircam_flats.parallel import map_ordered
 from nircam_flats.reference import GroundFlats
 from nircam_flats.report import DetectorProducts, Problem, SkyFlatProgram, prepared_folder
+from nircam_flats.scattered import SkyDecomposition, light_of, without_light
 from nircam_flats.skyflat import BoxMasks, DeltaSkyflat, ExtendedLight, NormalizedFrames
 
 __all__ = ["sky_flat_detector", "sky_flat_program"]
@@ -62,7 +63,10 @@ def sky_flat_detector(
     frames = masked_frames(exposures, masks=masks, executor=executor, memory_limit=memory_limit, store=store)
     stack, model = (partial(make, executor=executor) for make in (DeltaSkyflat.from_frames, FlatModelFit.from_delta))
     fit_of = cache(lambda delta: frames.remembered(FlatModelFit, model, of=delta, strategy=strategy))
-    grey = frames.remembered(DeltaSkyflat, stack, strategy=combine)
+    parts, notes = decompositions(frames, strategy=combine, executor=executor)
+    for part in parts.values():
+        frames = part.taken_out_of(frames)
+    grey = without_light(frames.remembered(DeltaSkyflat, stack, strategy=combine), frames, parts.values())
     fit = fit_of(grey)
 
     def delta_of(item):
@@ -72,11 +76,14 @@ def sky_flat_detector(
         ground = ground_flats.find(grey.flat_names[item.name], grey.detector, item)
         return ground.repaired().corrected_by(fits.get(item.name, fit))
 
-    by_filter = _by_filter(frames, delta_of, "delta skyflat", problems)
+    others = [item for item in frames.filters if item.name not in parts]
+    made = _by_filter(grey.detector, others, delta_of, "delta skyflat", problems)
+    made |= {name: part.delta for name, part in parts.items()}
+    by_filter = {item.name: made[item.name] for item in frames.filters if item.name in made}
     fits = dict.fromkeys(by_filter, fit)
     with collecting(problems, f"{grey.detector} fits by filter"):
         fits |= policy(grey, by_filter, fit_of)
-    flats = _by_filter(frames, flight_flat, "flight flat", problems)
+    flats = _by_filter(grey.detector, frames.filters, flight_flat, "flight flat", problems)
     for item in sorted({member.filter for member in exposures} - set(frames.filters), key=lambda item: item.pivot):
         reason = "none of its exposures could be used (the table of exposures says why)"
         problems.append(Problem(what=f"{grey.detector} {item} flight flat", reason=reason))
@@ -87,25 +94,42 @@ def sky_flat_detector(
         fit=fit,
         fits={name: item for name, item in fits.items() if item is not fit},
         flats=flats,
+        decompositions=parts,
+        notes=notes,
         problems=problems,
         policy=repr(policy),
     )
 
 
-def _by_filter(frames, make, what, problems):
-    """Return ``make(filter)`` for each filter of the frames, by name; what cannot be made is a `Problem`."""
+def _by_filter(detector, filters, make, what, problems):
+    """Return ``make(filter)`` for each of the filters, by name; what cannot be made is a `Problem`."""
 
     def attempt(item):
         try:
             return make(item)
         except FlatsError as error:
-            return Problem(what=f"{frames.detector} {item} {what}", reason=error)
+            return Problem(what=f"{detector} {item} {what}", reason=error)
 
-    made = {
-        item.name: product for item, product in zip(frames.filters, map_ordered(attempt, frames.filters), strict=True)
-    }
+    made = {item.name: product for item, product in zip(filters, map_ordered(attempt, filters), strict=True)}
     problems += [product for product in made.values() if isinstance(product, Problem)]
     return {name: product for name, product in made.items() if not isinstance(product, Problem)}
+
+
+def decompositions(frames, **settings):
+    """Return the `~nircam_flats.SkyDecomposition` of each filter, {name: decomposition}, and what there is to know.
+
+    Detectors without wisps have none, and nor do filters with too few frames.
+    """
+    parts, notes = {}, []
+    for item in frames.filters if frames.detector.has_wisps else ():
+        try:
+            part = parts[item.name] = SkyDecomposition.from_frames(frames.where(filter=item), **settings)
+            notes.append(f"wisps in {item}: {part.identifiability}")
+        except InvalidInputError as error:
+            notes.append(
+                f"wisps in {item} are not separated from the flat, which may take their light for response: {error}"
+            )
+    return parts, notes
 
 
 def masked_frames(exposures, *, masks=None, executor=None, memory_limit=1 * u.GiB, store=None):
@@ -120,14 +144,28 @@ def masked_frames(exposures, *, masks=None, executor=None, memory_limit=1 * u.Gi
     settings = {"executor": executor, "memory_limit": memory_limit}
     first = Segmentation.for_first_pass()
     frames = NormalizedFrames.from_exposures(exposures, masks=first, store=store, **settings)
-    extended = BoxMasks({}, frames.shape)
+    extended, wisps = BoxMasks({}, frames.shape), {}
     for _ in range(2):
+        if frames.detector.has_wisps:
+            frames = frames.without_shared_masks()
+            wisps = wisps_of(frames)
+            frames = frames.minus(wisps)
         extended |= ExtendedLight()(frames)
         rough = frames.without(extended).remembered(FlatModelFit, partial(rough_model, executor=executor))
         frames = NormalizedFrames.from_exposures(
-            exposures, masks=[masks, extended], correction=rough, store=frames.store, **settings
+            exposures, masks=[masks, extended], correction=rough, light=wisps, store=frames.store, **settings
         )
     return frames
+
+
+def wisps_of(frames):
+    """Return the light of the wisps in each frame, {name: `~nircam_flats.skyflat.FrameLight`}, filter by filter.
+
+    Filters with too few frames keep theirs, as `decompositions` says.
+    """
+    names = [frame.filter for frame in frames.frames]
+    enough = [item for item in frames.filters if names.count(item) >= SkyDecomposition.MIN_FRAMES]
+    return {name: light for item in enough for name, light in light_of(frames.where(filter=item)).items()}
 
 
 def rough_model(frames, executor=None):

@@ -71,6 +71,7 @@ def values(tmp_path_factory):
     header = exposures[0].without_pixels()
     x = np.indices(exposures[0].shape)[1]
     wisp = nf.WispTemplate.from_image(np.where(x < 40, 0.02, 0), detector="B4", filter="F200W")
+    parts = nf.SkyDecomposition.from_frames(frames)
     made = [
         *(nf.Detector.get("B4"), nf.Filter.get("F200W"), nf.imaging_modes()[0]),
         *(program, exposures, exposures[0], header, header.pointing),
@@ -79,6 +80,8 @@ def values(tmp_path_factory):
         nf.SourceMask.from_exposure(exposures[0]),
         *(delta, fit, fit.covariance, nf.Surface(values=fit.surface, pixel_err=fit.err)),
         *(ground, nf.GroundFlats.collect([ground]), ground.compare(flight), nf.Subarray.get("FULL", "B4")),
+        *(parts, parts.evidence, parts.identifiability, parts.evidence.judge(exposures[0].good)),
+        *(wisp, wisp.fit_scale(exposures[0])),
         *(flight.provenance, flight.provenance.photometry),
         nf.BackgroundRules(),
         nf.BackgroundComparison.from_exposures(exposures, model=nf.ZodiacalBackground(any_angle=True)),

@@ -18,6 +18,7 @@ from nircam_flats import (
     PerFilter,
     Polynomial2D,
     Shrunk,
+    WispTemplate,
     recipes,
 )
 from nircam_flats.instrument import DQ
@@ -129,13 +130,58 @@ def test_files_are_those_of_the_products(campaign, made, tmp_path):
                     np.testing.assert_array_equal(getattr(read, plane), getattr(product, plane), err_msg=name)
 
 
-def test_wisps_are_spoken_of_where_they_fall(made):
+# --- wisps
+
+
+@pytest.fixture(scope="module")
+def wisps():
+    """A campaign of B4 with bright wisps and few sources, and what the recipe makes of it."""
+    effects = attrs.evolve(Effects(), sources=False, large_galaxy=False, saturated_star=False, corner_features=False)
+    settings = {"filters": ["F200W"], "shape": (512, 512), "n_pointings": 1, "n_dithers": 6, "effects": effects}
+    program = SimulatedProgram(detectors="B4", seed=3, wisp_range=(0.08, 0.2), **settings)
+    grounds = [program.ground_flat(*mode) for mode in program.modes()]
+    return program, recipes.sky_flat_program(ExposureSet.from_exposures(program.exposures()), grounds)
+
+
+def test_wisps_are_not_in_the_flat(wisps):
+    program, made = wisps
+    (products,) = made.products
+    truth, good = program.truth("B4"), products.grey.good
+    assert peak_to_peak(products.fit.surface / truth.grey(), good) < 0.012
+    assert truth.wisp("F200W").max() / truth.sky("F200W", 0).value > 0.1
+    assert products.by_filter["F200W"] is products.decompositions["F200W"].delta
+
+
+def test_wisps_are_a_product(wisps, tmp_path):
+    _, made = wisps
+    made.write(tmp_path)
+    (products,) = made.products
+    wisp = WispTemplate.read(tmp_path / "wisps" / "nrcb4_f200w_wisp.fits")
+    np.testing.assert_array_equal(wisp.data, products.decompositions["F200W"].wisp.data)
+    table = QTable.read(tmp_path / "verdicts.ecsv")
+    assert table["kind"][0] == "additive"
+    assert table["filter"][0] == "F200W"
+    assert made.verdicts["sentence"][0] == table["sentence"][0]
+    (note,) = made.notes
+    assert note.startswith("NRCB4: wisps in F200W: Light and response are told apart")
+
+
+def test_masks_do_not_take_bright_wisps_for_sources(wisps):
+    program, made = wisps
+    bright = program.truth("B4").wisp("F200W")
+    n_used = made.products[0].by_filter["F200W"].n_used
+    assert n_used[bright > 0.5 * bright.max()].mean() > 0.85 * n_used[bright < 0.01 * bright.max()].mean()
+
+
+def test_too_few_exposures_to_separate_wisps_are_spoken_of(made):
     assert made.notes == ()
-    program = SimulatedProgram(detectors="B4", filters=["F200W"], shape=(96, 96), n_dithers=2)
+    assert len(made.verdicts) == 0
+    program = SimulatedProgram(detectors="B4", filters=["F200W"], shape=(96, 96), n_pointings=1, n_dithers=2)
     grounds = [program.ground_flat(*mode) for mode in program.modes()]
     of_b4 = recipes.sky_flat_program(ExposureSet.from_exposures(program.exposures()), grounds)
     (note,) = of_b4.notes
-    assert note.startswith("NRCB4: wisps, which fall on this detector, are not separated from the flat")
+    assert note.startswith("NRCB4: wisps in F200W are not separated from the flat, which may take their light")
+    assert note.endswith("at least 3 frames to see light vary; got 2")
     assert of_b4.summary["notes"][0] in note
     assert of_b4.complete
 

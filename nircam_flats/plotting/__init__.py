@@ -2,6 +2,7 @@
 
 from nircam_flats.plotting.backgrounds import draw_backgrounds
 from nircam_flats.plotting.claws import draw_claw_forecast, draw_claw_zone
+from nircam_flats.plotting.evidence import draw_evidence
 from nircam_flats.plotting.flatness import draw_profiles, flatness_figure
 from nircam_flats.plotting.focal_plane import focal_plane
 from nircam_flats.plotting.images import before_after, detector_figure, draw_flat, draw_mosaic
@@ -17,6 +18,7 @@ __all__ = [
     "draw_claw_forecast",
     "draw_claw_zone",
     "draw_contours",
+    "draw_evidence",
     "draw_flat",
     "draw_map",
     "draw_mosaic",

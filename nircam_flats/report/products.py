@@ -4,6 +4,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import attrs
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable, Table, vstack
@@ -23,10 +24,14 @@ __all__ = ["DetectorProducts", "Problem", "SkyFlatProgram", "prepared_folder"]
 
 SUMMARY = "summary.ecsv"
 EXPOSURES = "exposures.ecsv"
-PRODUCTS = ("delta/nrc*_delta.fits", "fits/nrc*_fit.fits", "flats/nrc*_flat.fits", "figures/nrc*.png", PAGE)
-WISPS = (
-    "wisps, which fall on this detector, are not separated from the flat in this version: where they were in many "
-    "exposures, the new flats take their light for response"
+VERDICTS = "verdicts.ecsv"
+PRODUCTS = (
+    "delta/nrc*_delta.fits",
+    "fits/nrc*_fit.fits",
+    "flats/nrc*_flat.fits",
+    "wisps/nrc*_wisp.fits",
+    "figures/nrc*.png",
+    PAGE,
 )
 
 
@@ -65,6 +70,11 @@ class DetectorProducts(ShowsCard):
         Those that corrected single filters instead of it, dict by filter name; none if all flats are grey.
     flats
         Flight flats, dict by filter name.
+    decompositions
+        Response and light of each filter, a `~nircam_flats.SkyDecomposition` by filter name; none for detectors without
+        wisps. Their delta skyflats are those of ``by_filter``.
+    notes
+        What to know about the products, sentences.
     problems
         What could not be made, each a `Problem`.
     policy
@@ -77,13 +87,19 @@ class DetectorProducts(ShowsCard):
     fit: FlatModelFit = field()
     fits: dict = field(factory=dict, converter=dict, repr=lambda items: f"<{', '.join(items)}>")
     flats: dict = field(converter=dict, repr=lambda items: f"<{', '.join(items)}>")
+    decompositions: dict = field(factory=dict, converter=dict, repr=lambda items: f"<{', '.join(items)}>")
+    notes: tuple = field(factory=tuple, converter=tuple)
     problems: tuple = field(converter=tuple)
     policy: str = field(default="Grey()", converter=str)
 
     @property
-    def notes(self):
-        """What to know about the products, a tuple of sentences."""
-        return (WISPS,) if self.detector.has_wisps else ()
+    def verdicts(self):
+        """A row for each structure of each filter that may be light: a list of dicts."""
+        return [
+            {"detector": self.detector.name, "filter": name} | attrs.asdict(verdict)
+            for name, part in self.decompositions.items()
+            for verdict in part.verdicts
+        ]
 
     def files(self):
         """Return the files of the products: dict from path within the output folder to the product."""
@@ -92,7 +108,8 @@ class DetectorProducts(ShowsCard):
         files |= {f"delta/{stem}_{name.lower()}_delta.fits": delta for name, delta in self.by_filter.items()}
         files |= {f"fits/{stem}_{name.lower()}_fit.fits": fit for name, fit in self.fits.items()}
         files |= {f"flats/{stem}_{name.lower()}_flat.fits": flat for name, flat in self.flats.items()}
-        return files
+        wisps = {name: part.wisp for name, part in self.decompositions.items() if part.wisp is not None}
+        return files | {f"wisps/{stem}_{name.lower()}_wisp.fits": wisp for name, wisp in wisps.items()}
 
     @property
     def figure_file(self):
@@ -189,6 +206,11 @@ class SkyFlatProgram(ShowsCard):
         return Table(rows=[item.summary for item in self.products])
 
     @property
+    def verdicts(self):
+        """A `~astropy.table.Table` with a row for each structure that may be light or response, and which it is."""
+        return Table(rows=[row for item in self.products for row in item.verdicts])
+
+    @property
     def exposures(self):
         """A `~astropy.table.QTable` with a row per exposure: used or not, and why not."""
         tables = []
@@ -201,7 +223,7 @@ class SkyFlatProgram(ShowsCard):
         return vstack(tables, metadata_conflicts="silent") if tables else QTable()
 
     def write(self, out, *, overwrite=False):
-        """Write everything below the folder ``out``: delta/, fits/, flats/, figures/, the two tables and the page.
+        """Write everything below the folder ``out``: delta/, fits/, flats/, wisps/, figures/, the tables and the page.
 
         Raises
         ------
@@ -214,7 +236,10 @@ class SkyFlatProgram(ShowsCard):
         self.write_tables(out, overwrite=overwrite)
 
     def write_tables(self, out, *, overwrite=False):
-        """Write summary.ecsv (a row per detector; what is missing and why in its header), exposures.ecsv, report.html.
+        """Write the tables and the page.
+
+        summary.ecsv (a row per detector; what is missing and why in its header), exposures.ecsv, verdicts.ecsv where
+        wisps were separated, and report.html.
 
         Warns
         -----
@@ -223,7 +248,10 @@ class SkyFlatProgram(ShowsCard):
         """
         summary = self.summary
         summary.meta["problems"] = [str(problem) for problem in self.problems]
-        for name, table in ((SUMMARY, summary), (EXPOSURES, self.exposures)):
+        tables = {SUMMARY: summary, EXPOSURES: self.exposures}
+        if any(item.decompositions for item in self.products):
+            tables[VERDICTS] = self.verdicts
+        for name, table in tables.items():
             with atomic_path(Path(out) / name, overwrite=overwrite) as temporary:
                 table.write(temporary, format="ascii.ecsv", overwrite=True)
         write_page(self, out, overwrite=overwrite)

@@ -2,6 +2,7 @@
 
 from functools import cached_property, partial
 
+import attrs
 import numpy as np
 from astropy import units as u
 from attrs import field, frozen
@@ -86,6 +87,13 @@ def _check_effects(instance, attribute, value):
         raise InvalidInputError(f"SimulatedProgram.effects must be an Effects; got {value!r}")
 
 
+def _check_wisp_range(instance, attribute, value):
+    if value is not None and (len(value) != 2 or not 0 <= value[0] <= value[1]):
+        raise InvalidInputError(
+            f"SimulatedProgram.wisp_range must be None or (lowest, highest), from 0 on; got {value}"
+        )
+
+
 @frozen(kw_only=True)
 class SimulatedProgram(HoldsArrays):
     """A seeded campaign of sky exposures, like the commissioning program that made the first flight flats.
@@ -119,6 +127,9 @@ class SimulatedProgram(HoldsArrays):
         Of each exposure, s. Photons come in proportion; the noise of the readout is the same number of electrons.
     effects
         What is switched on: an `Effects`.
+    wisp_range
+        Brightness of the wisps at their brightest, divided by that of the sky, between (lowest, highest) in the
+        exposures; by default (None) 0.05 to 0.2, with a mean of its own for each filter.
 
     Examples
     --------
@@ -139,6 +150,9 @@ class SimulatedProgram(HoldsArrays):
     exposure_time: u.Quantity = quantity(u.s, default=EXPOSURE_TIME * u.s)
     effects: Effects = field(factory=Effects, validator=_check_effects)
     dither_range: tuple[float, float] = field(default=sky.DITHER, converter=tuple, validator=_check_dither_range)
+    wisp_range: tuple[float, float] | None = field(
+        default=None, converter=attrs.converters.optional(tuple), validator=_check_wisp_range
+    )
     star_density: float = field(default=sky.STARS_PER_ARCMIN2, validator=_check_density)
 
     @exposure_time.validator
@@ -286,7 +300,7 @@ class SimulatedProgram(HoldsArrays):
         detector, filter = self._mode(detector, filter)
         if self._wisp(detector) is None:
             return 0.0
-        return sky.wisp_level(self.seed, detector, filter, *self._place(index))
+        return sky.wisp_level(self.seed, detector, filter, *self._place(index), self.wisp_range)
 
     # ------------------------------------------------------------------ parts, kept for the next exposure
 

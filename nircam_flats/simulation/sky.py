@@ -245,9 +245,12 @@ def wisp_shape(seed, detector, shape):
     return readonly(wisp / wisp.max())
 
 
-def wisp_level(seed, detector, filter, pointing, dither):
-    """Return the brightness of a wisp at its brightest in one exposure, in units of the sky: 0.05 to 0.2."""
+def wisp_level(seed, detector, filter, pointing, dither, between=None):
+    """Return the brightness of a wisp at its brightest in one exposure, in units of the sky.
+
+    0.05 to 0.2 by default, with a mean for each filter; or ``between`` (lowest, highest), in all filters alike.
+    """
     number = Filter.all().index(filter)
     of_filter = generator(seed, Stream.WISP_LEVEL, detector.sca_id, number).uniform(0.08, 0.14)
-    strength = generator(seed, Stream.WISP_LEVEL, detector.sca_id, number, pointing, dither).uniform(0.65, 1.4)
-    return of_filter * strength
+    strength = generator(seed, Stream.WISP_LEVEL, detector.sca_id, number, pointing, dither)
+    return of_filter * strength.uniform(0.65, 1.4) if between is None else strength.uniform(*between)

@@ -5,12 +5,14 @@ from nircam_flats.skyflat.delta import DeltaSkyflat
 from nircam_flats.skyflat.extended import BoxMasks, ExtendedLight
 from nircam_flats.skyflat.frame import NormalizedFrame
 from nircam_flats.skyflat.frames import NormalizedFrames
+from nircam_flats.skyflat.light import FrameLight
 
 __all__ = [
     "BoxMasks",
     "CombineStrategy",
     "DeltaSkyflat",
     "ExtendedLight",
+    "FrameLight",
     "FrameStack",
     "NormalizedFrame",
     "NormalizedFrames",

@@ -9,7 +9,7 @@ from nircam_flats.kernels import fill_mesh
 from nircam_flats.parallel import map_ordered
 from nircam_flats.skyflat.meshes import median_of_frames, smoothed
 
-__all__ = ["FrameBalance", "balance_meshes"]
+__all__ = ["FrameBalance", "balance_meshes", "stripe_scales"]
 
 ITERATIONS = 20
 CLIPS = 3
@@ -75,7 +75,7 @@ def _solve(meshes):
     for _ in range(ITERATIONS):
         common = median_of_frames(meshes / (scales * halos))
         common /= np.nanmedian(common)
-        scales = _stripe_scales(meshes / (common * halos))
+        scales = stripe_scales(meshes / (common * halos))
         levels = np.median(scales, axis=(1, 2), keepdims=True)
         scales /= np.mean(scales / levels, axis=0)  # stripes that the frames have on average belong to the map
         halos = 1 + _halo_heights(meshes / (common * scales) - 1, shapes) * shapes
@@ -121,7 +121,7 @@ def _mean(values, used):
     return total / np.maximum(np.sum(used, axis=(1, 2), keepdims=True), 1)
 
 
-def _stripe_scales(ratios):
+def stripe_scales(ratios):
     """Median of each row of boxes within each amplifier, for each frame.
 
     Of the row in all amplifiers where half of the boxes are masked, and of the whole frame where three quarters are.

@@ -14,6 +14,7 @@ from nircam_flats.kernels import box_medians, divide_rows, expand_mesh, repeat_m
 from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
 from nircam_flats.skyflat._store import StoredImage, digest
 from nircam_flats.skyflat.balance import FrameBalance
+from nircam_flats.skyflat.light import FrameLight
 from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["NormalizedFrame", "mask_of", "pixels_of"]
@@ -57,6 +58,9 @@ class NormalizedFrame(HoldsArrays):
         none.
     boxes
         Boxes of 32 px that are masked besides, a boolean mesh; None for none.
+    light
+        What is subtracted from the frame, in units of its level, a `FrameLight`; None for nothing. See
+        `NormalizedFrames.minus`.
     balance
         What divides ``values`` when frames are combined, a ``FrameBalance``; None for nothing. See
         `NormalizedFrames.balanced`.
@@ -74,6 +78,7 @@ class NormalizedFrame(HoldsArrays):
     masked: np.ndarray | StoredImage | None = field(default=None, converter=_to_packed, repr=lambda _: "...")
     boxes: np.ndarray | None = image(bool, optional=True, follows_shape=False)
     _mesh: np.ndarray | None = image(optional=True, follows_shape=False)
+    light: FrameLight | None = field(default=None, repr=False)
     balance: FrameBalance | None = field(default=None, repr=False)
 
     @property
@@ -89,6 +94,9 @@ class NormalizedFrame(HoldsArrays):
     def _divided(self, rows, divisor=None, out=None):
         masked = None if self.masked is None else self.masked[rows]
         values = divide_rows(self.pixels[rows], self.scale, divisor=divisor, masked=masked, out=out)
+        if self.light is not None:
+            light = self.light.rows(self.shape, rows)
+            values -= light if divisor is None else light / divisor
         if self.boxes is not None:
             values[repeat_mesh(self.boxes, MESH_BOX, self.shape, rows=rows)] = np.nan
         return values
@@ -103,6 +111,10 @@ class NormalizedFrame(HoldsArrays):
         mesh = readonly(np.where(boxes, np.float32(np.nan), self.mesh))
         return evolve(self, boxes=boxes if self.boxes is None else self.boxes | boxes, mesh=mesh)
 
+    def minus(self, light):
+        """Return the frame with this `FrameLight` subtracted, instead of any other; None subtracts nothing."""
+        return self if light is self.light else evolve(self, light=light, mesh=None)
+
     def rows(self, rows, out=None):
         """Return the balanced values of the rows in the slice ``rows``, in ``out`` if it is given."""
         divisor = None if self.balance is None else expand_mesh(self.balance.divisor, MESH_BOX, self.shape, rows=rows)
@@ -114,7 +126,8 @@ class NormalizedFrame(HoldsArrays):
         pixels = self.pixels.path.name if isinstance(self.pixels, StoredImage) else self.pixels
         masked, boxes = ("" if item is None else item[:] for item in (self.masked, self.boxes))
         facts = (self.name, self.detector.name, self.filter.name, self.flat_name, self.start, self.end)
-        return digest(pixels, repr(self.scale), masked, boxes, *facts)
+        light = ("",) if self.light is None else (self.light.mesh, self.light.box_size)
+        return digest(pixels, repr(self.scale), masked, boxes, *light, *facts)
 
     @property
     def noise(self):

@@ -48,9 +48,9 @@ def described(setting):
     return getattr(setting, "__qualname__", None) or repr(setting)
 
 
-def _frame_or_exclusion(member, *, masks, correction, preprocess, store, base_key):
+def _frame_or_exclusion(member, *, masks, correction, light, preprocess, store, base_key):
     try:
-        return _frame_from_store(member, masks, correction, preprocess, store, base_key)
+        return _frame_from_store(member, masks, correction, light.get(member.name), preprocess, store, base_key)
     except StorageError:  # is not the fault of the exposure
         raise
     except InvalidInputError as error:
@@ -58,18 +58,23 @@ def _frame_or_exclusion(member, *, masks, correction, preprocess, store, base_ke
         return Exclusion(name=member.name, path=member.path, reason=reason, header=member.without_pixels())
 
 
-def _frame_from_store(member, masks, correction, preprocess, store, base_key):
+def _frame_from_store(member, masks, correction, light, preprocess, store, base_key):
     def load(member):
         return pixels_of(_prepared(member, preprocess))
 
     pixels, pixels_key = store.pixels(member, preprocess, load)
-    key = None if base_key is None or pixels_key is None else digest(base_key, pixels_key, *_own_masks(member, masks))
+    key = (
+        None
+        if base_key is None or pixels_key is None
+        else digest(base_key, pixels_key, _key_of(light), *_own_masks(member, masks))
+    )
     found = store.find_frame(key)
     facts = {name: getattr(member, name) for name in ("name", "detector", "filter", "flat_name", "start", "end")}
     if found is not None:
         return NormalizedFrame(values=pixels, scale=found["level"].value, **found, **facts)
     # A function of the user may look at more than the pixels.
     exposure = _prepared(member, preprocess) if _is_called(masks) else member.with_pixels(pixels[:])
+    correction = correction if light is None else light.joined(correction, member.shape)
     frame = NormalizedFrame.from_exposure(exposure, masks=masks, correction=correction)
     store.keep_frame(key, level=frame.level, masked=frame.masked, mesh=frame.mesh)
     kept = store.find_frame(key) or {"mesh": frame.mesh}
@@ -95,6 +100,10 @@ def _base_key(masks, correction):
         elif not isinstance(item, Mapping):
             return None
     return None if None in parts[2:] else digest(*parts)
+
+
+def _key_of(light):
+    return "" if light is None else digest(light.mesh, light.box_size)
 
 
 def _own_masks(member, masks):
@@ -139,6 +148,7 @@ class NormalizedFrames(HoldsArrays):
         *,
         masks=None,
         correction=None,
+        light=None,
         preprocess=None,
         executor=None,
         memory_limit=1 * u.GiB,
@@ -158,6 +168,9 @@ class NormalizedFrames(HoldsArrays):
         correction
             A `~nircam_flats.FlatModelFit` that divides the data before sources are looked for and the level is
             measured; the frames themselves stay as the ground flat left them. So are the passes after the first.
+        light
+            A mapping from names of exposures to the `FrameLight` that is added to what divides the data, so that masks
+            neither take light that is known for a source nor levels take it for sky. The frames themselves keep it.
         preprocess
             Called with each exposure before anything else, returns the exposure to use (to remove 1/f noise, say).
         executor
@@ -195,6 +208,7 @@ class NormalizedFrames(HoldsArrays):
             _frame_or_exclusion,
             masks=masks,
             correction=correction,
+            light={} if light is None else light,
             preprocess=preprocess,
             store=store,
             base_key=None if store.folder is None else _base_key(masks, correction),
@@ -263,10 +277,38 @@ class NormalizedFrames(HoldsArrays):
         """The meshes of the frames (`NormalizedFrame.mesh`), shape (n, boxes in y, boxes in x)."""
         return np.stack(list(map_ordered(attrgetter("mesh"), self.frames)))
 
+    def minus(self, light):
+        """Return the frames with additive light subtracted, instead of any that was subtracted before.
+
+        Parameters
+        ----------
+        light
+            A mapping from names of frames to `FrameLight`; the others lose nothing.
+        """
+        frames = [frame.minus(light.get(frame.name)) for frame in self.frames]
+        n = sum(frame.light is not None for frame in frames)
+        return evolve(self, frames=frames, history=self.history.then("subtract light", frames=n) if n else self.history)
+
     def without(self, light):
         """Return the frames without the pixels of ``light``, which `ExtendedLight` found; levels stay."""
         frames = [frame.without(light.boxes[frame.name]) if frame.name in light else frame for frame in self.frames]
         return evolve(self, frames=frames, history=self.history.then("mask", masks=described(light)))
+
+    def without_shared_masks(self, share=0.7):
+        """Return the frames without what at least ``share`` of them mask in the same place.
+
+        Sources move with the dithers. What is masked in the same place again and again is on the detector: the masks of
+        single frames take a bright wisp for a source.
+        """
+        if any(frame.masked is None for frame in self.frames):
+            return self
+        columns = self.shape[1]
+        counts = np.zeros(self.shape, np.int16)
+        for frame in self.frames:
+            counts += np.unpackbits(frame.masked[:], axis=1, count=columns)
+        shared = np.packbits(counts >= share * len(self), axis=1)
+        frames = [evolve(frame, masked=readonly(frame.masked[:] & ~shared), mesh=None) for frame in self.frames]
+        return evolve(self, frames=frames, history=self.history.then("drop shared masks", share=share))
 
     @property
     def key(self):

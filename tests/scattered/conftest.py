@@ -6,7 +6,7 @@ from astropy import units as u
 from astropy.table import Table
 
 import nircam_flats as nf
-from nircam_flats import ClawSusceptibilityZone, PlannedPointing
+from nircam_flats import ClawSusceptibilityZone, NormalizedFrame, NormalizedFrames, PlannedPointing, SkyLevel
 
 
 @pytest.fixture(scope="session")
@@ -85,3 +85,54 @@ def template(exposures):
 def perfect(world):
     """The template without any error, at strength 1."""
     return nf.WispTemplate.from_image(np.where(world.wisp > 0.001, world.wisp, 0), detector="B4", filter="F200W")
+
+
+SHAPE = (256, 256)
+STRENGTHS = np.array([0.62, 1.31, 0.95, 1.18, 0.74, 1.2])
+PEAK = 0.15
+
+
+class Scene:
+    """The truth behind frames ``response (1 + light)``: a bent band of light over a smooth response."""
+
+    def __init__(self, *, strengths=STRENGTHS, noise=0.02, additive=None, multiplicative=None, shape=SHAPE, seed=1):
+        y, x = np.indices(shape) / shape[0]
+        self.shape, self.noise, self.seed = shape, noise, seed
+        self.strengths = np.asarray(strengths, float)
+        self.response = 1 + 0.03 * (x - 0.5) - 0.02 * (y - 0.5) + 0.04 * (x - 0.5) * (y - 0.5)
+        band = y - 0.45 - 0.5 * (x - 0.5) ** 2
+        self.wisp = PEAK * np.exp(-0.5 * ((band / 0.05) ** 2 + ((x - 0.5) / 0.18) ** 2))
+        if additive is not None:
+            self.wisp = self.wisp + blob(shape, *additive)
+        if multiplicative is not None:
+            self.response = self.response * (1 + blob(shape, *multiplicative))
+
+    def frames(self, filter="F200W", masked=None):
+        """Return the `NormalizedFrames`; ``masked`` is a boolean image that all of them lose."""
+        rng = np.random.default_rng(self.seed)
+        frames = []
+        for number, strength in enumerate(self.strengths):
+            noise = self.noise * rng.standard_normal(self.shape)
+            values = (self.response * (1 + strength * self.wisp) + noise).astype(np.float32)
+            level = SkyLevel.measure(values, self.wisp > 0.003)
+            values = values / np.float32(level.value)
+            if masked is not None:
+                values[masked] = np.nan
+            facts = {"detector": "B4", "filter": filter, "flat_name": "jwst_nircam_flat_9002.fits"}
+            frame = NormalizedFrame(
+                name=f"{filter}_{number}", start=None, end=None, level=level, values=values, **facts
+            )
+            frames.append(frame)
+        return NormalizedFrames(detector="B4", frames=frames)
+
+
+def blob(shape, row, column, height, width=10.0):
+    """A round Gaussian blob."""
+    y, x = np.indices(shape)
+    return height * np.exp(-0.5 * ((y - row) ** 2 + (x - column) ** 2) / width**2)
+
+
+@pytest.fixture(scope="session")
+def make_scene():
+    """The class `Scene`."""
+    return Scene

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 
-from nircam_flats import DQ, Detector, Filter
+from nircam_flats import DQ, Detector, Filter, InvalidInputError
 from nircam_flats.simulation import Effects, SimulatedProgram
 from nircam_flats.simulation.geometry import FrameGeometry
 from nircam_flats.simulation.noise import row_stripes
@@ -199,6 +199,19 @@ def test_wisp_has_one_shape_and_many_strengths(detector):
     assert min(strengths) >= 0.05
     assert max(strengths) <= 0.2
     assert np.ptp(strengths) > 0.02
+
+
+def test_wisps_as_bright_as_asked_for():
+    one = SimulatedProgram(detectors="B4", filters=["F115W", "F200W"], shape=(64, 64), wisp_range=(0.15, 0.2))
+    levels = [one.wisp_level("B4", filter, index) for filter in one.filters for index in range(one.n_exposures)]
+    assert 0.15 <= min(levels) < max(levels) <= 0.2
+    assert len(set(levels)) == len(levels)
+
+
+@pytest.mark.parametrize("between", [(0.2, 0.1), (-0.1, 0.1), (0.1,)])
+def test_bad_brightness_of_wisps(between):
+    with pytest.raises(InvalidInputError, match=r"wisp_range must be None or \(lowest, highest\)"):
+        SimulatedProgram(wisp_range=between)
 
 
 def test_other_detectors_have_no_wisps():

@@ -19,7 +19,8 @@ from nircam_flats import (
     SourceMask,
     testing,
 )
-from nircam_flats.skyflat import BoxMasks
+from nircam_flats.kernels import expand_mesh
+from nircam_flats.skyflat import BoxMasks, FrameLight
 
 
 class Bright(MaskStrategy):
@@ -329,3 +330,57 @@ class TestCollection:
 
     def test_contract(self, frames):
         testing.check_value(frames)
+
+
+class TestLight:
+    @pytest.fixture
+    def frames(self, exposures):
+        return NormalizedFrames.from_exposures(exposures, masks=lambda exposure: None)
+
+    @pytest.fixture
+    def light(self, frames):
+        mesh = np.linspace(0, 0.05, 9).reshape(3, 3)
+        return {frames.frames[0].name: FrameLight(mesh=mesh, box_size=32)}
+
+    def test_is_subtracted_from_the_frames_it_is_in(self, frames, light):
+        first, second = frames.minus(light).frames[:2]
+        expected = frames.frames[0].values - light[first.name].rows(first.shape)
+        np.testing.assert_allclose(first.values, expected, atol=1e-6)
+        np.testing.assert_array_equal(second.values, frames.frames[1].values)
+        assert first.mesh[0, 2] == pytest.approx(frames.frames[0].mesh[0, 2] - 0.0125, abs=0.004)
+        assert first.key != frames.frames[0].key
+
+    def test_replaces_other_light(self, frames, light):
+        again = frames.minus(light).minus({})
+        np.testing.assert_array_equal(again.frames[0].values, frames.frames[0].values)
+
+    def test_is_divided_by_the_balance_like_the_frame(self, frames, light):
+        balanced = frames.minus(light).balanced()
+        one = balanced.frames[0]
+        divisor = expand_mesh(one.balance.divisor, 32, one.shape)
+        rows = slice(8, 40)
+        np.testing.assert_allclose(balanced.band(rows).values[0], (one.values / divisor)[rows], rtol=1e-5)
+
+    def test_masks_do_not_see_it(self, exposures):
+        y, x = np.indices(exposures[0].shape)
+        glow = np.exp(-0.5 * ((y - 36) ** 2 + (x - 44) ** 2) / 12**2).astype(np.float32)
+        bright = attrs.evolve(exposures[0].load(), data=exposures[0].load().data * (1 + 0.2 * glow))
+        both = ExposureSet.from_exposures([bright, exposures[1].load()])
+        light = FrameLight(mesh=0.2 * glow[4::8, 4::8], box_size=8)
+        seen = NormalizedFrames.from_exposures(both).frames[0].level
+        known = NormalizedFrames.from_exposures(both, light={bright.name: light}).frames[0].level
+        assert known.masked_fraction < seen.masked_fraction - 0.05
+
+
+def test_masks_that_most_frames_share_are_no_sources(exposures):
+    masks = {member.name: np.zeros(member.shape, bool) for member in exposures}
+    for number, mask in enumerate(masks.values()):
+        mask[20:30, 20:30] = True
+        mask[40:50, 10 * number : 10 * number + 10] = True
+    frames = NormalizedFrames.from_exposures(exposures, masks=masks)
+    kept = frames.without_shared_masks()
+    for number, (before, after) in enumerate(zip(frames.frames, kept.frames, strict=True)):
+        assert np.isnan(before.values[20:30, 20:30]).all()
+        assert np.isfinite(after.values[20:30, 20:30]).all()
+        assert np.isnan(after.values[40:50, 10 * number : 10 * number + 10]).all()
+        assert np.isnan(after.values[:4]).all()  # pixels that are not good

@@ -1,0 +1,98 @@
+"""What is made of the light that was found: what frames lose, what errors that leaves, a template."""
+
+import numpy as np
+from astropy.table import QTable
+from attrs import evolve
+
+from nircam_flats._fields import readonly
+from nircam_flats.kernels import box_means, expand_mesh, repeat_mesh
+from nircam_flats.scattered._posterior import separated
+from nircam_flats.scattered.wisp_template import WispTemplate
+from nircam_flats.skyflat import BoxMasks, FrameLight
+from nircam_flats.skyflat.meshes import MESH_BOX
+
+__all__ = [
+    "cleaned",
+    "errors_of_light",
+    "history_of_template",
+    "light_of_frames",
+    "strengths_of",
+    "template_of",
+    "with_errors",
+]
+
+
+def light_of_frames(found, frames, box_size):
+    factors = found.regression.strengths * found.regression.levels
+    if not found.outline.any():
+        return {}
+    return {
+        frame.name: FrameLight(mesh=factor * found.light, box_size=box_size)
+        for frame, factor in zip(frames.frames, factors, strict=True)
+    }
+
+
+def cleaned(frames, determined, light, outline, box_size):
+    """Frames without their light or, if that is not known, without the boxes of the outline."""
+    if determined:
+        kept = {frame.name: frame.light for frame in frames.frames if frame.light is not None}
+        return frames.minus(kept | light)
+    boxes = box_means(repeat_mesh(outline, box_size, frames.shape), MESH_BOX) > 0
+    return frames.without(BoxMasks(dict.fromkeys(light, boxes), frames.shape)) if boxes.any() else frames
+
+
+def errors_of_light(found, gauge, box_size, shape):
+    """Return what each frame adds to the light on the mesh of influences, and the error of the light, an image."""
+    n = len(found.regression.strengths)
+    influences = np.zeros((n, *(-(-size // MESH_BOX) for size in shape)), np.float32)
+    if found.outline.any() and n > 3:
+        for index in range(n):
+            without = separated(found.regression.without(index), gauge, found.light, found.outline, found.misfit)
+            change = expand_mesh(without.light - found.light, box_size, shape)
+            influences[index] = (n - 1) / n * box_means(change, MESH_BOX)
+    return readonly(influences), readonly(expand_mesh(found.light_err, box_size, shape))
+
+
+def with_errors(delta, influences, err):
+    """Return a delta skyflat whose errors and influences count the light that was taken out."""
+    return evolve(delta, err=readonly(np.hypot(delta.err, err)), influences=readonly(delta.influences + influences))
+
+
+def history_of_template(history):
+    """History of the template that belongs to a decomposition with this history."""
+    return history.then("template", of="light")
+
+
+def template_of(found, frames, box_size, history):
+    """The light as a template: surface brightness at mean strength, as a perfect flat would show it."""
+    shape = frames.shape
+    outline = repeat_mesh(found.outline, box_size, shape)
+    table = frames.table
+    level = np.mean(table["level"])
+    surface = expand_mesh(found.gauge.surface, box_size, shape)
+    scale = np.where(outline, level.value / surface, 0.0)
+    return WispTemplate(
+        detector=frames.detector,
+        filter=frames.filters[0],
+        data=expand_mesh(found.light, box_size, shape) * scale,
+        err=expand_mesh(found.light_err, box_size, shape) * scale,
+        outline=outline,
+        amplitude_err=found.gauge.constant_err / found.gauge.constant,
+        unit=level.unit,
+        exposures=strengths_of(found, frames),
+        history=history_of_template(history),
+    )
+
+
+def strengths_of(found, frames):
+    table = frames.table
+    return QTable(
+        {
+            "name": table["name"],
+            "used": [True] * len(table),
+            "reason": [""] * len(table),
+            "strength": found.regression.strengths,
+            "strength_err": found.regression.strength_err,
+            "level": table["level"],
+        }
+    )

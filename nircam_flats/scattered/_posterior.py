@@ -1,0 +1,131 @@
+"""What a mesh of frames tells about light and response, when what is known before is counted too."""
+
+import numpy as np
+from attrs import frozen
+from scipy.ndimage import maximum_filter, uniform_filter
+from scipy.special import expit
+
+from nircam_flats._fields import HoldsArrays, image
+from nircam_flats.scattered._separation import (
+    Regression,
+    bright_structure,
+    legendre_terms,
+    mean_around,
+    outline_of,
+    regress,
+    robust_scatter,
+)
+from nircam_flats.scattered.gauge import GaugeFit
+
+__all__ = ["Separated", "separate", "separated"]
+
+ROUNDS = 3
+FLANKS = 5
+MIN_QUIET = 50
+FEATURE = 4.0
+"""Significance, over 3 x 3 boxes, at which a departure from light is as likely a feature of the response as not."""
+
+
+@frozen(kw_only=True, eq=False)
+class Separated(HoldsArrays):
+    """Light and response on the mesh of the boxes.
+
+    Attributes
+    ----------
+    regression
+        Frames against strength.
+    gauge
+        What fixed the amount of light.
+    outline
+        Boxes with structure.
+    misfit
+        1 sigma of the mean of the frames about the smooth response in a box, where there is no light.
+    light, light_err
+        The mean light in units of the sky, 0 outside the outline, and its 1 sigma error.
+    features
+        Boxes within the outline in which the response is not smooth.
+    """
+
+    regression: Regression
+    gauge: GaugeFit
+    outline: np.ndarray = image(bool, sets_shape=True)
+    misfit: float
+    light: np.ndarray = image(np.float64)
+    light_err: np.ndarray = image(np.float64)
+    features: np.ndarray = image(bool)
+
+
+def separate(meshes, noise, gauge):
+    """Return what a mesh of the frames tells, a `Separated`."""
+    terms = legendre_terms(meshes.shape[1:], 3)
+    scaled = meshes / np.nanmedian(meshes, axis=(1, 2), keepdims=True)
+    mean = np.nanmedian(np.where(np.isfinite(scaled).any(axis=0), scaled, 0), axis=0)
+    mean = np.where(np.isfinite(scaled).any(axis=0), mean, np.nan)
+    outline, light, misfit = bright_structure(mean, terms)
+    light = np.where(outline, light, 0.0)
+    found, strengths = None, None
+    for _ in range(ROUNDS):
+        regression = regress(meshes, noise, light, outline, strengths)
+        found = separated(regression, gauge, light, outline, misfit)
+        strengths = regression.strengths
+        excess = np.nan_to_num(regression.mean - found.gauge.surface)
+        misfit = float(robust_scatter(np.where(outline, np.nan, regression.mean - found.gauge.surface)))
+        outline = outline_of(excess, misfit)
+        light = np.where(outline, np.where(found.outline, found.light, excess), 0.0)
+    return found
+
+
+def separated(regression, gauge, light, outline, misfit):
+    fit = gauge.fit(regression, light, misfit)
+    mean_light, err, features = _posterior(regression, fit, outline, misfit)
+    return Separated(
+        regression=regression,
+        gauge=fit,
+        outline=outline,
+        misfit=misfit,
+        light=mean_light,
+        light_err=err,
+        features=features,
+    )
+
+
+def _posterior(regression, fit, outline, misfit):
+    """Return the mean light, its error, and the boxes where response departs from what is smooth.
+
+    In a box, the excess E is light plus the departure M of the response from the smooth surface. The frames say
+    ``M = E - c V`` with a large error; that M is of the order of the misfit is known before. The two are
+    weighed by their variances. Where the frames contradict it, over 3 x 3 boxes, M may be as large as they say.
+    """
+    excess = np.nan_to_num(regression.mean - fit.surface)
+    seen = np.isfinite(regression.slope) & np.isfinite(regression.mean)
+    known = outline & seen
+    varying = fit.constant * np.nan_to_num(regression.slope)
+    variance = np.where(seen, (fit.constant * np.nan_to_num(regression.slope_err)) ** 2 + misfit**2, np.inf)
+    departure = np.where(known, excess - varying, 0.0)
+    quiet = _significance(np.where(seen, excess - varying, 0.0), variance, seen & ~outline)
+    chance = expit((_significance(departure, variance, known) ** 2 / _inflation(quiet) - FEATURE**2) / 2)
+    chance *= known & (uniform_filter(known.astype(float), 3) > 0.5)
+    core = chance > 0.5
+    chance = known * maximum_filter(np.where(core, chance, 0.0), FLANKS)  # the flanks of a feature are fainter
+    beyond = mean_around(departure**2 - np.where(known, variance, 0.0), known)
+    prior = misfit**2 + chance * np.maximum(beyond, 0.0)
+    response = departure * prior / (prior + variance)
+    with np.errstate(invalid="ignore"):
+        posterior = np.where(np.isfinite(variance), prior * variance / (prior + variance), prior)
+    err = np.sqrt(posterior + fit.surface_err**2 + (chance * np.nan_to_num(regression.slope) * fit.constant_err) ** 2)
+    light = np.where(outline, excess - response, 0.0)
+    return light, np.where(outline, err, 0.0), core
+
+
+def _significance(values, variance, known):
+    """Weighted mean over 3 x 3 boxes of the known values in units of its error; 0 where few are known."""
+    weights = np.where(known, 1 / variance, 0.0)
+    mean, total = mean_around(values * weights, known), mean_around(weights, known)
+    share = uniform_filter(known.astype(float), 3)
+    return np.where(known, 3 * mean * np.sqrt(np.maximum(share, 0) / np.maximum(total, 1e-30)), 0.0)
+
+
+def _inflation(significance):
+    """By how much the variance over 3 x 3 boxes exceeds that of independent boxes, from where there is no light."""
+    quiet = significance[significance != 0]
+    return max(1.0, float(robust_scatter(quiet)) ** 2) if quiet.size > MIN_QUIET else 1.0

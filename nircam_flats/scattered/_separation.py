@@ -1,0 +1,304 @@
+"""The arithmetic of separating light from response on meshes of box medians; plain arrays in, plain arrays out."""
+
+import numpy as np
+from attrs import evolve, frozen
+from numpy.polynomial import legendre
+from scipy.ndimage import binary_dilation, label, uniform_filter
+
+from nircam_flats._fields import HoldsArrays, image
+from nircam_flats.skyflat.balance import N_AMPLIFIERS, stripe_scales
+from nircam_flats.skyflat.meshes import median_of_frames
+
+__all__ = [
+    "Regression",
+    "bright_structure",
+    "legendre_terms",
+    "mean_around",
+    "outline_of",
+    "regress",
+    "robust_scatter",
+    "smooth_surface",
+]
+
+EIGHT_CONNECTED = np.ones((3, 3), bool)
+ROUNDS = 8
+FREE = 2
+LEAST = 4
+OUTLIER = 4.0
+"""Boxes of single frames that depart by more than this many standard deviations are sources or persistence."""
+SEED, EDGE, MARGIN = 3.0, 1.5, 2
+"""Light starts where the mean excess is this many scatters, reaches down to where it is that many, and two boxes on."""
+BLOCK = 4
+DISTURBED = 2.0
+"""Chi-squared per degree of freedom over 3 x 3 boxes that noise alone does not reach."""
+
+
+@frozen(kw_only=True, eq=False)
+class Regression(HoldsArrays):
+    """Frames as ``level_j (1 + stripe_j) (mean + t_j slope)``, box by box.
+
+    Attributes
+    ----------
+    mean, mean_err
+        What the frames show at mean strength of the light, and its 1 sigma error; NaN where no frame saw the box.
+    slope, slope_err
+        How that grows with the strength; NaN where fewer than 3 frames saw the box.
+    strengths, strength_err
+        ``1 + t_j``, 1 on average, on the scale of the light that they were fitted to, and the 1 sigma error of each
+        as two interleaved halves of the boxes tell it.
+    levels
+        Level of each frame against the others.
+    scatter
+        1 sigma of one box of each frame.
+    stripe_share
+        Variance of the stripe that was taken out of a box, as a part of the variance of the box; boxes of a row within
+        an amplifier share it.
+    values, weights
+        The frames without their levels and stripes, and the weight of each box; 0 where it does not count.
+    """
+
+    mean: np.ndarray = image(np.float64, sets_shape=True)
+    mean_err: np.ndarray = image(np.float64)
+    slope: np.ndarray = image(np.float64)
+    slope_err: np.ndarray = image(np.float64)
+    strengths: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
+    strength_err: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
+    levels: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
+    scatter: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
+    stripe_share: np.ndarray = image(np.float64)
+    values: np.ndarray = image(np.float64, ndim=3)
+    weights: np.ndarray = image(np.float64, ndim=3)
+
+    def without(self, index):
+        """Return the regression without one frame; strengths, levels and weights of the others stay."""
+        kept = np.arange(len(self.strengths)) != index
+        t = self.strengths[kept] - 1
+        mean, slope, mean_err, slope_err = _lines(self.values[kept], self.weights[kept], t)
+        return evolve(
+            self,
+            mean=mean,
+            slope=slope,
+            mean_err=mean_err,
+            slope_err=slope_err,
+            strengths=self.strengths[kept],
+            strength_err=self.strength_err[kept],
+            levels=self.levels[kept],
+            scatter=self.scatter[kept],
+            values=self.values[kept],
+            weights=self.weights[kept],
+        )
+
+
+def robust_scatter(values):
+    """Standard deviation that the median absolute deviation of the finite values stands for."""
+    values = values[np.isfinite(values)]
+    return 1.4826 * np.median(np.abs(values - np.median(values)))
+
+
+def mean_around(values, known):
+    """Mean over 3 x 3 boxes of the values that are known; 0 where none is."""
+    share = uniform_filter(known.astype(float), 3)
+    total = uniform_filter(np.where(known, values, 0.0), 3)
+    return np.where(share > 0.05, total / np.maximum(share, 0.05), 0.0)
+
+
+def legendre_terms(shape, degree):
+    """Legendre polynomials of total degree up to ``degree`` at the boxes of a mesh, shape (boxes, terms)."""
+    by, bx = (legendre.legvander(2 * (np.arange(n) + 0.5) / n - 1, degree) for n in shape)
+    terms = [(j, i) for j in range(degree + 1) for i in range(degree + 1 - j)]
+    return np.stack([np.outer(by[:, j], bx[:, i]).ravel() for j, i in terms], axis=1)
+
+
+def smooth_surface(terms, values, weights):
+    """Least-squares surface of ``terms`` through a mesh; weights are 0 where there is no value."""
+    roots = np.sqrt(weights).ravel()
+    solution = np.linalg.lstsq(terms * roots[:, None], np.nan_to_num(values).ravel() * roots, rcond=None)[0]
+    return (terms @ solution).reshape(values.shape)
+
+
+def outline_of(excess, scatter):
+    """Boxes of groups in which the smoothed excess stands out, grown by a margin.
+
+    ``scatter`` is that of single boxes where there is no light.
+    """
+    smoothed = uniform_filter(np.nan_to_num(excess), 3)
+    candidates = smoothed > EDGE * scatter
+    labels, n_groups = label(candidates, structure=EIGHT_CONNECTED)
+    highest = np.zeros(n_groups + 1)
+    np.maximum.at(highest, labels.ravel(), smoothed.ravel())
+    found = (highest > SEED * scatter)[labels] & candidates
+    return binary_dilation(found, EIGHT_CONNECTED, iterations=MARGIN) if found.any() else found
+
+
+def bright_structure(mean, terms):
+    """Return the boxes that stand out from a smooth surface, their excess, and the scatter of the others.
+
+    The first surface runs through the lower boxes, so that light does not pull it up; noise is what neighbours differ
+    by. Then the surface is fitted to the boxes that do not stand out, in turns.
+    """
+    measured = np.isfinite(mean)
+    excess = mean - _lower_surface(mean, terms)
+    noise = robust_scatter(np.diff(mean, axis=1)) / np.sqrt(2)
+    outline, scatter = outline_of(excess, noise), noise
+    for _ in range(ROUNDS):
+        if (measured & ~outline).sum() < 2 * terms.shape[1]:
+            break
+        excess = mean - smooth_surface(terms, mean, (measured & ~outline).astype(float))
+        scatter = robust_scatter(np.where(outline, np.nan, excess))
+        found = outline_of(excess, scatter)
+        if np.array_equal(found, outline):
+            break
+        outline = found
+    return outline, np.nan_to_num(excess), scatter
+
+
+def _lower_surface(mean, terms):
+    """A surface that a tenth of the squared departures lies below: least squares, those above count ten times less."""
+    measured = np.isfinite(mean).astype(float)
+    surface = smooth_surface(terms, mean, measured)
+    for _ in range(ROUNDS):
+        surface = smooth_surface(terms, mean, measured * np.where(mean > surface, 0.1, 1.0))
+    return surface
+
+
+def regress(meshes, noise, light, outline, strengths=None):
+    """Fit strengths, levels, stripes and, box by box, a line against the strength.
+
+    Parameters
+    ----------
+    meshes
+        Box medians of the frames, shape (n, boxes in y, boxes in x); NaN where masked.
+    noise
+        Relative noise of the frames, shape (n,); one common factor is found from the data.
+    light
+        Mesh of the light at mean strength, as known so far: what the strengths are fitted to.
+    outline
+        Boxes where there may be light: levels and stripes are measured outside.
+    strengths
+        Where to start; by default all alike.
+
+    Returns
+    -------
+    Regression
+    """
+    n = len(meshes)
+    noise = np.asarray(noise, float)
+    mean = median_of_frames(meshes / np.nanmedian(meshes.reshape(n, -1), axis=1)[:, None, None])
+    strengths = np.ones(n) if strengths is None else strengths
+    levels = np.ones((n, 1, 1))
+    light = np.where(outline, light, 0.0)
+    seen = inside = np.isfinite(meshes)
+    weights, slope = seen.astype(float), np.zeros_like(mean)
+    for number in range(ROUNDS):
+        response = mean - light
+        model = response + strengths[:, None, None] * light
+        # Once the strengths are about right, stripes show inside the outline too: it counts where it hides the others.
+        hidden = outline if number < ROUNDS // 2 else outline & ~_fills_amplifiers(outline)
+        scales = stripe_scales(np.where(hidden, np.nan, meshes / model))
+        of_frame = np.median(scales, axis=(1, 2), keepdims=True)
+        scales = scales / np.mean(scales / of_frame, axis=0)  # what the frames have on average belongs to the mean
+        levels = np.median(scales, axis=(1, 2), keepdims=True)
+        values = meshes / scales
+        residual = values - model
+        factor = np.median([robust_scatter(one) / sigma for one, sigma in zip(residual, noise, strict=True)])
+        scatter = noise * factor * np.sqrt(n / (n - 1))
+        # Inside the outline, what departs from the light may be response: boxes are compared with their own lines.
+        inside = inside & ~_worst(values, weights, mean, slope, strengths - 1) if number > FREE else seen
+        used = np.where(outline, inside, np.abs(residual) < OUTLIER * scatter[:, None, None])
+        weights = np.where(used, 1 / scatter[:, None, None] ** 2, 0.0)
+        strengths, err = _strengths(np.where(used, values - response, 0.0), weights, light)
+        mean, slope, mean_err, slope_err = _lines(np.nan_to_num(values), weights, strengths - 1)
+    return Regression(
+        mean=mean,
+        mean_err=mean_err,
+        slope=slope,
+        slope_err=slope_err,
+        strengths=strengths,
+        strength_err=err,
+        levels=levels[:, 0, 0],
+        scatter=scatter,
+        stripe_share=_stripe_share(~hidden & np.isfinite(mean)),
+        values=np.nan_to_num(values),
+        weights=weights,
+    )
+
+
+def _worst(values, weights, mean, slope, t):
+    """The frame that departs most from the line of each box, if it is an outlier and enough others are left."""
+    t = t[:, None, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        total = weights.sum(axis=0)
+        from_centre = (t - (weights * t).sum(axis=0) / total) ** 2
+        leverage = weights * (1 / total + from_centre / (weights * from_centre).sum(axis=0))
+        residual = np.abs(values - mean - t * slope) * np.sqrt(weights / np.maximum(1 - leverage, 0.05))
+    residual = np.where((weights > 0) & np.isfinite(residual), residual, 0.0)
+    largest = residual.max(axis=0)
+    return (residual == largest) & (largest > OUTLIER) & ((weights > 0).sum(axis=0) > LEAST)
+
+
+def _fills_amplifiers(outline):
+    """Boxes of rows within an amplifier of which the outline takes more than three quarters."""
+    parts = np.array_split(outline, N_AMPLIFIERS, axis=1)
+    full = [np.repeat(part.mean(axis=1, keepdims=True) > 0.75, part.shape[1], axis=1) for part in parts if part.size]
+    return np.concatenate(full, axis=1)
+
+
+def _stripe_share(seen):
+    """Variance of a stripe relative to that of a box: of a median of the boxes of an amplifier, or of the whole row."""
+    parts = [part for part in np.array_split(seen, N_AMPLIFIERS, axis=1) if part.size]
+    in_row = seen.sum(axis=1, keepdims=True)
+    shares = []
+    for part in parts:
+        in_part = part.sum(axis=1, keepdims=True)
+        n = np.where(in_part >= max(4, part.shape[1] / 2), in_part, np.maximum(in_row, 1))
+        shares.append(np.broadcast_to(np.pi / 2 / n, part.shape))
+    return np.concatenate(shares, axis=1)
+
+
+def _strengths(values, weights, light):
+    """Least-squares factor of the light in each frame, scaled to 1 on average, and its error.
+
+    The error is that of the noise, and in addition what two halves of the boxes, blocks like the fields of a chess
+    board, disagree by: faint sources, stripes.
+    """
+    y, x = np.indices(light.shape) // BLOCK
+    white = (y + x) % 2 == 0
+    found = {}
+    for name, part in (("all", np.ones_like(white)), ("white", white), ("black", ~white)):
+        norms = np.sum(weights * light**2 * part, axis=(1, 2))
+        found[name] = np.sum(weights * light * values * part, axis=(1, 2)) / np.maximum(norms, 1e-300), norms
+    strengths, norms = found["all"]
+    mean = strengths.mean()
+    if not norms.all() or not mean > 0:
+        return np.ones(len(values)), np.full(len(values), np.inf)
+    white, black = (found[name][0] / max(found[name][0].mean(), 1e-9) for name in ("white", "black"))
+    disagreement = np.sqrt(np.mean((white - black) ** 2)) / 2
+    return strengths / mean, np.hypot(1 / np.sqrt(norms) / mean, disagreement)
+
+
+def _lines(values, weights, t):
+    """Weighted lines against ``t`` in each box: value at 0, slope, and their errors.
+
+    Where the frames scatter about the lines of 3 x 3 boxes by more than their noise, the error of the slope grows.
+    """
+    t = t[:, None, None]
+    s0, s1, s2 = weights.sum(axis=0), (weights * t).sum(axis=0), (weights * t * t).sum(axis=0)
+    y0, y1 = (weights * values).sum(axis=0), (weights * t * values).sum(axis=0)
+    determinant = s0 * s2 - s1**2
+    is_line = ((weights > 0).sum(axis=0) >= 3) & (determinant > 1e-6 * s0 * s2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        slope, slope_err = (s0 * y1 - s1 * y0) / determinant, np.sqrt(s0 / determinant)
+        level, level_err = (y0 - s1 * slope) / s0, np.sqrt(s2 / determinant)
+        mean, mean_err = y0 / s0, 1 / np.sqrt(s0)
+        chi2 = np.sum(weights * (values - level - t * slope) ** 2, axis=0)
+    freedom = np.where(is_line, (weights > 0).sum(axis=0) - 2, 0)
+    around = mean_around(np.nan_to_num(chi2), is_line), mean_around(freedom, is_line)
+    ratio = around[0] / np.maximum(around[1], 0.1)
+    inflation = np.sqrt(np.where(ratio > DISTURBED, ratio, 1.0))
+    nothing = np.nan
+    return (
+        np.where(is_line, level, np.where(s0 > 0, mean, nothing)),
+        np.where(is_line, slope, nothing),
+        np.where(is_line, level_err, np.where(s0 > 0, mean_err, nothing)),
+        np.where(is_line, slope_err * inflation, nothing),
+    )

@@ -1,0 +1,262 @@
+"""Is it flat or is it light?  The response of a detector in one filter, separated from light that varies."""
+
+from typing import ClassVar
+
+import numpy as np
+from astropy.table import QTable
+from attrs import evolve, field, frozen
+from scipy.ndimage import label
+
+from nircam_flats._fields import HoldsArrays, image
+from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.instrument import Detector, Filter
+from nircam_flats.kernels import box_medians
+from nircam_flats.provenance import History
+from nircam_flats.scattered import _decomposition_fits
+from nircam_flats.scattered._light import (
+    cleaned,
+    errors_of_light,
+    light_of_frames,
+    strengths_of,
+    template_of,
+    with_errors,
+)
+from nircam_flats.scattered._posterior import separate
+from nircam_flats.scattered._separation import EIGHT_CONNECTED
+from nircam_flats.scattered.evidence import LightEvidence
+from nircam_flats.scattered.gauge import SmoothResponse
+from nircam_flats.scattered.identifiability import Identifiability
+from nircam_flats.scattered.wisp_template import WispTemplate
+from nircam_flats.skyflat import DeltaSkyflat
+from nircam_flats.skyflat.meshes import MESH_BOX
+
+__all__ = ["SkyDecomposition", "light_of", "without_light"]
+
+
+@frozen(kw_only=True, eq=False)
+class SkyDecomposition(HoldsArrays):
+    """The frames of one detector and filter as response times sky plus light of varying strength.
+
+    Attributes
+    ----------
+    detector, filter
+        Of the frames.
+    delta
+        The response: an ordinary `~nircam_flats.DeltaSkyflat`, free of the light. Where the frames cannot tell the two
+        apart, the outline of the light is left out of it (NaN), for fits to go across.
+    wisp
+        The light: a `~nircam_flats.WispTemplate`; None if there is none, or none that could be told from response.
+    strengths
+        Table with a row per frame: name, strength (1 on average), its 1 sigma error, sky level.
+    evidence
+        For light or response, box by box: a `LightEvidence`.
+    verdicts
+        What each structure of the mean frame is, a tuple of `Verdict`, the largest first.
+    identifiability
+        How well the two could be told apart, an `Identifiability`.
+    light
+        What each frame loses, {name: `~nircam_flats.FrameLight`}, for `~nircam_flats.NormalizedFrames.minus`.
+    light_err, influences
+        1 sigma error that the light leaves in `delta`, an image, and what each frame adds to it on the mesh of
+        `DeltaSkyflat.influences`; both are counted there.
+    outline
+        Boolean mesh of the boxes with structure.
+    history
+        How it was made.
+
+    Notes
+    -----
+    The frames, images divided by their sky level, are modelled as ``f_j(x) = F(x) + s_j W(x)`` with the response F,
+    the light W and its strength s_j relative to the sky. See "Method" in the documentation.
+    """
+
+    MIN_FRAMES: ClassVar[int] = 3
+
+    detector: Detector = field(converter=Detector.get)
+    filter: Filter = field(converter=Filter.get)
+    delta: DeltaSkyflat = field()
+    wisp: WispTemplate | None = field()
+    strengths: QTable = field(repr=lambda table: f"<{len(table)} frames>")
+    evidence: LightEvidence = field(repr=False)
+    verdicts: tuple = field(converter=tuple, repr=lambda items: f"<{', '.join(item.kind for item in items)}>")
+    identifiability: Identifiability = field(repr=False)
+    light: dict = field(converter=dict, repr=lambda items: f"<{len(items)} frames>")
+    light_err: np.ndarray = image()
+    influences: np.ndarray = image(ndim=3, follows_shape=False)
+    outline: np.ndarray = image(bool, follows_shape=False)
+    history: History = field(factory=History, repr=False)
+
+    def write(self, path, *, overwrite=False):
+        """Write a FITS file (extensions of the delta skyflat, light, evidence, verdicts) that `read` reads back."""
+        _decomposition_fits.write_decomposition(self, path, overwrite=overwrite)
+
+    @classmethod
+    def read(cls, path):
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        InvalidInputError
+            If the file is no decomposition; the text names it and what is missing.
+        """
+        return cls(**_decomposition_fits.read_decomposition(path))
+
+    def plot(self, ax=None, **artist_options):
+        """Draw the evidence for light or response; returns the artist."""
+        return self.evidence.plot(ax, title=f"{self.detector} {self.filter}: flat or light?", **artist_options)
+
+    @property
+    def verdict(self):
+        """What the decomposition says, in words: a sentence for the whole and one for each structure."""
+        return " ".join([str(self.identifiability), *map(str, self.verdicts)])
+
+    @classmethod
+    def from_frames(cls, frames, *, gauge=None, box_size=None, strategy=None, executor=None):
+        """Separate the frames of one detector in one filter.
+
+        Parameters
+        ----------
+        frames
+            `~nircam_flats.NormalizedFrames`, of one filter (each filter has its own response), 3 or more.
+        gauge
+            The rule that fixes the gauge, a `Gauge`; by default `SmoothResponse`.
+        box_size
+            Side of the boxes on which the light is resolved, pixels; by default 32 for full frames, 1/32 of small ones.
+        strategy, executor
+            How the frames without light are combined; see `~nircam_flats.DeltaSkyflat.from_frames`.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are several filters, or fewer than 3 frames.
+        """
+        _check(frames)
+        gauge = SmoothResponse() if gauge is None else gauge
+        frames = frames.minus({})
+        box_size = _default_box_size(frames.shape) if box_size is None else box_size
+        found = separate(_meshes(frames, box_size), [frame.noise for frame in frames.frames], gauge)
+        identifiability = Identifiability.of(found, gauge)
+        evidence = _evidence(found, identifiability, gauge, box_size, frames.shape)
+        light = light_of_frames(found, frames, box_size)
+        settings = {"gauge": gauge, "box_size": box_size}
+        influences, err = errors_of_light(found, gauge, box_size, frames.shape)
+        without = cleaned(frames, identifiability.determined, light, found.outline, box_size)
+        delta = DeltaSkyflat.from_frames(without, strategy=strategy, executor=executor)
+        if identifiability.determined:
+            delta = with_errors(delta, influences, err)
+        history = frames.history.then("decompose", **settings)
+        return cls(
+            detector=frames.detector,
+            filter=frames.filters[0],
+            delta=evolve(delta, history=delta.history.then("decompose", **settings)),
+            wisp=template_of(found, frames, box_size, history) if identifiability.determined else None,
+            strengths=strengths_of(found, frames),
+            evidence=evidence,
+            verdicts=_verdicts(found, evidence),
+            identifiability=identifiability,
+            light=light,
+            light_err=err,
+            influences=influences,
+            outline=found.outline,
+            history=history,
+        )
+
+    def taken_out_of(self, frames):
+        """Return frames, of any filters, without the light in those of this filter.
+
+        Where light and response could not be told apart, the boxes of the outline are masked in these frames instead.
+        """
+        return cleaned(frames, self.identifiability.determined, self.light, self.outline, self.evidence.box_size)
+
+
+def light_of(frames, *, gauge=None, box_size=None):
+    """Return what `SkyDecomposition.light` says, without making anything else of the frames.
+
+    Where light and response cannot be told apart, all structure counts as light: that is what masks must not take for
+    sources.
+    """
+    _check(frames)
+    frames = frames.minus({})
+    box_size = _default_box_size(frames.shape) if box_size is None else box_size
+    noise = [frame.noise for frame in frames.frames]
+    return light_of_frames(separate(_meshes(frames, box_size), noise, gauge or SmoothResponse()), frames, box_size)
+
+
+def without_light(delta, frames, parts):
+    """Return a delta skyflat of frames of several filters with the errors of the light that was taken out of them.
+
+    Parameters
+    ----------
+    delta
+        What `frames` were combined to.
+    frames
+        Frames of which the light has been taken out (`SkyDecomposition.taken_out_of`).
+    parts
+        The decompositions, an iterable of `SkyDecomposition`.
+
+    Notes
+    -----
+    In the mean of N frames, the light of a filter with n frames counts n / N. Where the response is not smooth it is so
+    in all filters, so their errors are added, not their squares.
+    """
+    influences, err = np.zeros_like(delta.influences), np.zeros_like(delta.err)
+    names = [frame.name for frame in frames.frames]
+    for part in parts:
+        if part.identifiability.determined:
+            share = len(part.strengths) / len(names)
+            err += np.float32(share) * part.light_err
+            influences[[names.index(name) for name in part.strengths["name"]]] += np.float32(share) * part.influences
+    return with_errors(delta, influences, err)
+
+
+def _check(frames):
+    if len(frames.filters) > 1:
+        names = ", ".join(item.name for item in frames.filters)
+        raise InvalidInputError(
+            f"SkyDecomposition needs frames of one filter, because each has its own response; got {names}: take "
+            "frames.where(filter=...)"
+        )
+    if len(frames) < SkyDecomposition.MIN_FRAMES:
+        raise InvalidInputError(
+            f"SkyDecomposition of {frames.detector} {frames.filters[0]} needs at least {SkyDecomposition.MIN_FRAMES} "
+            f"frames to see light vary; got {len(frames)}"
+        )
+
+
+def _default_box_size(shape):
+    return int(np.clip(2 ** int(np.log2(max(min(shape) // 32, 4))), 4, MESH_BOX))
+
+
+def _meshes(frames, box_size):
+    if box_size == MESH_BOX:
+        return frames.meshes.astype(float)
+    return np.stack([box_medians(frame.values, box_size)[0] for frame in frames.frames]).astype(float)
+
+
+def _evidence(found, identifiability, gauge, box_size, shape):
+    regression, fit = found.regression, found.gauge
+    varying, varying_err = fit.constant * regression.slope, abs(fit.constant) * regression.slope_err
+    if not identifiability.determined:
+        varying, varying_err = np.full_like(varying, np.nan), np.full_like(varying, np.inf)
+    return LightEvidence(
+        excess=np.nan_to_num(regression.mean - fit.surface),
+        excess_err=np.hypot(found.misfit, fit.surface_err),
+        varying=varying,
+        varying_err=varying_err,
+        stripe_err=np.nan_to_num(abs(fit.constant) * regression.slope_err) * np.sqrt(regression.stripe_share),
+        light=found.light if identifiability.determined else np.zeros_like(found.light),
+        constant_err=identifiability.constant_err,
+        box_size=box_size,
+        shape=shape,
+        rests_on=gauge.statement,
+    )
+
+
+def _verdicts(found, evidence):
+    """The verdict on each structure: the features of the response within the light, then the rest of each outline."""
+    verdicts = []
+    for boxes, within in ((found.features, None), (found.outline & ~found.features, found.outline)):
+        labels, n_groups = label(boxes, structure=EIGHT_CONNECTED)
+        groups = [(labels == group).astype(float) for group in range(1, n_groups + 1)]
+        verdicts += [evidence.judge_boxes(share, within) for share in groups]
+    return sorted(verdicts, key=lambda verdict: -verdict.n_pixels)

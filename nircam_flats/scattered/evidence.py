@@ -1,0 +1,215 @@
+"""Evidence for or against light, box by box and structure by structure."""
+
+from functools import cached_property
+
+import numpy as np
+from attrs import field, frozen
+from scipy.interpolate import RBFInterpolator
+from scipy.ndimage import binary_dilation
+from scipy.special import ndtr
+
+from nircam_flats._fields import HoldsArrays, choice, image, readonly
+from nircam_flats._strategy import checked_image
+from nircam_flats.kernels import box_means, repeat_mesh
+from nircam_flats.skyflat.balance import N_AMPLIFIERS
+
+__all__ = ["LightEvidence", "Verdict"]
+
+DECISIVE = 9.0
+"""Delta chi-squared from which on a verdict is given: a likelihood ratio of 90."""
+BOTH = (0.25, 0.75)
+SEEN = 3.0
+"""Structure is what exceeds the error of a box by this much at its brightest."""
+RING, MOST = 3, 400
+"""Light is continued across a structure from this many boxes around it, in each direction and at most in all."""
+
+
+@frozen(kw_only=True)
+class Verdict:
+    """What a structure on a detector is.
+
+    Attributes
+    ----------
+    kind
+        'additive' (light), 'multiplicative' (response) or 'undecided'.
+    x, y
+        Centre of the structure, pixels.
+    n_pixels
+        Its area.
+    excess
+        What it adds to the frames at its brightest, in units of the sky; negative for a dark one.
+    fraction, fraction_err
+        The part of it that varies as the light does, 1 for light and 0 for response, and its 1 sigma error.
+    delta_chi2
+        Evidence: chi-squared of response minus chi-squared of light. Positive for light.
+    expected
+        What its absolute value should be on average, by the noise and the spread of the strengths (Fisher information).
+    sentence
+        The verdict and what it rests on, in words.
+    """
+
+    kind: str = choice("additive", "multiplicative", "undecided")
+    x: float = field()
+    y: float = field()
+    n_pixels: int = field()
+    excess: float = field()
+    fraction: float = field()
+    fraction_err: float = field()
+    delta_chi2: float = field()
+    expected: float = field()
+    sentence: str = field()
+
+    def __str__(self):
+        return self.sentence
+
+
+@frozen(kw_only=True, eq=False)
+class LightEvidence(HoldsArrays):
+    """What the frames of one filter say about light and response, on a mesh.
+
+    Attributes
+    ----------
+    excess, excess_err
+        By how much the mean of the frames exceeds the smooth response, and 1 sigma, in units of the sky.
+    varying, varying_err
+        How much of it varies with the strength of the light: the excess itself where it is light, 0 where it is
+        response; NaN where it is not known.
+    stripe_err
+        1 sigma error of `varying` that the boxes of a row within an amplifier share: that of the 1/f stripe taken out.
+    light
+        The mean light as it was taken out, 0 outside its outline.
+    constant_err
+        Relative error that `varying` has in common everywhere: that of the gauge.
+    box_size
+        Side of the boxes, pixels; those at the edge may be cut.
+    shape
+        Rows and columns of the frames.
+    rests_on
+        The assumption behind the gauge, in words.
+    """
+
+    excess: np.ndarray = image(sets_shape=True)
+    excess_err: np.ndarray = image()
+    varying: np.ndarray = image()
+    varying_err: np.ndarray = image()
+    stripe_err: np.ndarray = image()
+    light: np.ndarray = image()
+    constant_err: float = field()
+    box_size: int = field(converter=int)
+    shape: tuple = field(converter=tuple)
+    rests_on: str = field()
+
+    @cached_property
+    def delta_chi2(self):
+        """Mesh of the evidence in each box, positive for light, negative for response; 0 where nothing is known.
+
+        With the excess E, the varying part A and variances of both, it is ``A^2 / var A - (E - A)^2 / var (E - A)``.
+        """
+        variance = self.varying_err.astype(float) ** 2
+        both = variance + self.excess_err.astype(float) ** 2
+        difference = self.varying**2 / variance - (self.excess - self.varying) ** 2 / both
+        return readonly(np.nan_to_num(difference, posinf=0, neginf=0).astype(np.float32))
+
+    def plot(self, ax=None, **artist_options):
+        """Draw the evidence, red for light and blue for response; returns the artist."""
+        from nircam_flats.plotting import draw_evidence
+
+        return draw_evidence(self.image, ax=ax, **artist_options)
+
+    @property
+    def image(self):
+        """`delta_chi2` as an image of the shape of the frames."""
+        return repeat_mesh(self.delta_chi2, self.box_size, self.shape)
+
+    def judge(self, where):
+        """Return the `Verdict` on the structure in a region.
+
+        Parameters
+        ----------
+        where
+            Boolean image of the shape of the frames.
+
+        Notes
+        -----
+        From both the excess and the varying part, light that surrounds the region is subtracted first, continued
+        across it. Then the varying part is fitted with the excess over the region:
+        ``f = sum(A E w) / sum(E^2 w)``, with ``w = 1 / var A`` and the variance ``1 / sum(E^2 w)``, to which is added
+        what boxes share: stripes and the gauge. The evidence is ``(f^2 - (f - 1)^2) / var f``, expected to be
+        ``+- 1 / var f`` with a standard deviation of ``2 / sqrt(var f)``.
+        """
+        where = checked_image(where, self.shape, bool, "LightEvidence.judge(where)")
+        return self.judge_boxes(box_means(where, self.box_size))
+
+    def judge_boxes(self, share, within=None):
+        """Return the `Verdict` on the boxes of which ``share`` (0 to 1, a mesh) belongs to the structure.
+
+        ``within`` are the boxes across which the light of the surroundings is continued, by default those of the
+        structure.
+        """
+        known = np.isfinite(self.varying) & (share > 0)
+        around = _across(self.light, share > 0 if within is None else within)
+        excess = self.excess - around
+        varying = np.where(known, self.varying - around, 0.0)
+        with np.errstate(invalid="ignore"):
+            weights = np.where(known, share / self.varying_err.astype(float) ** 2, 0.0)
+        norm = np.sum(weights * excess**2)
+        fraction = np.sum(weights * varying * excess) / norm if norm > 0 else 0.0
+        variance = np.inf
+        if norm > 0:
+            pulls = weights * excess / norm
+            in_rows = [part.sum(axis=1) for part in np.array_split(pulls * self.stripe_err, N_AMPLIFIERS, axis=1)]
+            variance = 1 / norm + np.sum(np.square(in_rows)) + (max(abs(fraction), 1.0) * self.constant_err) ** 2
+        measured = np.where(share > 0.5 * share.max(), excess, 0.0)
+        highest = float(measured.flat[np.argmax(np.abs(measured))])
+        rows, columns = np.indices(share.shape)
+        amount = share / max(share.sum(), 1e-9)
+        facts = {
+            "x": float(np.sum(amount * (columns + 0.5)) * self.box_size - 0.5),
+            "y": float(np.sum(amount * (rows + 0.5)) * self.box_size - 0.5),
+            "n_pixels": round(float(share.sum()) * self.box_size**2),
+            "excess": highest,
+            "fraction": float(fraction),
+            "fraction_err": float(np.sqrt(variance)),
+            "delta_chi2": float((2 * fraction - 1) / variance),
+            "expected": float(1 / variance),
+        }
+        kind, reason = self._decided(facts, float(np.min(self.excess_err)))
+        place = f"The structure of {facts['excess']:+.1%} of the sky around x {facts['x']:.0f}, y {facts['y']:.0f}"
+        return Verdict(kind=kind, sentence=f"{place} {reason}", **facts)
+
+    def _decided(self, facts, noise):
+        fraction, err, evidence = facts["fraction"], facts["fraction_err"], facts["delta_chi2"]
+        part = f"{fraction:.0%} +- {err:.0%} of it varies as the light does"
+        if abs(facts["excess"]) < SEEN * noise:
+            return "undecided", "is undecided: it does not stand out from the noise."
+        if facts["excess"] < 0:
+            return "multiplicative", "is response: it is darker than its surroundings, and light cannot darken."
+        if not np.isfinite(err):
+            return "undecided", "is undecided: no light is measured on the detector that it could vary with."
+        if abs(evidence) < DECISIVE:
+            numbers = f"evidence {evidence:+.1f}, {facts['expected']:.1f} expected, {DECISIVE:.0f} needed"
+            return "undecided", f"is undecided: {part} ({numbers})."
+        if BOTH[0] < fraction < BOTH[1] and min(fraction, 1 - fraction) > 3 * err:
+            return "undecided", f"is undecided, light and response in one place: {part}."
+        if evidence > 0:
+            return "additive", f"is light: {part}; that rests on the assumption that {self.rests_on}."
+        return "multiplicative", f"is response: {part}."
+
+
+def _across(light, hole):
+    """The mesh ``light`` with the boxes of ``hole`` replaced by a thin plate through the boxes around them."""
+    around = np.argwhere(binary_dilation(hole, np.ones((3, 3)), iterations=RING) & ~hole)
+    filled = np.where(hole, 0.0, light)
+    values = light[tuple(around.T)].astype(float)
+    if values.any():
+        step = -(-len(around) // MOST)
+        plate = RBFInterpolator(around[::step], values[::step], kernel="thin_plate_spline", smoothing=1.0)
+        filled[hole] = plate(np.argwhere(hole))
+    return filled
+
+
+def decided_share(expected):
+    """Probability that a structure whose evidence is ``expected`` on average is decided (rightly or wrongly)."""
+    expected = np.asarray(expected, float)
+    width = 2 * np.sqrt(np.maximum(expected, 1e-12))
+    return ndtr((expected - DECISIVE) / width) + ndtr(-(expected + DECISIVE) / width)

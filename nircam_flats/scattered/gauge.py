@@ -1,0 +1,187 @@
+"""What fixes the one number that the frames cannot tell: how much light there is when strengths are only compared."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from attrs import field, frozen
+
+from nircam_flats._fields import HoldsArrays, image
+from nircam_flats._strategy import Strategy
+from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.scattered._separation import legendre_terms, smooth_surface
+
+__all__ = ["CleanestExposures", "Gauge", "GaugeFit", "SmoothResponse"]
+
+ITERATIONS = 5
+ROBUST = 3.0
+N_BLOCKS = 8
+
+
+@frozen(kw_only=True, eq=False)
+class GaugeFit(HoldsArrays):
+    """What a gauge found.
+
+    Attributes
+    ----------
+    constant, constant_err
+        The mean light is ``constant`` times what the frames gain per unit of strength; 1 sigma error.
+    surface, surface_err
+        The smooth response beside the light, a mesh, and its 1 sigma error.
+    """
+
+    constant: float = field()
+    constant_err: float = field()
+    surface: np.ndarray = image(np.float64)
+    surface_err: np.ndarray = image(np.float64)
+
+
+class Gauge(Strategy, ABC):
+    """How the gauge of a decomposition is fixed: a named rule.
+
+    Frames tell how strengths differ, not where they are zero: strengths shifted by a constant c with the response
+    changed by -c times the light describe the same frames. Subclasses write `fit`.
+    """
+
+    statement = ""
+    """The assumption in words, for verdicts that rest on it."""
+
+    @abstractmethod
+    def fit(self, regression, light, misfit):
+        """Return a `GaugeFit`.
+
+        Parameters
+        ----------
+        regression
+            Frames against strength, a `Regression`.
+        light
+            Mesh of the mean light as known so far, 0 outside its outline.
+        misfit
+            1 sigma by which the response of a box departs from a smooth surface, noise included.
+        """
+
+
+class SmoothResponse(Gauge):
+    """The response is smooth across the light: a polynomial goes through what is left when the light is taken away.
+
+    Parameters
+    ----------
+    degree
+        Of the polynomial in x and y.
+
+    Notes
+    -----
+    The mean of the frames is ``P + c V``, with the smooth surface P and the slope V of the frames against the strength.
+    V is noisy, so least squares would find too small a c; the light as known so far, L, which is almost without
+    noise, takes its place as the instrument: the residual is orthogonal to the terms of P and to L. Boxes that depart
+    by more than 3 sigma lose weight. The error comes from the jackknife over blocks of the frame, which counts what
+    neighbouring boxes share.
+    """
+
+    def __init__(self, *, degree=3):
+        if degree < 1 or int(degree) != degree:
+            raise InvalidInputError(f"SmoothResponse needs a whole degree >= 1; got degree={degree}")
+        self.degree = int(degree)
+
+    @property
+    def statement(self):
+        return f"the response is smooth, a polynomial of degree {self.degree}, across the outline of the light"
+
+    def fit(self, regression, light, misfit):
+        terms = legendre_terms(light.shape, self.degree)
+        constant, surface = 1.0, None
+        for _ in range(ITERATIONS):
+            weights = _weights(regression, light, misfit, constant)
+            if surface is not None:
+                residual = np.nan_to_num(regression.mean - surface - constant * _slopes(regression, light))
+                with np.errstate(divide="ignore"):
+                    weights = weights * np.minimum(1, ROBUST / np.abs(residual * np.sqrt(weights)))
+            constant, surface = _solved(terms, _moments(terms, regression, light, weights).sum(axis=0), light.shape)
+        moments = _moments(terms, regression, light, weights)
+        without = [_solved(terms, moments.sum(axis=0) - one, light.shape) for one in moments]
+        constants, surfaces = (np.array(items) for items in zip(*without, strict=True))
+        return GaugeFit(
+            constant=float(constant),
+            constant_err=float(_jackknife(constants)),
+            surface=surface,
+            surface_err=_jackknife(surfaces),
+        )
+
+
+class CleanestExposures(Gauge):
+    """The cleanest exposures have no light at all: the lowest strengths are zero.
+
+    Parameters
+    ----------
+    n
+        How many of them; the mean of their strengths is taken for zero.
+    degree
+        Of the smooth surface that the response is compared with, as in `SmoothResponse`; the gauge does not rest on it.
+    """
+
+    def __init__(self, *, n=1, degree=3):
+        if n < 1 or int(n) != n or degree < 1 or int(degree) != degree:
+            raise InvalidInputError(
+                f"CleanestExposures needs whole n >= 1 and degree >= 1; got n={n} and degree={degree}"
+            )
+        self.n = int(n)
+        self.degree = int(degree)
+
+    @property
+    def statement(self):
+        which = "the cleanest exposure holds" if self.n == 1 else f"the {self.n} cleanest exposures hold"
+        return f"{which} none of the light"
+
+    def fit(self, regression, light, misfit):
+        lowest = np.argsort(regression.strengths)[: self.n]
+        constant = 1 - regression.strengths[lowest].mean()
+        err = np.sqrt(np.sum(regression.strength_err[lowest] ** 2)) / len(lowest)
+        terms = legendre_terms(light.shape, self.degree)
+        left = regression.mean - constant * _slopes(regression, light)
+        weights = _weights(regression, light, misfit, constant)
+        blocks = _blocks(light.shape)
+        surfaces = np.array([smooth_surface(terms, left, weights * (blocks != one)) for one in np.unique(blocks)])
+        return GaugeFit(
+            constant=float(constant),
+            constant_err=float(err),
+            surface=smooth_surface(terms, left, weights),
+            surface_err=_jackknife(surfaces),
+        )
+
+
+def _blocks(shape):
+    """Number of the block that each box belongs to, a mesh."""
+    of_row, of_column = (np.arange(n) * N_BLOCKS // n for n in shape)
+    return np.add.outer(N_BLOCKS * of_row, of_column)
+
+
+def _jackknife(without):
+    """Standard deviation by what was found without one block each."""
+    n = len(without)
+    return np.sqrt((n - 1) / n * np.sum((without - without.mean(axis=0)) ** 2, axis=0))
+
+
+def _slopes(regression, light):
+    return np.where(light != 0, np.nan_to_num(regression.slope), 0.0)
+
+
+def _weights(regression, light, misfit, constant):
+    """1 / variance of ``mean - constant * slope`` about a smooth surface; 0 where it is not known."""
+    inside = light != 0
+    known = np.isfinite(regression.mean) & (~inside | np.isfinite(regression.slope))
+    variance = misfit**2 + np.where(inside, constant * np.nan_to_num(regression.slope_err), 0.0) ** 2
+    return np.where(known, 1 / variance, 0.0)
+
+
+def _moments(terms, regression, light, weights):
+    """Moments of ``mean = terms a + c slope`` with ``light`` as the instrument of the slope, for each block."""
+    weights, mean = weights.ravel(), np.nan_to_num(regression.mean).ravel()
+    design = np.column_stack([terms, _slopes(regression, light).ravel(), mean])
+    instruments = np.column_stack([terms, light.ravel()]) * weights[:, None]
+    blocks = _blocks(light.shape).ravel()
+    return np.array([instruments[blocks == one].T @ design[blocks == one] for one in np.unique(blocks)])
+
+
+def _solved(terms, moments, shape):
+    """Return c and the surface, a mesh."""
+    solution = np.linalg.lstsq(moments[:, :-1], moments[:, -1], rcond=1e-10)[0]
+    return solution[-1], (terms @ solution[:-1]).reshape(shape)

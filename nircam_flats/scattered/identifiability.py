@@ -1,0 +1,81 @@
+"""How well light and response can be told apart."""
+
+import numpy as np
+from attrs import field, frozen
+
+__all__ = ["Identifiability"]
+
+NEEDED_SPREAD = 4.0
+"""Strengths vary if their scatter is this many times their error."""
+NEEDED_GAUGE = 0.25
+"""Relative error of the gauge constant from which on nothing can be said."""
+
+
+@frozen(kw_only=True)
+class Identifiability:
+    """How well light and response can be told apart.
+
+    Attributes
+    ----------
+    gauge
+        The rule that fixed the gauge, as text.
+    constant_err
+        Relative 1 sigma error of the gauge constant: of how much light there is where strengths are only compared.
+    spread, spread_err
+        Standard deviation of the strengths (which are 1 on average), and the error of a single one.
+    misfit
+        1 sigma by which a box of the response departs from what is smooth, outside the light.
+    determined
+        Whether the two could be told apart at all.
+    sentence
+        The same in words.
+    """
+
+    gauge: str = field()
+    constant_err: float = field()
+    spread: float = field()
+    spread_err: float = field()
+    misfit: float = field()
+    determined: bool = field()
+    sentence: str = field()
+
+    def __str__(self):
+        return self.sentence
+
+    @classmethod
+    def of(cls, found, gauge):
+        """Return the figures of what was found, a `Separated`, with a `Gauge`."""
+        spread = float(np.std(found.regression.strengths, ddof=1))
+        single = float(np.sqrt(np.mean(found.regression.strength_err**2)))
+        constant, err = found.gauge.constant, found.gauge.constant_err
+        relative = float(err / constant) if constant > 0 else np.inf
+        if not found.outline.any():
+            spread, single, determined = 0.0, np.inf, False
+            sentence = "Nothing stands out from a smooth response; no light was looked for."
+        elif not spread > NEEDED_SPREAD * single:
+            determined = False
+            sentence = (
+                f"Light and response cannot be told apart: the strength of the structure varies by {spread:.1%} "
+                f"between the frames, and its error is {single:.1%}. Its outline is left out of the response."
+            )
+        elif not relative < NEEDED_GAUGE:
+            determined = False
+            sentence = (
+                f"Light and response cannot be told apart: the amount of light is uncertain by {relative:.0%} though "
+                f"its strength varies by {spread:.1%}. The outline is left out of the response."
+            )
+        else:
+            determined = True
+            sentence = (
+                f"Light and response are told apart by strengths that vary by {spread:.1%} (error {single:.1%}); the "
+                f"amount of light is known to {relative:.1%}, on the assumption that {gauge.statement}."
+            )
+        return cls(
+            gauge=repr(gauge),
+            constant_err=relative,
+            spread=spread,
+            spread_err=single,
+            misfit=float(found.misfit),
+            determined=determined,
+            sentence=sentence,
+        )

@@ -1,0 +1,208 @@
+"""Response and light come apart again, with errors that cover what is left, or it is said that they cannot."""
+
+import attrs
+import numpy as np
+import pytest
+
+from nircam_flats import CleanestExposures, DeltaSkyflat, FlatModelFit, InvalidInputError, SkyDecomposition
+from nircam_flats.kernels import box_means, box_medians
+from nircam_flats.report import peak_to_peak
+from nircam_flats.scattered import light_of, without_light
+from nircam_flats.testing import assert_same
+
+
+@pytest.fixture(scope="module")
+def scene(make_scene):
+    return make_scene()
+
+
+@pytest.fixture(scope="module")
+def parts(scene):
+    return SkyDecomposition.from_frames(scene.frames())
+
+
+def departures(parts, truth, box_size=16):
+    """Medians of found / true - 1 in boxes, and their claimed errors: of the light, which pixels share, and noise."""
+    ratio = parts.delta.data / truth
+    ratio = ratio / np.nanmedian(ratio) - 1
+    found, scatter, kept = box_medians(ratio.astype(np.float32), box_size)
+    return found, np.hypot(box_medians(parts.light_err, box_size)[0], 1.25 * scatter / np.sqrt(kept))
+
+
+class TestRecovery:
+    def test_the_response_is_found_beneath_the_light(self, parts, scene):
+        literal = DeltaSkyflat.from_frames(scene.frames())
+        assert peak_to_peak(literal.data / scene.response, literal.good, 16) > 0.1
+        assert peak_to_peak(parts.delta.data / scene.response, parts.delta.good, 16) < 0.012
+        surface = FlatModelFit.from_delta(parts.delta).surface
+        assert peak_to_peak(surface / scene.response, parts.delta.good, 16) < 0.004
+
+    def test_errors_cover_what_is_left(self, parts, scene):
+        found, err = departures(parts, scene.response)
+        inside = box_medians(scene.wisp.astype(np.float32), 16)[0] > 0.02
+        assert np.sqrt(np.mean((found[inside] / err[inside]) ** 2)) < 1.3
+        assert np.median(err[inside]) < 0.02
+
+    def test_strengths_are_found_up_to_their_mean(self, parts, scene):
+        strengths = np.asarray(parts.strengths["strength"])
+        pulls = (strengths - scene.strengths / scene.strengths.mean()) / parts.strengths["strength_err"]
+        assert strengths.mean() == pytest.approx(1)
+        assert np.abs(pulls).max() < 4
+        assert np.max(parts.strengths["strength_err"]) < 0.04
+
+    def test_the_light_is_a_template(self, parts, scene):
+        expected = scene.wisp * scene.strengths.mean() * np.mean(parts.strengths["level"].value)
+        wisp = parts.wisp
+        assert (wisp.detector.label, wisp.filter.name) == ("B4", "F200W")
+        assert not wisp.data[~wisp.outline].any()
+        assert np.std((wisp.data - expected)[wisp.outline]) < 0.03 * expected.max()
+        assert wisp.amplitude_err == pytest.approx(parts.identifiability.constant_err, rel=1e-6)
+
+    def test_a_feature_of_the_response_beneath_the_light_stays_there(self, make_scene):
+        scene = make_scene(multiplicative=(240, 200, 0.06), noise=0.02, shape=(512, 512))
+        parts = SkyDecomposition.from_frames(scene.frames(), box_size=8)
+        found, err = departures(parts, scene.response, 8)
+        at = box_medians(scene.response.astype(np.float32), 8)[0] > 1.01
+        assert at.sum() >= 8
+        assert np.sqrt(np.mean((found[at] / err[at]) ** 2)) < 1.5
+        assert np.abs(found[at]).mean() < 0.02
+        (feature,) = [one for one in parts.verdicts if one.kind == "multiplicative" and one.excess > 0.02]
+        assert np.hypot(feature.x - 200, feature.y - 240) < 10
+
+    def test_levels_pulled_by_the_light_do_not_matter(self, scene, parts):
+        frames = scene.frames()
+        pulled = attrs.evolve(frames, frames=[scaled(one, 1 + 0.01 * n) for n, one in enumerate(frames.frames)])
+        again = SkyDecomposition.from_frames(pulled)
+        np.testing.assert_allclose(again.strengths["strength"], parts.strengths["strength"], atol=0.002)
+
+    def test_the_jackknife_knows_the_light(self, parts, scene):
+        assert parts.influences.shape == parts.delta.influences.shape
+        inside = box_medians(scene.wisp.astype(np.float32), 32)[0] > 0.02
+        of_light = np.sqrt(np.sum(parts.influences**2, axis=0))
+        outside = box_means(parts.wisp.outline, 32) == 0
+        assert of_light[inside].min() > 5 * of_light[outside].max()
+
+
+def scaled(frame, factor):
+    return attrs.evolve(frame, values=frame.values * np.float32(factor))
+
+
+class TestGaugeOfCleanestExposures:
+    def test_light_that_is_off_in_one_frame_needs_no_smoothness(self, make_scene):
+        scene = make_scene(strengths=[0.0, 1.5, 0.8, 1.2, 0.9, 1.6])
+        parts = SkyDecomposition.from_frames(scene.frames(), gauge=CleanestExposures())
+        assert parts.identifiability.determined
+        assert "cleanest exposure holds none of the light" in parts.verdict
+        strengths = np.asarray(parts.strengths["strength"])
+        assert abs(strengths[0]) < 4 * parts.strengths["strength_err"][0]
+        assert peak_to_peak(parts.delta.data / scene.response, parts.delta.good, 16) < 0.02
+
+    def test_negative_strengths_stay_negative(self, make_scene):
+        scene = make_scene(strengths=[-0.4, 1.5, 0.8, 1.2, 0.9, 1.6])
+        parts = SkyDecomposition.from_frames(scene.frames())
+        expected = -0.4 / scene.strengths.mean()
+        assert parts.strengths["strength"][0] == pytest.approx(expected, abs=0.1)
+        assert parts.strengths["strength_err"][0] > 0
+
+
+@pytest.fixture(scope="module")
+def alike(make_scene):
+    scene = make_scene(strengths=np.ones(6))
+    return scene, SkyDecomposition.from_frames(scene.frames())
+
+
+class TestWhatCannotBeTold:
+    def test_strengths_that_follow_the_sky_are_said_not_to_tell(self, alike):
+        _, parts = alike
+        assert not parts.identifiability.determined
+        assert parts.wisp is None
+        assert "Light and response cannot be told apart" in parts.verdict
+        assert "left out of the response" in parts.verdict
+        assert {one.kind for one in parts.verdicts} == {"undecided"}
+
+    def test_the_outline_is_left_out_and_the_fit_goes_across(self, alike):
+        scene, parts = alike
+        assert not parts.delta.good[scene.wisp > 0.02].any()
+        assert parts.delta.good[:24].all()
+        surface = FlatModelFit.from_delta(parts.delta).surface
+        assert peak_to_peak(surface / scene.response, np.ones(scene.shape, bool), 16) < 0.01
+
+    def test_nothing_there(self, make_scene):
+        scene = make_scene()
+        scene.wisp = np.zeros(scene.shape)
+        frames = scene.frames()
+        parts = SkyDecomposition.from_frames(frames)
+        assert parts.wisp is None
+        assert parts.verdicts == ()
+        assert parts.light == {}
+        assert parts.verdict.startswith("Nothing stands out")
+        np.testing.assert_array_equal(parts.delta.data, DeltaSkyflat.from_frames(frames).data)
+
+    def test_a_wisp_that_is_masked_everywhere(self, make_scene):
+        scene = make_scene()
+        parts = SkyDecomposition.from_frames(scene.frames(masked=scene.wisp > 1e-3))
+        assert not parts.identifiability.determined
+        assert not parts.delta.good[scene.wisp > 0.02].any()
+
+    def test_fewer_than_three_frames(self, make_scene):
+        frames = make_scene(strengths=[1.0, 0.7]).frames()
+        with pytest.raises(InvalidInputError, match=r"NRCB4 F200W needs at least 3 frames to see light vary; got 2"):
+            SkyDecomposition.from_frames(frames)
+
+    def test_several_filters(self, scene):
+        frames = scene.frames()
+        both = attrs.evolve(frames, frames=(*frames.frames, *scene.frames("F115W").frames))
+        with pytest.raises(InvalidInputError, match=r"one filter, .*; got F115W, F200W: take frames.where"):
+            SkyDecomposition.from_frames(both)
+
+
+class TestLightOfFrames:
+    def test_is_that_of_the_decomposition(self, parts, scene):
+        light = light_of(scene.frames())
+        assert light.keys() == parts.light.keys()
+        for name, item in light.items():
+            assert_same(item, parts.light[name])
+
+    def test_frames_without_it_are_the_response(self, parts, scene):
+        cleaned = parts.taken_out_of(scene.frames())
+        ratio = cleaned.frames[1].values / scene.response
+        assert np.nanstd(box_medians(ratio.astype(np.float32), 16)[0]) < 0.006
+
+    def test_other_filters_keep_theirs(self, parts, scene):
+        others = scene.frames("F115W")
+        assert all(frame.light is None for frame in parts.taken_out_of(others).frames)
+
+    def test_a_grey_delta_counts_the_errors_of_all_filters(self, parts, scene):
+        frames = scene.frames()
+        both = attrs.evolve(frames, frames=(*frames.frames, *scene.frames("F115W").frames))
+        other = SkyDecomposition.from_frames(both.where(filter="F115W"))
+        cleaned = other.taken_out_of(parts.taken_out_of(both))
+        assert all(frame.light is not None for frame in cleaned.frames)
+        plain = DeltaSkyflat.from_frames(cleaned)
+        grey = without_light(plain, cleaned, [parts, other])
+        inside = scene.wisp > 0.05
+        assert peak_to_peak(grey.data / scene.response, grey.good, 16) < 0.012
+        np.testing.assert_allclose(grey.err[~parts.wisp.outline], plain.err[~parts.wisp.outline], rtol=0.2)
+        assert np.median(grey.err[inside] ** 2 - plain.err[inside] ** 2) > 0
+
+
+class TestFile:
+    @pytest.mark.parametrize("strengths", [None, np.ones(6)], ids=["light", "undecided"])
+    def test_reads_back(self, make_scene, tmp_path, strengths):
+        scene = make_scene() if strengths is None else make_scene(strengths=strengths)
+        parts = SkyDecomposition.from_frames(scene.frames())
+        parts.write(tmp_path / "parts.fits")
+        assert_same(SkyDecomposition.read(tmp_path / "parts.fits"), parts)
+
+    def test_something_else(self, tmp_path, parts):
+        parts.delta.write(tmp_path / "delta.fits")
+        with pytest.raises(InvalidInputError, match=r"needed a SkyDecomposition written by nircam_flats"):
+            SkyDecomposition.read(tmp_path / "delta.fits")
+
+
+def test_plot(parts):
+    artist = parts.plot()
+    assert artist.axes.get_title() == "NRCB4 F200W: flat or light?"
+    low, high = artist.get_clim()
+    assert low == -high
+    assert artist.get_array().max() > 9
