@@ -99,6 +99,7 @@ def values(tmp_path_factory):
 def test_values(values, cls):
     assert cls in values, f"add a {cls.__name__} to the values of this test"
     testing.check_value(values[cls])
+    assert f"<strong>{cls.__name__}</strong>" in values[cls]._repr_html_()
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: type(strategy).__name__)

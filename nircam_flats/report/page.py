@@ -184,7 +184,7 @@ def focal_plane_section(program):
         draw=partial(focal_plane, surfaces),
         alt=f"Smooth change of the flats of {', '.join(surfaces)}, each detector where it lies on the sky.",
         caption="Surfaces fitted to the sky, relative to the ground flats, in one range of colours; dot: pixel (0, 0).",
-        size=(9, 0.6 + 4.1 * n_channels),
+        size=(8.5, 0.5 + 3.2 * n_channels),
         wide=True,
     )
     return Section(title="Focal plane", pictures=[picture])

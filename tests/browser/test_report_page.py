@@ -38,6 +38,18 @@ return [...document.querySelectorAll('a[href^="#"]')].map((item) => item.getAttr
 
 
 @pytest.fixture(scope="module")
+def programs():
+    """The paths of the browser and of its driver."""
+    found = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if None in found:
+        reason = "needs Debian's packages chromium and chromium-driver: apt-get install chromium chromium-driver"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """The page of a run of two detectors, of which an exposure, a file and a ground flat could not be used."""
     folder = tmp_path_factory.mktemp("campaign")
@@ -55,14 +67,8 @@ def page(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=WIDTHS)
-def browser(request, page, tmp_path_factory):
+def browser(request, programs, page, tmp_path_factory):
     """A browser that shows the page, its windows of one of the widths."""
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if None in programs:
-        reason = "needs Debian's packages chromium and chromium-driver: apt-get install chromium chromium-driver"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
