@@ -81,7 +81,6 @@ def values(tmp_path_factory):
         *(delta, fit, fit.covariance, nf.Surface(values=fit.surface, pixel_err=fit.err)),
         *(ground, nf.GroundFlats.collect([ground]), ground.compare(flight), nf.Subarray.get("FULL", "B4")),
         *(parts, parts.evidence, parts.identifiability, parts.evidence.judge(exposures[0].good)),
-        *(wisp, wisp.fit_scale(exposures[0])),
         *(flight.provenance, flight.provenance.photometry),
         nf.BackgroundRules(),
         nf.BackgroundComparison.from_exposures(exposures, model=nf.ZodiacalBackground(any_angle=True)),

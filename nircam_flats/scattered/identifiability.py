@@ -3,6 +3,8 @@
 import numpy as np
 from attrs import field, frozen
 
+from nircam_flats._html import ShowsCard
+
 __all__ = ["Identifiability"]
 
 NEEDED_SPREAD = 4.0
@@ -12,7 +14,7 @@ NEEDED_GAUGE = 0.25
 
 
 @frozen(kw_only=True)
-class Identifiability:
+class Identifiability(ShowsCard):
     """How well light and response can be told apart.
 
     Attributes

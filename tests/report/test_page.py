@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import attrs
 import pytest
 
-from nircam_flats import Detector, Exclusion, InvalidInputError
+from nircam_flats import Exclusion, InvalidInputError
 from nircam_flats.provenance import software_versions
 from nircam_flats.report import Problem, Section, SkyFlatProgram, recovery_section, report_page, write_page
 
@@ -139,9 +139,9 @@ def test_figures_have_words(page, made):
 
 
 def test_notes_of_a_detector(made, empty_figures):
-    of_wisps = attrs.evolve(made.products[1], detector=Detector.get("B4"))
-    page = Page(report_page(SkyFlatProgram(products=[of_wisps], problems=[])))
-    assert "Note: wisps, which fall on this detector" in page.text
+    noted = attrs.evolve(made.products[1], notes=["wisps in F200W are not separated"])
+    page = Page(report_page(SkyFlatProgram(products=[noted], problems=[])))
+    assert "Note: wisps in F200W are not separated" in page.text
     assert "Note:" not in Page(report_page(made)).text
 
 
