@@ -9,6 +9,7 @@ from nircam_flats.kernels.mesh import box_means, box_medians, expand_mesh, fill_
 from nircam_flats.kernels.neighbours import grow, smooth
 from nircam_flats.kernels.polynomial import evaluate_polynomial, weighted_moments
 from nircam_flats.kernels.rows import divide_rows
+from nircam_flats.kernels.scatter import stack_scatter
 
 __all__ = [
     "box_influences",
@@ -27,6 +28,7 @@ __all__ = [
     "ratio_moments",
     "repeat_mesh",
     "smooth",
+    "stack_scatter",
     "usable_pixels",
     "weighted_moments",
 ]

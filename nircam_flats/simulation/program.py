@@ -185,6 +185,7 @@ class SimulatedProgram(HoldsArrays):
             area=area,
             response=self._response(detector, filter),
             dq=self._change(detector).dq,
+            telegraph=self._change(detector).telegraph,
             calibration=calibration,
             seed=self.seed,
             index=index,

@@ -10,7 +10,8 @@ from nircam_flats.provenance import History
 __all__ = ["origin_header", "origin_table", "read_delta", "read_origin", "write_delta"]
 
 IMAGES = {"SCI": ("data", np.float32, 2), "ERR": ("err", np.float32, 2), "N_USED": ("n_used", np.int32, 2)}
-IMAGES |= {"INFLUENCES": ("influences", np.float32, 3)}
+IMAGES |= {"INFLUENCES": ("influences", np.float32, 3), "SCATTER": ("scatter", np.float32, 2)}
+OPTIONAL = ("SCATTER",)
 DATES = {"FIRSTDAT": "first_date", "LASTDATE": "last_date"}
 
 
@@ -49,11 +50,12 @@ def read_origin(hdus, path):
 
 
 def write_delta(delta, path, *, overwrite):
+    images = {extension: getattr(delta, name) for extension, (name, _, _) in IMAGES.items()}
     write_product(
         path,
         "DeltaSkyflat",
         origin_header(delta),
-        {extension: getattr(delta, name) for extension, (name, _, _) in IMAGES.items()},
+        {extension: image for extension, image in images.items() if image is not None},
         {"FILTERS": origin_table(delta), "EXPOSURES": delta.exposures},
         delta.history,
         overwrite=overwrite,
@@ -63,7 +65,7 @@ def write_delta(delta, path, *, overwrite):
 def read_delta(path):
     with open_product(path, "DeltaSkyflat") as hdus:
         fields = {
-            name: read_image(hdus, extension, dtype, path, ndim=ndim)
+            name: read_image(hdus, extension, dtype, path, ndim=ndim, required=extension not in OPTIONAL)
             for extension, (name, dtype, ndim) in IMAGES.items()
         }
         return fields | read_origin(hdus, path) | {"exposures": read_table(hdus, "EXPOSURES", path)}

@@ -185,6 +185,7 @@ CHANGES = {
     "wisps": set(),
     "area": {"area"},
     "bad_pixels": {"dq"},
+    "noisy_pixels": set(),
 }
 SEEN_BY = {"crosshatch": ("ALONG", "F444W")}
 
