@@ -1,6 +1,7 @@
 """Sky flats for JWST/NIRCam: from calibrated exposures to new flight flat fields."""
 
 from nircam_flats import recipes, testing
+from nircam_flats.defects import DeadPixelComparison, DeadPixelMap, PixelClass
 from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError, StorageError
 from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, Pointing
 from nircam_flats.fit import (
@@ -40,6 +41,8 @@ from nircam_flats.skyflat import (
 __all__ = [
     "DQ",
     "CombineStrategy",
+    "DeadPixelComparison",
+    "DeadPixelMap",
     "DeltaSkyflat",
     "Detector",
     "Exclusion",
@@ -71,6 +74,7 @@ __all__ = [
     "NormalizedFrames",
     "PerFilter",
     "PhotometricShift",
+    "PixelClass",
     "Pointing",
     "Polynomial2D",
     "Segmentation",

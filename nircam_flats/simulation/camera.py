@@ -15,7 +15,9 @@ JUMPS = 0.013
 """Part of the pixels that a cosmic ray hits in one exposure."""
 
 
-def calibrated_planes(light, *, sky, wisp, wisp_level, area, response, dq, telegraph, calibration, seed, index, effects):
+def calibrated_planes(
+    light, *, sky, wisp, wisp_level, area, response, dq, telegraph, calibration, seed, index, effects
+):  # fmt: skip
     """Return the images of a calibrated exposure, by name.
 
     Parameters

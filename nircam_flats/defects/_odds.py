@@ -1,0 +1,103 @@
+"""How likely a low pixel is dead, and not a noisy pixel or a lucky draw of noise."""
+
+import numpy as np
+from scipy.special import ndtr
+
+from nircam_flats.kernels import box_medians, expand_mesh, fill_mesh
+from nircam_flats.skyflat.combine import PRIOR_FRAMES
+from nircam_flats.skyflat.meshes import MESH_BOX
+
+__all__ = ["probability_dead"]
+
+NOISE_FACTORS = np.geomspace(0.35, 40, 25)
+"""Noise of a pixel in units of what its frames have, from less (a dead pixel collects few photons) to far more."""
+NOISY_FROM = 1.5
+PRIOR_NOISY, PRIOR_WEIGHT = 1e-3, 1e4
+"""Before the data are seen one pixel in a thousand is noisy; that counts as much as ten thousand pixels."""
+SCATTER_BINS = np.geomspace(0.02, 100, 241)
+ITERATIONS = 30
+
+
+def probability_dead(delta, low, threshold):
+    """Return the probability that each pixel of ``low`` responds below ``threshold``, for those pixels in a row.
+
+    Parameters
+    ----------
+    delta
+        A `~nircam_flats.DeltaSkyflat`.
+    low
+        Boolean image: measured pixels whose value is below ``threshold``.
+    threshold
+        Relative response from which on a pixel lives.
+
+    Notes
+    -----
+    A pixel shows the response rho with an error of s times ``e``, where e is what its frames promise and s its own
+    noise factor. Either it lives and rho is that of its surroundings, or it is dead and rho lies anywhere between 0 and
+    ``threshold``. The scatter of its n frames tells s: ``(n - 1) scatter^2 / s^2`` follows chi-squared with n - 1
+    degrees of freedom. How many pixels have which s, and how many are dead, is learned from the detector itself
+    (expectation maximisation), so that both probabilities are those of this stack.
+    """
+    surroundings = expand_mesh(fill_mesh(box_medians(delta.data, MESH_BOX)[0]), MESH_BOX, delta.data.shape)
+    n = delta.n_used[low].astype(float)
+    scatter = np.full(n.shape, np.nan) if delta.scatter is None else delta.scatter[low].astype(float)
+    weights = _noise_weights(delta)
+    with np.errstate(under="ignore"):
+        by_noise = weights * _scatter_likelihood(n[:, None], scatter[:, None])  # (pixels, noise factors)
+        values = delta.data[low].astype(float)[:, None]
+        sigma = NOISE_FACTORS * _promised_err(delta.err[low].astype(float), n, scatter)[:, None]
+        pulls = (values - surroundings[low].astype(float)[:, None]) / sigma
+        alive = np.sum(by_noise * np.exp(-0.5 * pulls**2) / (np.sqrt(2 * np.pi) * sigma), axis=1)
+        dead = np.sum(by_noise * (ndtr((threshold - values) / sigma) - ndtr(-values / sigma)), axis=1) / threshold
+    n_measured, share, probability = delta.good.sum(), 1e-3, np.zeros(n.shape)
+    for _ in range(ITERATIONS):
+        total = share * dead + (1 - share) * alive
+        probability = np.divide(share * dead, total, out=np.zeros(n.shape), where=total > 0)
+        share = (probability.sum() + 1) / (n_measured + 1000)
+    return probability
+
+
+def _promised_err(err, n, scatter):
+    """Error of the combined value from the noise of the frames alone: the stack's own scatter is taken out of it."""
+    seen = np.where(np.isfinite(scatter), (n - 1) * scatter**2, n - 1)
+    return err * np.sqrt((PRIOR_FRAMES + n - 1) / (PRIOR_FRAMES + seen))
+
+
+def _scatter_likelihood(n, scatter):
+    """Likelihood of the scatter of n frames for each noise factor, relative to the best; 1 where none was measured."""
+    known = np.isfinite(scatter)
+    log = _log_likelihood(np.where(known, n - 1, 0), np.where(known, np.maximum(scatter, SCATTER_BINS[0]), 1))
+    return np.exp(log - log.max(axis=-1, keepdims=True))
+
+
+def _noise_weights(delta):
+    """Part of the pixels that has each noise factor."""
+    noisy = NOISE_FACTORS >= NOISY_FROM
+    usual = np.argmin(np.abs(np.log(NOISE_FACTORS)))
+    prior = np.where(noisy, PRIOR_NOISY / noisy.sum(), 0.0)
+    prior[usual] = 1 - PRIOR_NOISY
+    if delta.scatter is None:
+        return prior
+    measured = delta.good & np.isfinite(delta.scatter)
+    n_used = delta.n_used[measured]
+    counts, n_edges, _ = np.histogram2d(
+        n_used,
+        np.clip(delta.scatter[measured], SCATTER_BINS[0], SCATTER_BINS[-1]),
+        bins=(np.arange(1.5, n_used.max(initial=2) + 1), SCATTER_BINS),
+    )
+    n = (n_edges[:-1] + 0.5)[:, None, None]
+    log = _log_likelihood(n - 1, np.sqrt(SCATTER_BINS[:-1] * SCATTER_BINS[1:])[:, None])
+    density = np.exp(log - log.max(axis=-1, keepdims=True))
+    weights = prior
+    for _ in range(ITERATIONS):
+        shares = density * weights
+        shares *= (counts / shares.sum(axis=-1))[..., None]
+        weights = shares.sum(axis=(0, 1)) + PRIOR_WEIGHT * prior
+        weights /= weights.sum()
+    return weights
+
+
+def _log_likelihood(freedom, scatter):
+    """Of each noise factor, up to a constant: freedom (scatter / factor)^2 follows chi-squared."""
+    ratio = (scatter / NOISE_FACTORS) ** 2
+    return 0.5 * freedom * (np.log(ratio) - ratio)
