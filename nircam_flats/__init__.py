@@ -31,11 +31,14 @@ from nircam_flats.skyflat import (
     CombineStrategy,
     DeltaSkyflat,
     ExtendedLight,
+    FilterDependence,
     FrameStack,
+    Gradient,
     NormalizedFrame,
     NormalizedFrames,
     SigmaClippedMean,
     SigmaClippedMedian,
+    WavelengthTrend,
 )
 
 __all__ = [
@@ -51,6 +54,7 @@ __all__ = [
     "ExposureSet",
     "ExtendedLight",
     "Filter",
+    "FilterDependence",
     "FitError",
     "FitStrategy",
     "FlatComparison",
@@ -62,6 +66,7 @@ __all__ = [
     "FlatsError",
     "FlatsWarning",
     "FrameStack",
+    "Gradient",
     "Grey",
     "GroundFlats",
     "ImagingMode",
@@ -87,6 +92,7 @@ __all__ = [
     "Subarray",
     "Surface",
     "SurfaceCovariance",
+    "WavelengthTrend",
     "imaging_modes",
     "recipes",
     "testing",

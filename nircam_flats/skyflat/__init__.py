@@ -2,18 +2,23 @@
 
 from nircam_flats.skyflat.combine import CombineStrategy, FrameStack, SigmaClippedMean, SigmaClippedMedian
 from nircam_flats.skyflat.delta import DeltaSkyflat
+from nircam_flats.skyflat.dependence import FilterDependence
 from nircam_flats.skyflat.extended import BoxMasks, ExtendedLight
 from nircam_flats.skyflat.frame import NormalizedFrame
 from nircam_flats.skyflat.frames import NormalizedFrames
+from nircam_flats.skyflat.gradient import Gradient, WavelengthTrend
 
 __all__ = [
     "BoxMasks",
     "CombineStrategy",
     "DeltaSkyflat",
     "ExtendedLight",
+    "FilterDependence",
     "FrameStack",
+    "Gradient",
     "NormalizedFrame",
     "NormalizedFrames",
     "SigmaClippedMean",
     "SigmaClippedMedian",
+    "WavelengthTrend",
 ]

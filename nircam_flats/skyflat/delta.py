@@ -16,6 +16,7 @@ from nircam_flats.provenance import History
 from nircam_flats.skyflat import _fits
 from nircam_flats.skyflat._store import digest
 from nircam_flats.skyflat.combine import SigmaClippedMedian
+from nircam_flats.skyflat.dependence import FilterDependence
 from nircam_flats.skyflat.frames import NormalizedFrames
 from nircam_flats.skyflat.meshes import MESH_BOX
 
@@ -174,6 +175,16 @@ class DeltaSkyflat(HoldsArrays):
         """Mask, normalise and combine in one step; ``settings`` are those of `NormalizedFrames.from_exposures`."""
         frames = NormalizedFrames.from_exposures(exposures, executor=executor, **settings)
         return cls.from_frames(frames, strategy=strategy, executor=executor)
+
+    def relative_to(self, grey):
+        """Return the `FilterDependence` of this delta skyflat of one filter: it divided by ``grey``, with errors.
+
+        Raises
+        ------
+        InvalidInputError
+            As `FilterDependence.between` does.
+        """
+        return FilterDependence.between(self, grey)
 
     def write(self, path, *, overwrite=False):
         """Write a FITS file (extensions SCI, ERR, N_USED, INFLUENCES, SCATTER, EXPOSURES) that `read` reads back."""
