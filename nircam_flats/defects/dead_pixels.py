@@ -89,7 +89,7 @@ class DeadPixelMap(HoldsArrays):
     history: History = field(factory=History, repr=False)
 
     @classmethod
-    def from_delta(cls, grey, *, known=None, threshold=0.8, purity=0.997):
+    def from_delta(cls, grey, *, known=None, frames=None, threshold=0.8, purity=0.995):
         """Find the dead pixels in a delta skyflat.
 
         Parameters
@@ -99,6 +99,9 @@ class DeadPixelMap(HoldsArrays):
         known
             Which pixels were dead before: a MASK reference file (its path), something with ``dq`` (a
             `~nircam_flats.FlatReference`, an exposure), an `~nircam_flats.ExposureSet`, a boolean image; None for none.
+        frames
+            The `~nircam_flats.NormalizedFrames` that ``grey`` was combined of. With them each low pixel is looked at a
+            second time, in all frames: also where a mask hides it, beside its neighbours. None looks at ``grey`` alone.
         threshold
             Response below which a pixel is low; 0.8 in the report.
         purity
@@ -108,7 +111,7 @@ class DeadPixelMap(HoldsArrays):
         Raises
         ------
         InvalidInputError
-            If ``grey`` has no good pixel, ``known`` does not fit it, or a setting is not between 0 and 1.
+            If ``grey`` has no good pixel, ``known`` or ``frames`` do not fit it, or a setting is not between 0 and 1.
 
         Notes
         -----
@@ -123,12 +126,17 @@ class DeadPixelMap(HoldsArrays):
         measured = grey.good & (grey.data != 0) & (grey.data != 1)
         if not measured.any():
             raise InvalidInputError(f"DeadPixelMap of {grey.detector} needs at least one good pixel; all are bad")
+        if frames is not None and (frames.detector != grey.detector or frames.shape != grey.data.shape):
+            raise InvalidInputError(
+                f"DeadPixelMap.from_delta needs the frames of {grey.detector}, shape {grey.data.shape}; got those of "
+                f"{frames.detector}, shape {frames.shape}"
+            )
         known_dq = known_flags(known, grey.detector, grey.data.shape)
         was_low = LOW_BITS.is_set(known_dq)
         strips = vignetted_strips(grey.data, measured, (1 + threshold) / 2)
         low = measured & (grey.data < threshold) & ~strips
         probability = np.zeros(low.shape, np.float32)
-        probability[low] = probability_dead(grey, low, threshold)
+        probability[low] = probability_dead(grey, low, threshold, frames)
         dead = probability >= _least_probability(probability[low], purity)
         classes = np.zeros(low.shape, np.uint8)
         for flag, where in {
@@ -152,7 +160,9 @@ class DeadPixelMap(HoldsArrays):
             flat_names=grey.flat_names,
             first_date=grey.first_date,
             last_date=grey.last_date,
-            history=grey.history.then("find dead pixels", threshold=threshold, purity=purity),
+            history=grey.history.then(
+                "find dead pixels", threshold=threshold, purity=purity, looks=1 if frames is None else 2
+            ),
         )
 
     @classmethod

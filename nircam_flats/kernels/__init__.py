@@ -6,7 +6,7 @@ from nircam_flats.kernels.flats import correct_flat, ratio_moments, usable_pixel
 from nircam_flats.kernels.influence import box_influences
 from nircam_flats.kernels.labelling import large_groups
 from nircam_flats.kernels.mesh import box_means, box_medians, expand_mesh, fill_mesh, project_mesh, repeat_mesh
-from nircam_flats.kernels.neighbours import grow, smooth
+from nircam_flats.kernels.neighbours import grow, local_medians, smooth
 from nircam_flats.kernels.polynomial import evaluate_polynomial, weighted_moments
 from nircam_flats.kernels.rows import divide_rows
 from nircam_flats.kernels.scatter import stack_scatter
@@ -24,6 +24,7 @@ __all__ = [
     "fill_mesh",
     "grow",
     "large_groups",
+    "local_medians",
     "project_mesh",
     "ratio_moments",
     "repeat_mesh",
