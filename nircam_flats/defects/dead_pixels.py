@@ -89,7 +89,7 @@ class DeadPixelMap(HoldsArrays):
     history: History = field(factory=History, repr=False)
 
     @classmethod
-    def from_delta(cls, grey, *, known=None, frames=None, threshold=0.8, purity=0.995):
+    def from_delta(cls, grey, *, known=None, frames=None, threshold=0.8, purity=0.997):
         """Find the dead pixels in a delta skyflat.
 
         Parameters
@@ -138,6 +138,7 @@ class DeadPixelMap(HoldsArrays):
         probability = np.zeros(low.shape, np.float32)
         probability[low] = probability_dead(grey, low, threshold, frames)
         dead = probability >= _least_probability(probability[low], purity)
+        looks = "at the stack" if frames is None else "at the frames"
         classes = np.zeros(low.shape, np.uint8)
         for flag, where in {
             PixelClass.NEW: dead & ~was_low,
@@ -160,9 +161,7 @@ class DeadPixelMap(HoldsArrays):
             flat_names=grey.flat_names,
             first_date=grey.first_date,
             last_date=grey.last_date,
-            history=grey.history.then(
-                "find dead pixels", threshold=threshold, purity=purity, looks=1 if frames is None else 2
-            ),
+            history=grey.history.then("find dead pixels", looks=looks, threshold=threshold, purity=purity),
         )
 
     @classmethod
