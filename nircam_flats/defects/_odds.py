@@ -13,8 +13,8 @@ __all__ = ["probability_dead"]
 NOISE_FACTORS = np.geomspace(0.35, 40, 25)
 """Noise of a pixel in units of what its frames have, from less (a dead pixel collects few photons) to far more."""
 NOISY_FROM = 1.5
-PRIOR_NOISY, PRIOR_WEIGHT = 1e-3, 1e4
-"""Before the data are seen one pixel in a thousand is noisy; that counts as much as ten thousand pixels."""
+PRIOR_NOISY, PRIOR_WEIGHT = 1e-3, 1e3
+"""Before the data are seen one pixel in a thousand is noisy; that counts as much as a thousand pixels."""
 PRIOR_DEAD, PRIOR_DEAD_WEIGHT = 1e-3, 1e3
 LEAST_SCATTER, MOST_SCATTER = 0.02, 100
 SCATTER_BINS = np.geomspace(LEAST_SCATTER, MOST_SCATTER, 241)

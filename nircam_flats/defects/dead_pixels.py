@@ -89,7 +89,7 @@ class DeadPixelMap(HoldsArrays):
     history: History = field(factory=History, repr=False)
 
     @classmethod
-    def from_delta(cls, grey, *, known=None, frames=None, threshold=0.8, purity=0.997):
+    def from_delta(cls, grey, *, known=None, frames=None, threshold=0.8, purity=0.998):
         """Find the dead pixels in a delta skyflat.
 
         Parameters
