@@ -32,6 +32,7 @@ def public_classes():
 def values(tmp_path_factory):
     """One object of each public value class, by class, made of four small simulated exposures."""
     program = SimulatedProgram(detectors=["B4"], filters=["F200W"], shape=(96, 80), n_pointings=2, n_dithers=2)
+    pair = SimulatedProgram(detectors=["B4"], shape=(96, 80), n_dithers=2)
     exposures = nf.ExposureSet.from_exposures(program.exposures())
     frames = nf.NormalizedFrames.from_exposures(exposures)
     delta = nf.DeltaSkyflat.from_frames(frames)
@@ -39,6 +40,10 @@ def values(tmp_path_factory):
     ground = program.ground_flat("B4", "F200W")
     flight = ground.corrected_by(fit)
     header = exposures[0].without_pixels()
+    dead = nf.DeadPixelMap.from_delta(delta)
+    both = nf.NormalizedFrames.from_exposures(nf.ExposureSet.from_exposures(pair.exposures()))
+    grey = nf.DeltaSkyflat.from_frames(both)
+    relative = [nf.DeltaSkyflat.from_frames(both.where(filter=item)).relative_to(grey) for item in both.filters]
     made = [
         *(nf.Detector.get("B4"), nf.Filter.get("F200W"), nf.imaging_modes()[0]),
         *(program, exposures, exposures[0], header, header.pointing),
@@ -47,6 +52,7 @@ def values(tmp_path_factory):
         nf.SourceMask.from_exposure(exposures[0]),
         *(delta, fit, fit.covariance, nf.Surface(values=fit.surface, pixel_err=fit.err)),
         *(ground, nf.GroundFlats.collect([ground]), ground.compare(flight), nf.Subarray.get("FULL", "B4")),
+        *(dead, dead.compare(dead), relative[0], relative[0].gradient, nf.WavelengthTrend.from_dependences(relative)),
         *(flight.provenance, flight.provenance.photometry),
         nf.FlatDelivery.from_ground(ground, fit, out=tmp_path_factory.mktemp("delivery")),
     ]

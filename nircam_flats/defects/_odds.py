@@ -20,7 +20,7 @@ LEAST_SCATTER, MOST_SCATTER = 0.02, 100
 SCATTER_BINS = np.geomspace(LEAST_SCATTER, MOST_SCATTER, 241)
 ITERATIONS = 30
 SAMPLE = 100_000
-"""Ordinary pixels that are looked at to know what is usual."""
+"""Measured pixels that are looked at to know what is usual."""
 
 
 def probability_dead(delta, low, threshold, frames=None):
@@ -47,12 +47,12 @@ def probability_dead(delta, low, threshold, frames=None):
     """
     surroundings = expand_mesh(fill_mesh(box_medians(delta.data, MESH_BOX)[0]), MESH_BOX, delta.data.shape)
     if frames is None:
-        looks, usual = _looks_of(delta, low), _looks_of(delta, delta.good & ~low)
+        looks, usual = _looks_of(delta, low), _looks_of(delta, delta.good)
         expected = surroundings[low].astype(float)
     else:
         excluded = low | ~delta.good
-        ordinary = np.flatnonzero(~excluded)
-        sample = ordinary[:: max(1, ordinary.size // SAMPLE)]
+        measured = np.flatnonzero(delta.good)
+        sample = measured[:: max(1, measured.size // SAMPLE)]
         looks = look_at(frames, excluded, *np.nonzero(low))
         usual = look_at(frames, excluded, *np.unravel_index(sample, low.shape))
         expected = np.ones(looks.n.shape)
