@@ -277,7 +277,7 @@ def test_the_benchmark_of_defects(script, capsys):
     text = capsys.readouterr().out
     for title in (
         "NRCALONG, 4 exposures",
-        "NRCALONG, 12 exposures: 2 per cent in F277W",
+        "12 exposures: 2 per cent in F277W",
         "worst: bare recall",
         "pull rms",
     ):

@@ -135,9 +135,7 @@ def test_bad_input(campaign):
     one = DeltaSkyflat.from_frames(frames.where(filter="F115W"))
     with pytest.raises(InvalidInputError, match="needs a delta skyflat of one filter; got one of F115W, F150W, F200W"):
         grey.relative_to(grey)
-    with pytest.raises(
-        InvalidInputError, match="needs a grey delta skyflat with other filters besides; got one of F115W"
-    ):
+    with pytest.raises(InvalidInputError, match="grey delta skyflat with other filters besides; got one of F115W"):
         one.relative_to(one)
     with pytest.raises(InvalidInputError, match=r"needs a grey delta skyflat of NRCB1, .* got one of NRCA1"):
         one.relative_to(attrs.evolve(grey, detector="A1"))
