@@ -305,6 +305,22 @@ def test_all_tables_of_flats_are_printed_unless_some_are_named(script, arguments
     assert found == called
 
 
+# --- defects
+
+
+def test_the_benchmark_of_defects(script, capsys):
+    defects = script("accuracy_defects")
+    defects.print_tables(["NRCALONG"], [1], 192)
+    text = capsys.readouterr().out
+    for title in (
+        "NRCALONG, 4 exposures",
+        "12 exposures: 2 per cent in F277W",
+        "worst: bare recall",
+        "pull rms",
+    ):
+        assert title in text
+
+
 # --- the table
 
 
