@@ -25,8 +25,8 @@ grey = nf.DeltaSkyflat.from_frames(frames)
 # %%
 # The rule of the report, and the odds
 # ------------------------------------
-# The report takes all pixels below 0.8 that were not dead on the ground. The map asks of each how likely it is dead, given
-# its value, its error, and the scatter of its frames.
+# The report takes all pixels below 0.8 that were not dead on the ground. The map asks of each how likely it is dead,
+# given its value, its error, and the scatter of its frames.
 
 ground = program.ground_flat("B1", "F200W")
 dead = nf.DeadPixelMap.from_delta(grey, known=ground, frames=frames)

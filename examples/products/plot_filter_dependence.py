@@ -26,8 +26,8 @@ filters = [nf.DeltaSkyflat.from_frames(frames.where(filter=item)).relative_to(gr
 # %%
 # Ratios
 # ------
-# `~nircam_flats.plotting.filter_grid` puts the filters in rows and the detectors in columns. With ``significance=True`` it
-# shows by how many standard deviations boxes of 32 px depart.
+# `~nircam_flats.plotting.filter_grid` puts the filters in rows and the detectors in columns. With ``significance=True``
+# it shows by how many standard deviations boxes of 32 px depart.
 
 for item in filters:
     print(f"{item.label}: rms departure of boxes {np.nanstd(item.significance):.1f} sigma")
@@ -36,8 +36,8 @@ figure = filter_grid(filters)
 # %%
 # The trend with wavelength
 # -------------------------
-# The gradient across the detector in each filter, and a straight line through them. All filters share the grey flat; the
-# error of the slope knows that.
+# The gradient across the detector in each filter, and a straight line through them. All filters share the grey flat;
+# the error of the slope knows that.
 
 trend = nf.WavelengthTrend.from_dependences(filters)
 figure, ax = plt.subplots(layout="constrained")
