@@ -26,7 +26,7 @@ class Gradient(HoldsArrays):
     --------
     >>> from nircam_flats import Gradient
     >>> gradient = Gradient(x=0.012, y=0.016, covariance=[[1e-6, 0], [0, 1e-6]])
-    >>> round(gradient.size, 3), round(gradient.size_err, 4), round(gradient.angle.to_value("deg"), 1)
+    >>> round(gradient.size, 3), round(gradient.size_err, 4), float(gradient.angle.to_value("deg").round(1))
     (0.02, 0.001, 53.1)
     """
 
