@@ -147,10 +147,9 @@ def masked_frames(exposures, *, masks=None, executor=None, memory_limit=1 * u.Gi
     extended, wisps = BoxMasks({}, frames.shape), {}
     for _ in range(2):
         if frames.detector.has_wisps:
-            frames = frames.without_shared_masks()
             wisps = wisps_of(frames)
             frames = frames.minus(wisps)
-        extended |= ExtendedLight()(frames)
+        extended |= ExtendedLight()(frames).beside(wisps)
         rough = frames.without(extended).remembered(FlatModelFit, partial(rough_model, executor=executor))
         frames = NormalizedFrames.from_exposures(
             exposures, masks=[masks, extended], correction=rough, light=wisps, store=frames.store, **settings

@@ -166,13 +166,6 @@ def test_wisps_are_a_product(wisps, tmp_path):
     assert note.startswith("NRCB4: wisps in F200W: Light and response are told apart")
 
 
-def test_masks_do_not_take_bright_wisps_for_sources(wisps):
-    program, made = wisps
-    bright = program.truth("B4").wisp("F200W")
-    n_used = made.products[0].by_filter["F200W"].n_used
-    assert n_used[bright > 0.5 * bright.max()].mean() > 0.85 * n_used[bright < 0.01 * bright.max()].mean()
-
-
 def test_too_few_exposures_to_separate_wisps_are_spoken_of(made):
     assert made.notes == ()
     assert len(made.verdicts) == 0

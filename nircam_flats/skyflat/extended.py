@@ -7,7 +7,7 @@ from scipy.ndimage import distance_transform_edt, label
 
 from nircam_flats._strategy import Strategy
 from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.kernels import repeat_mesh
+from nircam_flats.kernels import box_means, repeat_mesh
 from nircam_flats.masks import MaskReason, SourceMask
 from nircam_flats.skyflat.meshes import MESH_BOX, lower_quartile_of_frames, median_of_frames, smoothed
 
@@ -17,6 +17,8 @@ SMOOTHING = 3
 MAX_ITERATIONS = 8
 MIN_FRAMES = 4
 MIN_BOXES = 4
+LIT = 0.001
+"""Light that counts as known to be there, in units of the sky."""
 EIGHT_CONNECTED = np.ones((3, 3), bool)
 
 
@@ -43,6 +45,17 @@ class BoxMasks(Mapping):
 
     def __len__(self):
         return len(self.boxes)
+
+    def beside(self, light):
+        """Return the masks without the boxes that known light covers, {name: `FrameLight`}: its strength is fitted.
+
+        What is left of it while its strength is not known well is no other light.
+        """
+        kept = {}
+        for name, boxes in self.boxes.items():
+            lit = np.abs(light[name].rows(self.shape)) > LIT if name in light else np.zeros(self.shape, bool)
+            kept[name] = boxes & (box_means(lit, MESH_BOX) == 0)
+        return BoxMasks({name: boxes for name, boxes in kept.items() if boxes.any()}, self.shape)
 
     def __or__(self, other):
         """Return what either masks; both are of one shape."""

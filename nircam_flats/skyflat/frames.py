@@ -294,22 +294,6 @@ class NormalizedFrames(HoldsArrays):
         frames = [frame.without(light.boxes[frame.name]) if frame.name in light else frame for frame in self.frames]
         return evolve(self, frames=frames, history=self.history.then("mask", masks=described(light)))
 
-    def without_shared_masks(self, share=0.7):
-        """Return the frames without what at least ``share`` of them mask in the same place.
-
-        Sources move with the dithers. What is masked in the same place again and again is on the detector: the masks of
-        single frames take a bright wisp for a source.
-        """
-        if any(frame.masked is None for frame in self.frames):
-            return self
-        columns = self.shape[1]
-        counts = np.zeros(self.shape, np.int16)
-        for frame in self.frames:
-            counts += np.unpackbits(frame.masked[:], axis=1, count=columns)
-        shared = np.packbits(counts >= share * len(self), axis=1)
-        frames = [evolve(frame, masked=readonly(frame.masked[:] & ~shared), mesh=None) for frame in self.frames]
-        return evolve(self, frames=frames, history=self.history.then("drop shared masks", share=share))
-
     @property
     def key(self):
         """Text that stands for the content of the frames and what they were told about themselves."""

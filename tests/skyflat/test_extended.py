@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import nircam_flats as nf
+from nircam_flats.skyflat import BoxMasks, FrameLight
 from nircam_flats.skyflat.meshes import MESH_BOX
 
 SIZE = 32
@@ -76,3 +77,15 @@ def test_a_filter_with_few_frames_is_left_alone(frames_of):
 def test_bad_settings_are_refused(wrong):
     with pytest.raises(nf.InvalidInputError, match="ExtendedLight needs"):
         nf.ExtendedLight(**wrong)
+
+
+def test_boxes_that_known_light_covers_are_not_masked():
+    boxes = np.zeros((4, 4), bool)
+    boxes[0], boxes[3] = True, True
+    mesh = np.zeros((4, 4))
+    mesh[:2] = 0.05
+    both = BoxMasks({"lit": boxes, "dark": boxes}, (128, 128))
+    beside = both.beside({"lit": FrameLight(mesh=mesh, box_size=32)})
+    np.testing.assert_array_equal(beside.boxes["dark"], boxes)
+    assert not beside.boxes["lit"][:2].any()
+    assert beside.boxes["lit"][3].all()

@@ -370,17 +370,3 @@ class TestLight:
         seen = NormalizedFrames.from_exposures(both).frames[0].level
         known = NormalizedFrames.from_exposures(both, light={bright.name: light}).frames[0].level
         assert known.masked_fraction < seen.masked_fraction - 0.05
-
-
-def test_masks_that_most_frames_share_are_no_sources(exposures):
-    masks = {member.name: np.zeros(member.shape, bool) for member in exposures}
-    for number, mask in enumerate(masks.values()):
-        mask[20:30, 20:30] = True
-        mask[40:50, 10 * number : 10 * number + 10] = True
-    frames = NormalizedFrames.from_exposures(exposures, masks=masks)
-    kept = frames.without_shared_masks()
-    for number, (before, after) in enumerate(zip(frames.frames, kept.frames, strict=True)):
-        assert np.isnan(before.values[20:30, 20:30]).all()
-        assert np.isfinite(after.values[20:30, 20:30]).all()
-        assert np.isnan(after.values[40:50, 10 * number : 10 * number + 10]).all()
-        assert np.isnan(after.values[:4]).all()  # pixels that are not good
