@@ -36,10 +36,10 @@ N_POINTINGS = 2
 FULL_SIZE = 2048
 BYTES_OF_EXPOSURE = 28
 """For each pixel, of a file with seven images of 32 bits."""
-BYTES_OF_MODE = 12 + 12 + 12 + 12
-"""For each pixel: ground flat, truth, delta skyflat, flight flat."""
-BYTES_OF_DETECTOR = 10 + 12 + 12
-"""For each pixel: truth, grey delta skyflat, fit."""
+BYTES_OF_MODE = 12 + 12 + 16 + 12 + 12
+"""For each pixel: ground flat, truth, delta skyflat, flight flat, filter dependence."""
+BYTES_OF_DETECTOR = 10 + 16 + 16 + 17
+"""For each pixel: truth, grey delta skyflat, fit, dead pixels."""
 
 
 def main(arguments=None):

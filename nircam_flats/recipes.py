@@ -5,6 +5,7 @@ from functools import cache, partial
 
 from astropy import units as u
 
+from nircam_flats.defects import DeadPixelMap
 from nircam_flats.exceptions import FlatsError, InvalidInputError
 from nircam_flats.exposure import Exclusion, ExposureSet
 from nircam_flats.fit import FlatModelFit, Grey, MedianFilter
@@ -84,6 +85,14 @@ def sky_flat_detector(
     with collecting(problems, f"{grey.detector} fits by filter"):
         fits |= policy(grey, by_filter, fit_of)
     flats = _by_filter(grey.detector, frames.filters, flight_flat, "flight flat", problems)
+    dead = None
+    with collecting(problems, f"{grey.detector} dead pixels"):
+        dead = DeadPixelMap.from_delta(grey, known=_flagged(exposures, frames), frames=frames)
+    several = frames.filters if len(by_filter) > 1 else ()
+    compared = [item for item in several if item.name in by_filter]
+    dependences = _by_filter(
+        grey.detector, compared, lambda item: by_filter[item.name].relative_to(grey), "filter dependence", problems
+    )
     for item in sorted({member.filter for member in exposures} - set(frames.filters), key=lambda item: item.pivot):
         reason = "none of its exposures could be used (the table of exposures says why)"
         problems.append(Problem(what=f"{grey.detector} {item} flight flat", reason=reason))
@@ -94,11 +103,19 @@ def sky_flat_detector(
         fit=fit,
         fits={name: item for name, item in fits.items() if item is not fit},
         flats=flats,
+        dead=dead,
+        dependences=dependences,
         decompositions=parts,
         notes=notes,
         problems=problems,
         policy=repr(policy),
     )
+
+
+def _flagged(exposures, frames):
+    """The first exposure that was used, with its flags: all were calibrated with one bad-pixel mask."""
+    name = frames.frames[0].name
+    return next(member for member in exposures if member.name == name).load(planes=("dq",))
 
 
 def _by_filter(detector, filters, make, what, problems):

@@ -9,7 +9,15 @@ from functools import partial
 import numpy as np
 
 from nircam_flats._html import element, table
-from nircam_flats.plotting import draw_change, draw_contours, draw_flat, draw_map, draw_sky_levels
+from nircam_flats.plotting import (
+    draw_change,
+    draw_contours,
+    draw_dead_pixels,
+    draw_flat,
+    draw_map,
+    draw_sky_levels,
+    draw_wisp,
+)
 from nircam_flats.reference.correction import STEP
 from nircam_flats.report.checks import left_by
 from nircam_flats.report.flatness import peak_to_peak
@@ -27,7 +35,7 @@ def detector_section(products):
     facts = paragraph(
         f"{row['n_used']} exposures used, {row['n_left_out']} left out, in {filters}{_dates(grey)}. The flat has "
         f"changed by {row['change']:.2%} peak to peak (medians of boxes of 64 px); the surface that corrects it claims "
-        f"an error of {row['fit_err']:.2%} (1 sigma, median over the pixels)."
+        f"an error of {row['fit_err']:.2%} over such boxes (1 sigma, median)."
     )
     notes = [paragraph(element("strong", "Note: "), note, class_="note") for note in products.notes]
     problems = [paragraph(element("strong", "Not made: "), problem, class_="problem") for problem in products.problems]
@@ -113,6 +121,75 @@ def filter_section(products):
     return Section(title="Filters", body=made, pictures=pictures)
 
 
+def dependence_section(products):
+    """How each filter departs from grey on large scales, with errors."""
+    if not products.dependences:
+        return None
+    rows, pictures = [], []
+    for name, item in products.dependences.items():
+        slope = item.gradient
+        pairs = ((slope.x, slope.x_err), (slope.y, slope.y_err))
+        rows.append((name, *(f"{100 * value:+.2f} ± {100 * err:.2f}" for value, err in pairs)))
+        pictures.append(
+            Picture(
+                draw=partial(draw_flat, item.data, title=f"{name} / grey", label="relative response"),
+                alt=f"Map of the response of {products.detector} in {name} relative to all filters.",
+                caption=f"{name} over grey.",
+                size=SMALL,
+            )
+        )
+    columns = ("filter", "along x [%]", "along y [%]")
+    caption = "Each filter over grey: gradient from edge to edge, 1 sigma errors"
+    made = table(columns, rows, caption=caption, numbers=columns[1:])
+    return Section(title="Filter dependence", body=made, pictures=pictures)
+
+
+def dead_section(products):
+    """The pixels that died, and where they cluster."""
+    if products.dead is None:
+        return None
+    dead = products.dead
+    counts = dead.counts
+    told = paragraph(
+        f"{counts['NEW']} pixels died since the bad-pixel mask was made; {counts['WORSE']} known ones got worse; "
+        f"{counts['VIGNETTED']} lie in strips along an edge that see less light; {counts['UNCERTAIN']} are low, but as "
+        "likely noisy."
+    )
+    rows = [
+        (f"{row['x'].value:.0f}", f"{row['y'].value:.0f}", int(row["n_pixels"]), f"{float(row['response']):.2f}")
+        for row in dead.concentrations()
+    ]
+    columns = ("x [px]", "y [px]", "pixels", "mean response")
+    caption = "Concentrations of dead pixels, zero-based centres"
+    made = table(columns, rows, caption=caption, numbers=columns) if rows else paragraph("No concentrations.")
+    picture = Picture(
+        draw=partial(draw_dead_pixels, dead),
+        alt=f"Map of the dead pixels of {products.detector}.",
+        caption="Where they lie; circles: concentrations.",
+    )
+    return Section(title="Dead pixels", body=(told, made), pictures=[picture])
+
+
+def light_section(products):
+    """What was told apart of response and scattered light."""
+    if not products.decompositions:
+        return None
+    rows = [(row["filter"], row["kind"], row["sentence"]) for row in products.verdicts]
+    columns = ("filter", "kind", "verdict")
+    made = table(columns, rows, caption="Structure that may be light", words=columns) if rows else paragraph("None.")
+    pictures = [
+        Picture(
+            draw=partial(draw_wisp, part.wisp),
+            alt=f"Map of the light that varies in {name} on {products.detector}.",
+            caption=f"{name}: the light that was taken out of the flat, at its mean strength.",
+            size=SMALL,
+        )
+        for name, part in products.decompositions.items()
+        if part.wisp is not None
+    ]
+    return Section(title="Scattered light", body=made, pictures=pictures)
+
+
 def flat_section(products):
     """The new flats: what they were made of, and what they do to photometry."""
     if not products.flats:
@@ -195,4 +272,13 @@ def making_section(products):
     return Section(title="Settings", body=folded(f"{len(steps)} steps, and the settings of each", made))
 
 
-DETECTOR_SECTIONS = (change_section, filter_section, flat_section, exposures_section, making_section)
+DETECTOR_SECTIONS = (
+    change_section,
+    filter_section,
+    dependence_section,
+    flat_section,
+    dead_section,
+    light_section,
+    exposures_section,
+    making_section,
+)

@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from nircam_flats._files import atomic_path
 from nircam_flats._html import ShowsCard
+from nircam_flats.defects import DeadPixelMap
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.instrument import Detector
@@ -29,6 +30,8 @@ PRODUCTS = (
     "delta/nrc*_delta.fits",
     "fits/nrc*_fit.fits",
     "flats/nrc*_flat.fits",
+    "dead/nrc*_dead.fits",
+    "dependence/nrc*_dependence.fits",
     "wisps/nrc*_wisp.fits",
     "figures/nrc*.png",
     PAGE,
@@ -70,6 +73,10 @@ class DetectorProducts(ShowsCard):
         Those that corrected single filters instead of it, dict by filter name; none if all flats are grey.
     flats
         Flight flats, dict by filter name.
+    dead
+        The pixels that died since the ground flat, a `~nircam_flats.DeadPixelMap`; None if it was not made.
+    dependences
+        Each filter over grey, a `~nircam_flats.FilterDependence` by filter name; none where there is one filter only.
     decompositions
         Response and light of each filter, a `~nircam_flats.SkyDecomposition` by filter name; none for detectors without
         wisps. Their delta skyflats are those of ``by_filter``.
@@ -87,6 +94,8 @@ class DetectorProducts(ShowsCard):
     fit: FlatModelFit = field()
     fits: dict = field(factory=dict, converter=dict, repr=lambda items: f"<{', '.join(items)}>")
     flats: dict = field(converter=dict, repr=lambda items: f"<{', '.join(items)}>")
+    dead: DeadPixelMap | None = field(default=None, repr=False)
+    dependences: dict = field(factory=dict, converter=dict, repr=lambda items: f"<{', '.join(items)}>")
     decompositions: dict = field(factory=dict, converter=dict, repr=lambda items: f"<{', '.join(items)}>")
     notes: tuple = field(factory=tuple, converter=tuple)
     problems: tuple = field(converter=tuple)
@@ -108,6 +117,8 @@ class DetectorProducts(ShowsCard):
         files |= {f"delta/{stem}_{name.lower()}_delta.fits": delta for name, delta in self.by_filter.items()}
         files |= {f"fits/{stem}_{name.lower()}_fit.fits": fit for name, fit in self.fits.items()}
         files |= {f"flats/{stem}_{name.lower()}_flat.fits": flat for name, flat in self.flats.items()}
+        files |= {} if self.dead is None else {f"dead/{stem}_dead.fits": self.dead}
+        files |= {f"dependence/{stem}_{name.lower()}_dependence.fits": item for name, item in self.dependences.items()}
         wisps = {name: part.wisp for name, part in self.decompositions.items() if part.wisp is not None}
         return files | {f"wisps/{stem}_{name.lower()}_wisp.fits": wisp for name, wisp in wisps.items()}
 
@@ -117,7 +128,7 @@ class DetectorProducts(ShowsCard):
         return f"figures/{self.detector.name.lower()}.png"
 
     def write(self, out, *, overwrite=False):
-        """Write the delta skyflats, the fit, the flight flats and a figure below the folder ``out``.
+        """Write all `files` and a figure below the folder ``out``.
 
         Raises
         ------
@@ -152,8 +163,10 @@ class DetectorProducts(ShowsCard):
             "n_used": int(used.sum()),
             "n_left_out": int((~used).sum()),
             "change": peak_to_peak(self.fit.surface, self.grey.good),
-            "fit_err": float(np.median(self.fit.err)),
+            "fit_err": float(np.median(self.fit.covariance.err())),
             "misfit": self.fit.misfit,
+            "n_dead": 0 if self.dead is None else int(np.count_nonzero(self.dead.new)),
+            "n_concentrations": 0 if self.dead is None else len(self.dead.concentrations()),
             "strategy": self.fit.strategy,
             "n_flats": len(self.flats),
             "n_problems": len(self.problems),
@@ -223,7 +236,7 @@ class SkyFlatProgram(ShowsCard):
         return vstack(tables, metadata_conflicts="silent") if tables else QTable()
 
     def write(self, out, *, overwrite=False):
-        """Write everything below the folder ``out``: delta/, fits/, flats/, wisps/, figures/, the tables and the page.
+        """Write everything below the folder ``out``: a folder for each kind of product, figures/, the tables and the page.
 
         Raises
         ------

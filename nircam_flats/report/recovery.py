@@ -43,7 +43,7 @@ def recovery(products, truth):
             "what": "grey",
             "change": peak_to_peak(grey, good),
             "left": peak_to_peak(products.fit.surface / grey, good),
-            "err": float(np.median(products.fit.err)),
+            "err": float(np.median(products.fit.covariance.err())),
             "sky": None,
         }
     ]

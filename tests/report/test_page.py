@@ -133,7 +133,7 @@ def test_what_was_made_is_on_it(page, made):
 
 def test_figures_have_words(page, made):
     images = page.all("img")
-    assert len(images) == 1 + sum(8 + len(item.by_filter) for item in made.products)
+    assert len(images) == 1 + sum(9 + len(item.by_filter) + len(item.dependences) for item in made.products)
     assert all(len(image["alt"]) > 10 for image in images)
     assert len(page.all("figcaption")) == len(images)
 

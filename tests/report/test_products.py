@@ -58,6 +58,9 @@ class TestDetectorProducts:
             "fits/nrcb1_grey_fit.fits": b1.fit,
             "flats/nrcb1_f115w_flat.fits": b1.flats["F115W"],
             "flats/nrcb1_f200w_flat.fits": b1.flats["F200W"],
+            "dead/nrcb1_dead.fits": b1.dead,
+            "dependence/nrcb1_f115w_dependence.fits": b1.dependences["F115W"],
+            "dependence/nrcb1_f200w_dependence.fits": b1.dependences["F200W"],
         }
         assert b1.figure_file == "figures/nrcb1.png"
 
