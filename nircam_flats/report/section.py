@@ -89,7 +89,7 @@ class Section:
     title
         Its heading.
     body
-        Contents as `~nircam_flats._html.joined` takes them.
+        Contents as ``nircam_flats._html.joined`` takes them.
     pictures
         Each a `Picture`; they stand side by side where there is room.
     sections

@@ -227,7 +227,7 @@ class ClawSusceptibilityZone(HoldsArrays):
         return np.asarray(inside).reshape(v2.shape)
 
     def to_regions(self, attitude=None):
-        """Return the outline as a region of the package `regions`.
+        """Return the outline as a region of the package ``regions``.
 
         Parameters
         ----------
