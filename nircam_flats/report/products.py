@@ -236,7 +236,7 @@ class SkyFlatProgram(ShowsCard):
         return vstack(tables, metadata_conflicts="silent") if tables else QTable()
 
     def write(self, out, *, overwrite=False):
-        """Write everything below the folder ``out``: a folder for each kind of product, figures/, the tables and the page.
+        """Write everything below the folder ``out``: a folder for each kind of product, figures, tables and the page.
 
         Raises
         ------
