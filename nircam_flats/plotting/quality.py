@@ -89,7 +89,7 @@ def draw_change(delta, fit, *, ax=None, along="columns", **artist_options):
     """
     ax = plt.gca() if ax is None else ax
     axis, name = {"columns": (0, "x"), "rows": (1, "y")}[along]
-    err = 100 * _profile(fit.err, axis)
+    err = 100 * _profile(fit.covariance.err(), axis)
     place = PROFILE_BOX * np.arange(err.size) + (PROFILE_BOX - 1) / 2
     ax.fill_between(place, -err, err, color="0.8", linewidth=0, label="claimed error, 1 sigma")
     lines = []
