@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from nircam_flats.skyflat.meshes import median_of_frames
+
 __all__ = ["vignetted_strips"]
 
 LENGTH = 32
@@ -32,7 +34,8 @@ def _mark(values, level, out):
     """Set the strips along the first row, in place."""
     depth, n = min(DEEPEST, len(values) // 2), values.shape[1] // LENGTH
     pieces = values[:depth, : n * LENGTH].reshape(depth, n, LENGTH)
-    low = np.array([[_median(piece) < level for piece in row] for row in pieces]).reshape(depth, n)
+    seen = np.isfinite(pieces).sum(axis=2) >= LENGTH // 4
+    low = seen & (median_of_frames(np.moveaxis(pieces, 2, 0)) < level)
     depths = np.where(low.all(axis=0), 0, np.argmin(low, axis=0))  # what never ends is no strip
     depths[depths < 2] = 0
     edges = np.flatnonzero(np.diff(np.concatenate([[0], depths > 0, [0]])))
@@ -41,8 +44,3 @@ def _mark(values, level, out):
             for piece in range(first, end):
                 last = values.shape[1] if piece == n - 1 else (piece + 1) * LENGTH
                 out[: depths[piece], piece * LENGTH : last] = True
-
-
-def _median(piece):
-    finite = piece[np.isfinite(piece)]
-    return np.median(finite) if finite.size >= LENGTH // 4 else np.inf
