@@ -55,8 +55,8 @@ perfect = departure(nf.Polynomial2D(degree=3)(truth))
 # of many is noisier than a mean), and with all 32 exposures they are still noisier by far than a ground flat. That is
 # why a delta skyflat is smoothed before it corrects one. The surface is good with a few exposures, and gets better
 # slowly, towards what a cubic cannot follow (dashed): what limits it is shared by many pixels. How well a fit knows
-# its own error is seen in the scatter of the small dots, each a group: with few exposures it is a guess within a
-# factor of two or three.
+# its own error is seen in the scatter of the small dots, each a group: with few exposures it is a guess that may be
+# several times off.
 
 figure, ax = plt.subplots(figsize=(8, 5), layout="constrained")
 sizes = np.unique(size)

@@ -46,7 +46,7 @@ class Identifiability(ShowsCard):
 
     @classmethod
     def of(cls, found, gauge):
-        """Return the figures of what was found, a `Separated`, with a `Gauge`."""
+        """Return the figures of what was found, a ``Separated``, with a `Gauge`."""
         spread = float(np.std(found.regression.strengths, ddof=1))
         single = float(np.sqrt(np.mean(found.regression.strength_err**2)))
         constant, err = found.gauge.constant, found.gauge.constant_err

@@ -59,7 +59,7 @@ class NormalizedFrame(HoldsArrays):
     boxes
         Boxes of 32 px that are masked besides, a boolean mesh; None for none.
     light
-        What is subtracted from the frame, in units of its level, a `FrameLight`; None for nothing. See
+        What is subtracted from the frame, in units of its level, a ``FrameLight``; None for nothing. See
         `NormalizedFrames.minus`.
     balance
         What divides ``values`` when frames are combined, a ``FrameBalance``; None for nothing. See
@@ -112,7 +112,7 @@ class NormalizedFrame(HoldsArrays):
         return evolve(self, boxes=boxes if self.boxes is None else self.boxes | boxes, mesh=mesh)
 
     def minus(self, light):
-        """Return the frame with this `FrameLight` subtracted, instead of any other; None subtracts nothing."""
+        """Return the frame with this ``FrameLight`` subtracted, instead of any other; None subtracts nothing."""
         return self if light is self.light else evolve(self, light=light, mesh=None)
 
     def rows(self, rows, out=None):
