@@ -169,8 +169,9 @@ class NormalizedFrames(HoldsArrays):
             A `~nircam_flats.FlatModelFit` that divides the data before sources are looked for and the level is
             measured; the frames themselves stay as the ground flat left them. So are the passes after the first.
         light
-            A mapping from names of exposures to the ``FrameLight`` that is added to what divides the data, so that masks
-            neither take light that is known for a source nor levels take it for sky. The frames themselves keep it.
+            A mapping from names of exposures to the ``FrameLight`` that is added to what divides the data, so that
+            neither masks take light that is known for a source nor levels take it for sky. The frames themselves keep
+            it.
         preprocess
             Called with each exposure before anything else, returns the exposure to use (to remove 1/f noise, say).
         executor
