@@ -9,6 +9,7 @@ from nircam_flats import InvalidInputError
 
 @pytest.mark.filterwarnings("ignore:asdf.extensions plugin")  # which looks for stdatamodels where it is installed
 def test_without_stdatamodels(flight, monkeypatch):
-    monkeypatch.setitem(sys.modules, "stdatamodels", None)
+    for name in ["stdatamodels", *(name for name in sys.modules if name.startswith("stdatamodels."))]:
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InvalidInputError, match=r"needs stdatamodels, .* extra 'jwst': pip install"):
         flight.to_datamodel()
