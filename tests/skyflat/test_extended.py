@@ -80,12 +80,11 @@ def test_bad_settings_are_refused(wrong):
 
 
 def test_boxes_that_known_light_covers_are_not_masked():
-    boxes = np.zeros((4, 4), bool)
-    boxes[0], boxes[3] = True, True
-    mesh = np.zeros((4, 4))
-    mesh[:2] = 0.05
-    both = BoxMasks({"lit": boxes, "dark": boxes}, (128, 128))
+    boxes = np.zeros((8, 8), bool)
+    boxes[0], boxes[7] = True, True
+    mesh = np.repeat([[0.05], [0.05], [0.02], [0.0], [0.0], [0.0], [0.0], [0.0]], 8, axis=1)
+    both = BoxMasks({"lit": boxes, "dark": boxes}, (256, 256))
     beside = both.beside({"lit": FrameLight(mesh=mesh, box_size=32)})
     np.testing.assert_array_equal(beside.boxes["dark"], boxes)
     assert not beside.boxes["lit"][:2].any()
-    assert beside.boxes["lit"][3].all()
+    assert beside.boxes["lit"][7].all()
