@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy_wisps.py                 # ten seeds, NRCB4 in F200W
     python benchmarks/accuracy_wisps.py --seeds 1 2     # others
+    python benchmarks/accuracy_wisps.py --no-halos      # without the large galaxy and the saturated stars
 
 Each campaign has three fields with three dithers each; the template is made of the first two dithers of each, and the
 third is held out. Wisps are 5 to 20 % of the sky at their brightest. The flat is a cubic fitted to the same exposures
@@ -34,7 +35,7 @@ import nircam_flats as nf
 from nircam_flats.kernels import box_medians
 from nircam_flats.parallel import map_ordered
 from nircam_flats.recipes import rough_model
-from nircam_flats.simulation import SimulatedProgram
+from nircam_flats.simulation import Effects, SimulatedProgram
 
 DETECTOR, FILTER = "NRCB4", "F200W"
 N_POINTINGS, N_DITHERS = 3, 3
@@ -42,10 +43,16 @@ SEEDS = range(201, 211)
 GRID = np.arange(0, 2.5, 0.01)
 
 
-def campaign(seed, shape):
+def campaign(seed, shape, effects):
     """Return a program and its exposures in memory, with the planes that the fit looks at."""
     program = SimulatedProgram(
-        detectors=DETECTOR, filters=FILTER, n_pointings=N_POINTINGS, n_dithers=N_DITHERS, seed=seed, shape=shape
+        detectors=DETECTOR,
+        filters=FILTER,
+        n_pointings=N_POINTINGS,
+        n_dithers=N_DITHERS,
+        seed=seed,
+        shape=shape,
+        effects=effects,
     )
 
     def light(index):
@@ -91,9 +98,9 @@ def grid_scale(image, mask, template, outline):
     return GRID[np.argmin([scatter(factor) for factor in GRID])]
 
 
-def measure(seed, shape):
+def measure(seed, shape, effects):
     """Return a dict of the figures of merit for each way, and the pulls of ours."""
-    program, exposures = campaign(seed, shape)
+    program, exposures = campaign(seed, shape, effects)
     truth = program.truth(DETECTOR)
     delta, pattern = truth.delta(FILTER), truth.wisp(FILTER)
     pattern = pattern / pattern.max()
@@ -152,10 +159,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="other seeds")
     parser.add_argument("--size", type=int, default=2048, help="side of the frames, pixels")
+    parser.add_argument("--no-halos", action="store_true", help="no large galaxy, no saturated stars")
     options = parser.parse_args()
+    effects = attrs.evolve(Effects(), large_galaxy=not options.no_halos, saturated_star=not options.no_halos)
     started, lines, pulls = time.perf_counter(), [], []
     for seed in options.seeds:
-        rows, of_seed = measure(seed, (options.size, options.size))
+        rows, of_seed = measure(seed, (options.size, options.size), effects)
         lines += rows
         pulls += list(of_seed)
         table = Table(rows=rows)

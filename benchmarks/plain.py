@@ -35,7 +35,7 @@ from astropy.stats import SigmaClip, gaussian_fwhm_to_sigma, sigma_clip, sigma_c
 from photutils.background import Background2D, MedianBackground, StdBackgroundRMS
 from photutils.segmentation import detect_sources
 from photutils.utils import circular_footprint
-from scipy.ndimage import binary_propagation, distance_transform_edt, label, median_filter, uniform_filter, zoom
+from scipy.ndimage import binary_propagation, distance_transform_edt, label, uniform_filter, zoom
 
 DO_NOT_USE, NO_FLAT_FIELD = 1, 1 << 18
 BOX = 32
@@ -254,8 +254,10 @@ def rough_model(delta):
 def median_mesh(delta, size):
     mesh = Background2D(delta, BOX, mask=~np.isfinite(delta), filter_size=1, **CLIP).background_mesh
     y, x = (2 * np.indices(mesh.shape) + 1) / len(mesh) - 1
-    trend = LinearLSQFitter()(Polynomial2D(3), x, y, mesh)(x, y)
-    filtered = median_filter(mesh / trend, size, mode="nearest") * trend
+    trend = LinearLSQFitter()(Polynomial2D(min(3, len(mesh) // 4)), x, y, mesh)(x, y)
+    padded = np.pad(mesh / trend, size // 2, constant_values=np.nan)  # windows keep what lies inside
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size))
+    filtered = bn.nanmedian(windows.reshape(*mesh.shape, -1), axis=-1) * trend
     surface = zoom(filtered, BOX, order=3, mode="reflect", grid_mode=True)
     return (surface / np.median(surface[np.isfinite(delta)])).astype(np.float32)
 

@@ -38,7 +38,7 @@ def simulate(folder, n_exposures, **settings):
     """Write exposures of one detector in two filters, only with the planes that flats are made of, and their flats."""
     n_pointings = -(-n_exposures // PER_POINTING)
     program = SimulatedProgram(
-        **{"detectors": "NRCB4", "n_pointings": n_pointings, "n_dithers": PER_POINTING // 2, "seed": 12} | settings
+        **{"detectors": "NRCB1", "n_pointings": n_pointings, "n_dithers": PER_POINTING // 2, "seed": 12} | settings
     )
     for name in ("cal", "ground_flats"):
         (folder / name).mkdir(parents=True)
@@ -93,7 +93,7 @@ def run_alone(folder, n_exposures, store):
 def load_compiled():
     """Run a tiny job, so that loading the compiled code is not counted."""
     effects = attrs.evolve(Effects.none(), noise=True)
-    program = SimulatedProgram(detectors="NRCB4", shape=(128, 128), effects=effects)
+    program = SimulatedProgram(detectors="NRCB1", shape=(128, 128), effects=effects)
     flats = [program.ground_flat(*mode) for mode in program.modes()]
     nf.recipes.sky_flat_detector(nf.ExposureSet.from_exposures(program.exposures()), flats)
 

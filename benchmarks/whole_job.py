@@ -46,7 +46,7 @@ class Job:
 
 def simulate(folder, **settings):
     """Write the files of a job."""
-    settings = {"detectors": "NRCB4", "n_pointings": 3, "n_dithers": 3, "seed": SEED} | settings
+    settings = {"detectors": "NRCB1", "n_pointings": 3, "n_dithers": 3, "seed": SEED} | settings
     with ThreadPoolExecutor(N_CORES) as executor:
         SimulatedProgram(**settings).write(folder, executor=executor)
 

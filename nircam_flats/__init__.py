@@ -9,6 +9,7 @@ from nircam_flats.background import (
     TabulatedBackground,
     ZodiacalBackground,
 )
+from nircam_flats.defects import DeadPixelComparison, DeadPixelMap, PixelClass
 from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError, StorageError
 from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, PlannedPointing, Pointing
 from nircam_flats.fit import (
@@ -53,11 +54,14 @@ from nircam_flats.skyflat import (
     CombineStrategy,
     DeltaSkyflat,
     ExtendedLight,
+    FilterDependence,
     FrameStack,
+    Gradient,
     NormalizedFrame,
     NormalizedFrames,
     SigmaClippedMean,
     SigmaClippedMedian,
+    WavelengthTrend,
 )
 from nircam_flats.validation import (
     Flatness,
@@ -80,6 +84,8 @@ __all__ = [
     "ClawSusceptibilityZone",
     "CleanestExposures",
     "CombineStrategy",
+    "DeadPixelComparison",
+    "DeadPixelMap",
     "DeltaSkyflat",
     "Detector",
     "Exclusion",
@@ -88,6 +94,7 @@ __all__ = [
     "ExposureSet",
     "ExtendedLight",
     "Filter",
+    "FilterDependence",
     "FitError",
     "FitStrategy",
     "FlatComparison",
@@ -102,6 +109,7 @@ __all__ = [
     "FlatsWarning",
     "FrameStack",
     "Gauge",
+    "Gradient",
     "Grey",
     "GroundFlats",
     "Identifiability",
@@ -120,6 +128,7 @@ __all__ = [
     "PerFilter",
     "PhotometricRepeatability",
     "PhotometricShift",
+    "PixelClass",
     "PlannedPointing",
     "Pointing",
     "Polynomial2D",
@@ -141,6 +150,7 @@ __all__ = [
     "SurfaceCovariance",
     "TabulatedBackground",
     "Verdict",
+    "WavelengthTrend",
     "WispScale",
     "WispTemplate",
     "ZodiacalBackground",

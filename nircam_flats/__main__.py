@@ -16,7 +16,16 @@ from nircam_flats.exceptions import FlatsError, FlatsWarning, InvalidInputError
 from nircam_flats.fit import Grey, PerFilter, Shrunk
 from nircam_flats.recipes import sky_flat_program
 from nircam_flats.reference import FlatDelivery
-from nircam_flats.report import aligned, prepared_folder, recovery, told
+from nircam_flats.report import (
+    PAGE,
+    RECOVERY_MEANING,
+    aligned,
+    prepared_folder,
+    recovery_section,
+    recovery_table,
+    told,
+    write_page,
+)
 from nircam_flats.simulation import SimulatedProgram
 
 __all__ = ["main"]
@@ -27,10 +36,10 @@ N_POINTINGS = 2
 FULL_SIZE = 2048
 BYTES_OF_EXPOSURE = 28
 """For each pixel, of a file with seven images of 32 bits."""
-BYTES_OF_MODE = 12 + 12 + 12 + 12
-"""For each pixel: ground flat, truth, delta skyflat, flight flat."""
-BYTES_OF_DETECTOR = 10 + 12 + 12
-"""For each pixel: truth, grey delta skyflat, fit."""
+BYTES_OF_MODE = 12 + 12 + 16 + 12 + 12
+"""For each pixel: ground flat, truth, delta skyflat, flight flat, filter dependence."""
+BYTES_OF_DETECTOR = 10 + 16 + 16 + 17
+"""For each pixel: truth, grey delta skyflat, fit, dead pixels."""
 
 
 def main(arguments=None):
@@ -190,7 +199,7 @@ def _demo(options):
     simulated = attrs.evolve(simulated)  # the same, without the large images that it kept for the next exposure
     print("Making flats of them, as of real exposures")
     status, program = _make(files.exposures, files.ground_flats, options, started)
-    _tell_recovery(program, simulated)
+    _tell_recovery(program, simulated, options.out)
     if options.size < FULL_SIZE:
         print("Small frames show how it works, not how well: the windows of the fits are made for 2048 px")
     print(f"\nAgain: nircam-flats run '{inputs}/cal/*_cal.fits' --ground-flats {inputs}/ground_flats --out DIR")
@@ -209,7 +218,7 @@ def _make(exposures, ground_flats, options, started, **settings):
     """Make the flats and tell of them; returns the exit status and the `SkyFlatProgram`."""
     program = sky_flat_program(exposures, ground_flats, out=options.out, overwrite=options.overwrite, **settings)
     print("", *told(program, options.out), "", sep="\n")
-    print(f"Written to {options.out} after {time.perf_counter() - started:.0f} s")
+    print(f"Written to {options.out} after {time.perf_counter() - started:.0f} s; {PAGE} there shows all of it")
     return DONE if program.complete else INCOMPLETE, program
 
 
@@ -233,22 +242,10 @@ def _size(n_bytes):
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"
 
 
-def _tell_recovery(program, simulated):
-    rows = [("detector", "flat", "injected", "left", "error", "sky level")]
-    for products in program.products:
-        for item in recovery(products, simulated.truth(products.detector)):
-            err = "" if item["err"] is None else f"{item['err']:.2%}"
-            sky = "" if item["sky"] is None else f"{item['sky']:.4f}"
-            rows.append(
-                (str(products.detector), item["what"], f"{item['change']:.2%}", f"{item['left']:.2%}", err, sky)
-            )
-    print("\nBeside the truth of the simulation:", *aligned(rows, left=2), sep="\n")
-    print(
-        "injected: the change of the flat, peak to peak over boxes of 64 px; left: what of it the new flat leaves;\n"
-        "error: of the fit, 1 sigma, as it claims; sky level: found / injected.\n"
-        "A new flat is the ground flat times the grey fit: what it leaves in one filter is mostly what that filter\n"
-        "does not share with the others."
-    )
+def _tell_recovery(program, simulated, out):
+    rows = recovery_table(program, simulated)
+    print("\nBeside the truth of the simulation:", *aligned(rows, left=2), *RECOVERY_MEANING, sep="\n")
+    write_page(program, out, overwrite=True, sections=[recovery_section(rows)])
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):

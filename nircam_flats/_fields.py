@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 from astropy import units as u
 
+from nircam_flats._html import ShowsCard
 from nircam_flats.exceptions import InvalidInputError
 
 __all__ = ["HoldsArrays", "choice", "image", "mask", "owned", "quantity", "readonly", "short_repr", "unit"]
@@ -177,10 +178,11 @@ def _rebuild(cls, state):
     return cls(**state)
 
 
-class HoldsArrays:
+class HoldsArrays(ShowsCard):
     """Mix-in for attrs classes with array fields: pickles and copies are made whole by the constructor again.
 
-    So the arrays of an unpickled object are checked and read-only like those of the original.
+    So the arrays of an unpickled object are checked and read-only like those of the original. In a notebook it is a
+    card.
     """
 
     __slots__ = ()

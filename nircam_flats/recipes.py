@@ -5,6 +5,7 @@ from functools import cache, partial
 
 from astropy import units as u
 
+from nircam_flats.defects import DeadPixelMap
 from nircam_flats.exceptions import FlatsError, InvalidInputError
 from nircam_flats.exposure import Exclusion, ExposureSet
 from nircam_flats.fit import FlatModelFit, Grey, MedianFilter
@@ -59,6 +60,7 @@ def sky_flat_detector(
         If no grey delta skyflat can be made of the exposures as a set.
     """
     ground_flats, problems = GroundFlats.collect(ground_flats), []
+    policy = Grey() if policy is None else policy
     frames = masked_frames(exposures, masks=masks, executor=executor, memory_limit=memory_limit, store=store)
     stack, model = (partial(make, executor=executor) for make in (DeltaSkyflat.from_frames, FlatModelFit.from_delta))
     fit_of = cache(lambda delta: frames.remembered(FlatModelFit, model, of=delta, strategy=strategy))
@@ -76,12 +78,21 @@ def sky_flat_detector(
         return ground.repaired().corrected_by(fits.get(item.name, fit))
 
     others = [item for item in frames.filters if item.name not in parts]
-    by_filter = {name: part.delta for name, part in parts.items()}
-    by_filter |= _by_filter(grey.detector, others, delta_of, "delta skyflat", problems)
+    made = _by_filter(grey.detector, others, delta_of, "delta skyflat", problems)
+    made |= {name: part.delta for name, part in parts.items()}
+    by_filter = {item.name: made[item.name] for item in frames.filters if item.name in made}
     fits = dict.fromkeys(by_filter, fit)
     with collecting(problems, f"{grey.detector} fits by filter"):
-        fits |= (Grey() if policy is None else policy)(grey, by_filter, fit_of)
+        fits |= policy(grey, by_filter, fit_of)
     flats = _by_filter(grey.detector, frames.filters, flight_flat, "flight flat", problems)
+    dead = None
+    with collecting(problems, f"{grey.detector} dead pixels"):
+        dead = DeadPixelMap.from_delta(grey, known=_flagged(exposures, frames), frames=frames)
+    several = frames.filters if len(by_filter) > 1 else ()
+    compared = [item for item in several if item.name in by_filter]
+    dependences = _by_filter(
+        grey.detector, compared, lambda item: by_filter[item.name].relative_to(grey), "filter dependence", problems
+    )
     for item in sorted({member.filter for member in exposures} - set(frames.filters), key=lambda item: item.pivot):
         reason = "none of its exposures could be used (the table of exposures says why)"
         problems.append(Problem(what=f"{grey.detector} {item} flight flat", reason=reason))
@@ -92,10 +103,19 @@ def sky_flat_detector(
         fit=fit,
         fits={name: item for name, item in fits.items() if item is not fit},
         flats=flats,
+        dead=dead,
+        dependences=dependences,
         decompositions=parts,
         notes=notes,
         problems=problems,
+        policy=repr(policy),
     )
+
+
+def _flagged(exposures, frames):
+    """The first exposure that was used, with its flags: all were calibrated with one bad-pixel mask."""
+    name = frames.frames[0].name
+    return next(member for member in exposures if member.name == name).load(planes=("dq",))
 
 
 def _by_filter(detector, filters, make, what, problems):
@@ -182,7 +202,7 @@ def sky_flat_program(exposures, ground_flats, *, out=None, overwrite=False, **se
         filter's flat is found by the name in the exposures' R_FLAT.
     out
         Folder to write to: each detector's products are written as soon as they are made, so that nothing is lost.
-        None writes nothing; `SkyFlatProgram.write` can do it later.
+        None writes nothing; `~nircam_flats.report.SkyFlatProgram.write` can do it later.
     overwrite
         Whether files of an earlier run may be replaced.
     **settings

@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+from base64 import b64decode
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -10,8 +11,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from nircam_flats import recipes
-from nircam_flats.report import DetectorProducts
+from nircam_flats.report import DetectorProducts, Picture
 from nircam_flats.simulation import Effects, SimulatedProgram
+
+PIXEL = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg==")
+"""A PNG file of one pixel."""
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +51,7 @@ def made(campaign):
 def empty_figures(monkeypatch):
     """Figures are saved empty: drawing them takes longer than the whole recipe on small frames."""
     monkeypatch.setattr(DetectorProducts, "figure", lambda self: Figure())
+    monkeypatch.setattr(Picture, "png", lambda self: PIXEL)
 
 
 class RunsAtOnce(Executor):

@@ -61,7 +61,7 @@ def test_the_plain_script_finds_the_surface_that_we_find(script, job, ours):
     whole_job = script("whole_job")
     theirs = whole_job.with_scripts(job)
     limit = 0.006  # on few pixels their weights matter more
-    assert np.ptp(ours) > 10 * limit
+    assert np.ptp(ours) > 8 * limit  # the change of this seed is 5 %
     assert whole_job.difference(theirs, ours) < limit
     for name in ("F115W", "F200W"):
         mine = nf.FlatReference.read(job.out / f"{name}_flat.fits")
@@ -303,6 +303,22 @@ def test_all_tables_of_flats_are_printed_unless_some_are_named(script, arguments
     monkeypatch.setattr(sys, "argv", ["flats.py", *arguments])
     flats.main()
     assert found == called
+
+
+# --- defects
+
+
+def test_the_benchmark_of_defects(script, capsys):
+    defects = script("accuracy_defects")
+    defects.print_tables(["NRCALONG"], [1], 192)
+    text = capsys.readouterr().out
+    for title in (
+        "NRCALONG, 4 exposures",
+        "12 exposures: 2 per cent in F277W",
+        "worst: bare recall",
+        "pull rms",
+    ):
+        assert title in text
 
 
 # --- the table

@@ -38,7 +38,7 @@ class TestRun:
         ground_flats = str(campaign.folder / "ground_flats")
         assert main(["run", pattern, "--ground-flats", ground_flats, "--out", str(out)]) == 0
         expected = {name for item in made.products for name in (*item.files(), item.figure_file)}
-        assert set(files_below(out)) == expected | {"summary.ecsv", "exposures.ecsv"}
+        assert set(files_below(out)) == expected | {"summary.ecsv", "exposures.ecsv", "report.html"}
         said = capsys.readouterr()
         assert said.err == ""
         for item in made.products:

@@ -62,6 +62,7 @@ def validated(detector="B4", shape=(96, 80)):
 def values(tmp_path_factory):
     """One object of each public value class, by class, made of four small simulated exposures."""
     program = SimulatedProgram(detectors=["B4"], filters=["F200W"], shape=(96, 80), n_pointings=2, n_dithers=2)
+    pair = SimulatedProgram(detectors=["B4"], shape=(96, 80), n_dithers=2)
     exposures = nf.ExposureSet.from_exposures(program.exposures())
     frames = nf.NormalizedFrames.from_exposures(exposures)
     delta = nf.DeltaSkyflat.from_frames(frames)
@@ -72,6 +73,10 @@ def values(tmp_path_factory):
     x = np.indices(exposures[0].shape)[1]
     wisp = nf.WispTemplate.from_image(np.where(x < 40, 0.02, 0), detector="B4", filter="F200W")
     parts = nf.SkyDecomposition.from_frames(frames)
+    dead = nf.DeadPixelMap.from_delta(delta)
+    both = nf.NormalizedFrames.from_exposures(nf.ExposureSet.from_exposures(pair.exposures()))
+    grey = nf.DeltaSkyflat.from_frames(both)
+    relative = [nf.DeltaSkyflat.from_frames(both.where(filter=item)).relative_to(grey) for item in both.filters]
     made = [
         *(nf.Detector.get("B4"), nf.Filter.get("F200W"), nf.imaging_modes()[0]),
         *(program, exposures, exposures[0], header, header.pointing),
@@ -81,7 +86,7 @@ def values(tmp_path_factory):
         *(delta, fit, fit.covariance, nf.Surface(values=fit.surface, pixel_err=fit.err)),
         *(ground, nf.GroundFlats.collect([ground]), ground.compare(flight), nf.Subarray.get("FULL", "B4")),
         *(parts, parts.evidence, parts.identifiability, parts.evidence.judge(exposures[0].good)),
-        *(wisp, wisp.fit_scale(exposures[0])),
+        *(dead, dead.compare(dead), relative[0], relative[0].gradient, nf.WavelengthTrend.from_dependences(relative)),
         *(flight.provenance, flight.provenance.photometry),
         nf.BackgroundRules(),
         nf.BackgroundComparison.from_exposures(exposures, model=nf.ZodiacalBackground(any_angle=True)),
@@ -99,6 +104,7 @@ def values(tmp_path_factory):
 def test_values(values, cls):
     assert cls in values, f"add a {cls.__name__} to the values of this test"
     testing.check_value(values[cls])
+    assert f"<strong>{cls.__name__}</strong>" in values[cls]._repr_html_()
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: type(strategy).__name__)

@@ -309,3 +309,13 @@ class TestProducts:
 )
 def test_bare_file_name(reference, name):
     assert bare_file_name(reference) == name
+
+
+def test_the_primary_section_is_called_so_whatever_name_it_has(tmp_path):
+    path = tmp_path / "named.fits"
+    hdu = fits.PrimaryHDU(np.zeros((2, 3)))
+    hdu.header["EXTNAME"] = "Intensity"
+    hdu.writeto(path)
+    assert read_sections(path)["PRIMARY"].shape == (2, 3)
+    with open_fits(path) as hdus:
+        assert hdus[0].data.shape == (2, 3)

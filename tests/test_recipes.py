@@ -61,7 +61,7 @@ def test_the_injected_flat_is_found_within_its_error(detector, strategy):
     # medians of boxes have next to no noise of single pixels: what is left in them is what the fit got wrong
     departure = box_medians(np.where(good, made.fit.surface / truth.grey(), np.nan), 32)[0]
     departure -= np.median(departure)  # a surface has median 1, whatever the level of the truth
-    err = box_medians(made.fit.err, 32)[0]
+    err = box_medians(made.fit.covariance.err(), 32)[0]
     assert 0.4 < np.sqrt(np.mean((departure / err) ** 2)) < 2.5
     assert np.median(err) < change / 5
     for name, flat in made.flats.items():
@@ -121,7 +121,7 @@ def test_files_are_those_of_the_products(campaign, made, tmp_path):
     recipes.sky_flat_program(campaign.exposures, campaign.folder / "ground_flats", out=out)
     expected = {name for item in made.products for name in (*item.files(), item.figure_file)}
     found = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    assert found == expected | {"summary.ecsv", "exposures.ecsv"}
+    assert found == expected | {"summary.ecsv", "exposures.ecsv", "report.html"}
     for item in made.products:
         for name, product in item.files().items():
             read = type(product).read(out / name)
@@ -384,6 +384,24 @@ def test_exposures_left_out_by_the_user_are_told(campaign, made):
     assert_same_pixels(program.products[0], made.products[1])
 
 
+# --- dead pixels and filters
+
+
+def test_dead_pixels_and_filter_dependence_are_products(program, made):
+    for products in made.products:
+        truth = program.truth(products.detector)
+        deeply = truth.dead & products.dead.measured & (truth.delta(truth.filters[0]) < 0.6)
+        assert deeply.sum() > 5
+        assert products.dead.new[deeply].mean() > 0.9
+        assert truth.dead[products.dead.new].mean() > 0.9
+        assert not products.dead.new[truth.known_dead].any()
+        assert set(products.dependences) == set(products.by_filter)
+        for name, item in products.dependences.items():
+            assert item.filter.name == name
+    table = made.summary
+    assert list(table["n_dead"]) == [int(item.dead.new.sum()) for item in made.products]
+
+
 # --- where it is written
 
 
@@ -398,7 +416,7 @@ def test_nothing_begins_where_an_earlier_run_lies(campaign, tmp_path, monkeypatc
 def test_an_earlier_run_is_replaced_when_asked_and_what_is_left_of_it_told(campaign, tmp_path):
     of_b1 = [path for path in campaign.exposures if path.name.endswith("_nrcb1_cal.fits")]
     recipes.sky_flat_program(campaign.exposures, campaign.ground_flats, out=tmp_path)
-    with pytest.warns(FlatsWarning, match=r"7 products of an earlier run are still in .*nrcalong_f277w_delta.fits"):
+    with pytest.warns(FlatsWarning, match=r"10 products of an earlier run are still in .*nrcalong_dead.fits"):
         recipes.sky_flat_program(of_b1, campaign.ground_flats, out=tmp_path, overwrite=True)
     assert list(QTable.read(tmp_path / "summary.ecsv")["detector"]) == ["NRCB1"]
 

@@ -43,6 +43,7 @@ comparison.table["name", "old_rms", "new_rms", "new_floor_rms"]
 # Above, medians of 64 x 64 pixels in the stack of the six exposures; below, all columns collapsed, with their errors.
 
 figure = plt.figure(figsize=(10, 8), layout="constrained")
+figure.suptitle(f"{comparison.detector}, {len(comparison.new.meshes)} exposures")
 above, below = figure.subfigures(2, 1, height_ratios=(1.3, 1))
 stacks = [item.stack / np.nanmedian(item.stack) for item in (comparison.old, comparison.new)]
 before_after(*stacks, pixel=comparison.new.box_size, label="sky / its median", figure=above)

@@ -69,7 +69,8 @@ class BackgroundComparison(HoldsArrays):
         masks
             As in `~nircam_flats.NormalizedFrames.from_exposures`: a `~nircam_flats.MaskStrategy`, a mapping from the
             names of the exposures, or a callable. They are applied to data without 1/f stripes. By default
-            `~nircam_flats.PyramidSegmentation`, for detectors without a correction its `without_correction`.
+            `~nircam_flats.PyramidSegmentation`, for detectors without a correction
+            `~nircam_flats.PyramidSegmentation.without_correction`.
         corrections
             `~nircam_flats.FlatModelFit` of the detectors, in any order: each divides the images of its detector before
             sources are looked for and the level is measured. Without, the level is that of an image whose flat may

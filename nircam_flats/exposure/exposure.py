@@ -34,8 +34,9 @@ def _facts_of(exposure):
 class Exposure(ExposureFacts):
     """One calibrated image, whole in memory.
 
-    Its facts are those of `ExposureFacts`; one made from arrays needs but two of them, the detector and the
-    filter. All images are ``[y, x]``, science orientation, of one shape; all but `data` may be None.
+    Its facts are those of `~nircam_flats.exposure.facts.ExposureFacts`; one made from arrays needs but two of them,
+    the detector and the filter. All images are ``[y, x]``, science orientation, of one shape; all but `data` may be
+    None.
 
     Attributes
     ----------
@@ -172,7 +173,7 @@ class Exposure(ExposureFacts):
 class ExposureHeader(ExposureFacts):
     """What the headers of a ``_cal`` file say, without its pixels.
 
-    Its facts are those of `ExposureFacts`, and `shape`, the rows and columns of the image.
+    Its facts are those of `~nircam_flats.exposure.facts.ExposureFacts`, and `shape`, the rows and columns of the image.
     """
 
     shape: tuple[int, int] = field(converter=tuple)

@@ -10,6 +10,7 @@ import numpy as np
 from astropy import units as u
 from attrs import evolve, field, frozen
 
+from nircam_flats._html import ShowsCard
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
 from nircam_flats.exposure._checks import demand_one_detector, demand_one_flat, problems_of
 from nircam_flats.exposure._table import exposure_table
@@ -22,7 +23,7 @@ __all__ = ["Exclusion", "ExposureSet"]
 
 
 @frozen(kw_only=True, eq=False)
-class Exclusion:
+class Exclusion(ShowsCard):
     """An exposure left out, and why.
 
     Attributes
@@ -135,7 +136,7 @@ def _to_members(members):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
-class ExposureSet:
+class ExposureSet(ShowsCard):
     """Exposures to work on together, and those left out so far.
 
     Attributes

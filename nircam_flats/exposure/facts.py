@@ -72,9 +72,10 @@ def _check_pointing(instance, attribute, value):
 
 @frozen(kw_only=True, eq=False)
 class ExposureFacts(HoldsArrays):
-    """What is known of an exposure besides its pixels; the base of `Exposure` and `ExposureHeader`.
+    """What is known of an exposure besides its pixels.
 
-    Only `detector` and `filter` have no default; what is None is not known.
+    The base of `~nircam_flats.Exposure` and `~nircam_flats.ExposureHeader`. Only `detector` and `filter` have no
+    default; what is None is not known.
 
     Attributes
     ----------
@@ -83,7 +84,7 @@ class ExposureFacts(HoldsArrays):
     path
         The file it came from.
     detector, filter
-        Anything `Detector.get` and `Filter.get` accept.
+        Anything `~nircam_flats.Detector.get` and `~nircam_flats.Filter.get` accept.
     start, end
         When the exposure began and ended, UTC.
     exposure_time

@@ -24,8 +24,9 @@ class MedianFilter(FitStrategy):
         that lie half a box to either side, so that nothing shifts. (photutils' ``Background2D``, whose vocabulary
         this is, refuses even sizes.)
     trend
-        Total degree of the polynomial that is divided out of the mesh before it is filtered, and multiplied back; of
-        meshes with few boxes along a side at most one less than these. None filters the mesh itself.
+        Total degree of the polynomial that is divided out of the mesh before it is filtered, and multiplied back; at
+        most a quarter of the boxes along a side, so that in small frames it does not follow the noise. None filters the
+        mesh itself.
 
     Notes
     -----
@@ -64,7 +65,7 @@ class MedianFilter(FitStrategy):
         return expand_mesh(filtered, self.box_size, data.shape)
 
     def _trend(self, medians):
-        degree = 0 if self.trend is None else min(self.trend, min(medians.shape) - 1)
+        degree = 0 if self.trend is None else min(self.trend, min(medians.shape) // 4)
         return Polynomial2D(degree=degree)(medians) if degree > 0 else np.float32(1)
 
 

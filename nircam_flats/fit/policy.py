@@ -93,7 +93,7 @@ class Shrunk(FlatPolicy):
 
     def decide(self, grey, by_filter, fit):
         common = fit(grey)
-        ratios = {name: fit(_relative(delta, grey)) for name, delta in by_filter.items()}
+        ratios = {name: fit(delta.relative_to(grey)) for name, delta in by_filter.items()}
         found = {name: _Coefficients(ratio) for name, ratio in ratios.items()}
         any_found = next(iter(found.values()))
         bands = any_found.bands
@@ -121,22 +121,6 @@ class _Coefficients:
         variances = np.sum(self.modes**2, axis=0)
         members = np.bincount(self.bands.ravel())
         self.noise = np.bincount(self.bands.ravel(), variances.ravel()) / np.maximum(members, 1)
-
-
-def _relative(delta, grey):
-    """Return ``delta / grey`` as a delta skyflat: its influences are those of its frames less what grey owes them."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        data = np.where(delta.good & grey.good, delta.data / grey.data, np.float32(np.nan))
-    own = {name: index for index, name in enumerate(_frame_names(delta))}
-    influences = -np.asarray(grey.influences, np.float32)
-    for index, name in enumerate(_frame_names(grey)):
-        if name in own:
-            influences[index] += delta.influences[own[name]]
-    return evolve(delta, data=readonly(data), influences=readonly(influences))
-
-
-def _frame_names(delta):
-    return [str(name) for name in delta.exposures["name"][delta.exposures["used"]]]
 
 
 def _together(one, other):

@@ -92,7 +92,7 @@ class Filter(HoldsArrays):
 
 @frozen(kw_only=True)
 class ImagingMode(HoldsArrays):
-    """A detector with a filter of its channel; `pivot` and `bandwidth` are this detector's own."""
+    """A detector with a filter of its channel; ``pivot`` and ``bandwidth`` are this detector's own."""
 
     detector: Detector = field(converter=Detector.get)
     filter: Filter = field(converter=Filter.get)

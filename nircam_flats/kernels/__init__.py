@@ -16,9 +16,10 @@ from nircam_flats.kernels.mesh import (
     project_mesh,
     repeat_mesh,
 )
-from nircam_flats.kernels.neighbours import grow, smooth
+from nircam_flats.kernels.neighbours import grow, local_medians, smooth
 from nircam_flats.kernels.polynomial import evaluate_polynomial, weighted_moments
 from nircam_flats.kernels.rows import divide_rows
+from nircam_flats.kernels.scatter import stack_scatter
 from nircam_flats.kernels.segments import segment_moments, segment_pulls
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "fill_mesh",
     "grow",
     "large_groups",
+    "local_medians",
     "look_up",
     "project_mesh",
     "ratio_moments",
@@ -43,6 +45,7 @@ __all__ = [
     "segment_moments",
     "segment_pulls",
     "smooth",
+    "stack_scatter",
     "sum_starlight",
     "usable_pixels",
     "weighted_moments",

@@ -5,7 +5,7 @@ import numpy as np
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.kernels._njit import njit
 
-__all__ = ["grow", "smooth"]
+__all__ = ["grow", "local_medians", "smooth"]
 
 LARGEST_RADIUS = 254
 
@@ -116,3 +116,29 @@ def grow(mask, radius):
     out = np.zeros_like(packed)
     _grow(packed.view("<u8"), widths, out.view("<u8"))
     return np.unpackbits(out, axis=1, count=nx, bitorder="little").view(bool)
+
+
+@njit(nogil=True, cache=True)
+def _local_medians(data, excluded, y, x, reach, least, out):
+    ny, nx = data.shape
+    buffer = np.empty((2 * reach + 1) ** 2, np.float32)
+    for i in range(y.size):
+        n = 0
+        for row in range(max(0, y[i] - reach), min(ny, y[i] + reach + 1)):
+            for column in range(max(0, x[i] - reach), min(nx, x[i] + reach + 1)):
+                value = data[row, column]
+                if not excluded[row, column] and np.isfinite(value):
+                    buffer[n] = value
+                    n += 1
+        out[i] = np.median(buffer[:n]) if n >= least else np.nan
+
+
+def local_medians(data, excluded, y, x, *, reach, least=1):
+    """Return the median of the surroundings of some pixels: those at most ``reach`` rows and columns away.
+
+    Pixels that are ``excluded`` or not finite do not count; NaN where fewer than ``least`` are left. ``y`` and ``x``
+    are arrays of integers. Returns float32.
+    """
+    out = np.empty(y.shape, np.float32)
+    _local_medians(data, excluded, y, x, reach, least, out)
+    return out

@@ -4,6 +4,7 @@ import numpy as np
 from astropy import units as u
 from attrs import field, frozen
 
+from nircam_flats._html import ShowsCard
 from nircam_flats._strategy import checked_image
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.kernels import clipped_statistics
@@ -14,7 +15,7 @@ MEDIAN_ERROR = np.sqrt(np.pi / 2)  # of a normal sample, relative to the error o
 
 
 @frozen(kw_only=True)
-class SkyLevel:
+class SkyLevel(ShowsCard):
     """Sky level of an image: the sigma-clipped median (3 sigma, 5 iterations) of the pixels not masked.
 
     Attributes

@@ -94,7 +94,7 @@ class SourceMask(HoldsArrays):
         Parameters
         ----------
         regions
-            A region or a list of regions of the package `regions`, in pixels (zero-based) or on the sky.
+            A region or a list of regions of the package ``regions``, in pixels (zero-based) or on the sky.
         shape
             Shape of the image.
         wcs

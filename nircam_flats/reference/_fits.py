@@ -14,6 +14,7 @@ from nircam_flats._files import atomic_path, open_fits, read_image, read_keyword
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.fit import SurfaceCovariance
 from nircam_flats.instrument import DQ, Detector, Filter
+from nircam_flats.instrument.dq_table import decoded_flags, dq_definition
 from nircam_flats.reference.provenance import FlatProvenance
 
 __all__ = ["read_facts", "read_flat", "write_flat"]
@@ -132,51 +133,10 @@ def _read_flags(hdus, path, shape, faults, told):
     stored = read_image(hdus, "DQ", np.uint32, path)
     if stored.shape != shape:
         raise InvalidInputError(f"{path}: extension DQ must have the shape of SCI, {shape}; got {stored.shape}")
-    table = hdus["DQ_DEF"].data if "DQ_DEF" in hdus else None
-    columns = getattr(getattr(table, "dtype", None), "names", None) or ()
-    if "NAME" not in columns or not {"VALUE", "BIT"} & set(columns) or len(table) == 0:
-        fault = "extension DQ_DEF must name the bits of DQ; it does not, and the standard ones are assumed"
-        (told if stored.any() else faults).append(fault)
-        return stored
-    return _decoded(stored, table, faults, told)
-
-
-def _decoded(stored, table, faults, told):
-    """Translate a file's own bits to the standard ones by name; bits without a known name are left out."""
-    if _is_standard(table) and not np.bitwise_or.reduce(stored, axis=None) & ~np.bitwise_or.reduce(table["VALUE"]):
-        return stored
-    flagged = np.flatnonzero(stored)
-    theirs = stored.ravel()[flagged]
-    ours, explained = np.zeros_like(theirs), 0
-    for row in table:
-        name = str(row["NAME"]).strip()
-        value = int(row["VALUE"]) if "VALUE" in table.dtype.names else 1 << int(row["BIT"])
-        value &= 0xFFFFFFFF
-        explained |= value
-        here = (theirs & np.uint32(value)) != 0
-        if name in DQ.__members__:
-            ours[here] |= np.uint32(DQ[name])
-        elif value:  # GOOD has value 0 and flags nothing
-            n_pixels = np.count_nonzero(here)
-            fault = f"DQ_DEF must use the pipeline's names; {name!r} is left out, set at {n_pixels} pixels"
-            (told if n_pixels else faults).append(fault)
-    rest = theirs & ~np.uint32(explained)
-    if rest.any():
-        bits = [bit for bit in range(32) if (rest & np.uint32(1 << bit)).any()]
-        told.append(
-            f"DQ_DEF must have a row for every bit of DQ; bits {bits} have none, and are left out at "
-            f"{np.count_nonzero(rest)} pixels"
-        )
-    dq = np.zeros_like(stored)
-    dq.ravel()[flagged] = ours
+    dq, left_out, unused = decoded_flags(stored, hdus["DQ_DEF"].data if "DQ_DEF" in hdus else None)
+    told += left_out
+    faults += unused
     return dq
-
-
-def _is_standard(table):
-    names = [str(name).strip() for name in table["NAME"]]
-    return "VALUE" in table.dtype.names and all(
-        name in DQ.__members__ and int(value) == DQ[name] for name, value in zip(names, table["VALUE"], strict=True)
-    )
 
 
 def _keyword_faults(fields):
@@ -206,7 +166,7 @@ def write_flat(flat, path, *, overwrite=False):
             fits.ImageHDU(flat.data, name="SCI"),
             fits.ImageHDU(flat.err, name="ERR"),
             fits.ImageHDU(flat.dq, name="DQ"),
-            _dq_definition(flat.dq),
+            dq_definition(flat.dq, always=ALWAYS_DEFINED),
             *(() if flat.provenance is None else flat.provenance.to_hdus()),
             *(() if flat.covariance is None else flat.covariance.to_hdus()),
         ]
@@ -248,15 +208,3 @@ def _primary_header(flat, filename):
     for line in flat.history:
         header.add_history(line)
     return header
-
-
-def _dq_definition(dq):
-    used = int(np.bitwise_or.reduce(dq, axis=None)) | ALWAYS_DEFINED
-    flags = [flag for flag in DQ if flag & used]
-    columns = [
-        fits.Column("BIT", "J", array=np.array([flag.bit_length() - 1 for flag in flags], np.int32)),
-        fits.Column("VALUE", "J", bzero=1 << 31, array=np.array(flags, np.uint32)),
-        fits.Column("NAME", "40A", array=[flag.name for flag in flags]),
-        fits.Column("DESCRIPTION", "80A", array=[flag.name.replace("_", " ").capitalize() for flag in flags]),
-    ]
-    return fits.BinTableHDU.from_columns(columns, name="DQ_DEF")

@@ -10,6 +10,7 @@ from astropy.time import Time
 from attrs import field, frozen
 
 from nircam_flats._files import atomic_path
+from nircam_flats._html import ShowsCard
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import imaging_modes
 from nircam_flats.parallel import map_ordered
@@ -22,7 +23,7 @@ MANIFEST, NOT_MADE = "manifest.ecsv", "not_made.ecsv"
 
 
 @frozen(kw_only=True, eq=False)
-class FlatDelivery:
+class FlatDelivery(ShowsCard):
     """A folder of flight flats, ready to be submitted.
 
     Attributes

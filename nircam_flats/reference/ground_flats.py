@@ -5,6 +5,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from nircam_flats._files import bare_file_name
+from nircam_flats._html import ShowsCard
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.reference.flat_reference import FlatReference
 
@@ -12,7 +13,7 @@ __all__ = ["GroundFlats", "expanded"]
 
 
 @frozen(kw_only=True, eq=False)
-class GroundFlats:
+class GroundFlats(ShowsCard):
     """Flats by file name: paths, read when asked for, or flats in memory.
 
     Attributes

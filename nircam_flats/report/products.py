@@ -11,14 +11,17 @@ from astropy.table import QTable, Table, vstack
 from attrs import field, frozen
 
 from nircam_flats._files import atomic_path
+from nircam_flats._html import ShowsCard
+from nircam_flats.defects import DeadPixelMap
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.instrument import Detector
-from nircam_flats.kernels import box_medians
 from nircam_flats.plotting import detector_figure
+from nircam_flats.report.flatness import peak_to_peak
+from nircam_flats.report.page import PAGE, write_page
 from nircam_flats.skyflat import DeltaSkyflat
 
-__all__ = ["DetectorProducts", "Problem", "SkyFlatProgram", "peak_to_peak", "prepared_folder"]
+__all__ = ["DetectorProducts", "Problem", "SkyFlatProgram", "prepared_folder"]
 
 SUMMARY = "summary.ecsv"
 EXPOSURES = "exposures.ecsv"
@@ -27,8 +30,11 @@ PRODUCTS = (
     "delta/nrc*_delta.fits",
     "fits/nrc*_fit.fits",
     "flats/nrc*_flat.fits",
+    "dead/nrc*_dead.fits",
+    "dependence/nrc*_dependence.fits",
     "wisps/nrc*_wisp.fits",
     "figures/nrc*.png",
+    PAGE,
 )
 
 
@@ -52,7 +58,7 @@ class Problem:
 
 
 @frozen(kw_only=True, eq=False)
-class DetectorProducts:
+class DetectorProducts(ShowsCard):
     """The products of one detector.
 
     Attributes
@@ -67,6 +73,10 @@ class DetectorProducts:
         Those that corrected single filters instead of it, dict by filter name; none if all flats are grey.
     flats
         Flight flats, dict by filter name.
+    dead
+        The pixels that died since the ground flat, a `~nircam_flats.DeadPixelMap`; None if it was not made.
+    dependences
+        Each filter over grey, a `~nircam_flats.FilterDependence` by filter name; none where there is one filter only.
     decompositions
         Response and light of each filter, a `~nircam_flats.SkyDecomposition` by filter name; none for detectors without
         wisps. Their delta skyflats are those of ``by_filter``.
@@ -74,6 +84,8 @@ class DetectorProducts:
         What to know about the products, sentences.
     problems
         What could not be made, each a `Problem`.
+    policy
+        The policy that chose the surface of each filter, as text.
     """
 
     detector: Detector = field()
@@ -82,9 +94,12 @@ class DetectorProducts:
     fit: FlatModelFit = field()
     fits: dict = field(factory=dict, converter=dict, repr=lambda items: f"<{', '.join(items)}>")
     flats: dict = field(converter=dict, repr=lambda items: f"<{', '.join(items)}>")
+    dead: DeadPixelMap | None = field(default=None, repr=False)
+    dependences: dict = field(factory=dict, converter=dict, repr=lambda items: f"<{', '.join(items)}>")
     decompositions: dict = field(factory=dict, converter=dict, repr=lambda items: f"<{', '.join(items)}>")
     notes: tuple = field(factory=tuple, converter=tuple)
     problems: tuple = field(converter=tuple)
+    policy: str = field(default="Grey()", converter=str)
 
     @property
     def verdicts(self):
@@ -102,6 +117,8 @@ class DetectorProducts:
         files |= {f"delta/{stem}_{name.lower()}_delta.fits": delta for name, delta in self.by_filter.items()}
         files |= {f"fits/{stem}_{name.lower()}_fit.fits": fit for name, fit in self.fits.items()}
         files |= {f"flats/{stem}_{name.lower()}_flat.fits": flat for name, flat in self.flats.items()}
+        files |= {} if self.dead is None else {f"dead/{stem}_dead.fits": self.dead}
+        files |= {f"dependence/{stem}_{name.lower()}_dependence.fits": item for name, item in self.dependences.items()}
         wisps = {name: part.wisp for name, part in self.decompositions.items() if part.wisp is not None}
         return files | {f"wisps/{stem}_{name.lower()}_wisp.fits": wisp for name, wisp in wisps.items()}
 
@@ -111,7 +128,7 @@ class DetectorProducts:
         return f"figures/{self.detector.name.lower()}.png"
 
     def write(self, out, *, overwrite=False):
-        """Write the delta skyflats, the fit, the flight flats and a figure below the folder ``out``.
+        """Write all `files` and a figure below the folder ``out``.
 
         Raises
         ------
@@ -146,8 +163,10 @@ class DetectorProducts:
             "n_used": int(used.sum()),
             "n_left_out": int((~used).sum()),
             "change": peak_to_peak(self.fit.surface, self.grey.good),
-            "fit_err": float(np.median(self.fit.err)),
+            "fit_err": float(np.median(self.fit.covariance.err())),
             "misfit": self.fit.misfit,
+            "n_dead": 0 if self.dead is None else int(np.count_nonzero(self.dead.new)),
+            "n_concentrations": 0 if self.dead is None else len(self.dead.concentrations()),
             "strategy": self.fit.strategy,
             "n_flats": len(self.flats),
             "n_problems": len(self.problems),
@@ -165,26 +184,8 @@ def _placed(out, name):
     return path
 
 
-def peak_to_peak(image, good, box_size=64):
-    """Return the large-scale range of an image: largest minus smallest of the medians of boxes.
-
-    Of a flat it is how much the flat varies; of found / true, the large-scale error of what was found.
-
-    Parameters
-    ----------
-    image
-        Image ``[y, x]``, about 1.
-    good
-        Boolean image of the pixels that count.
-    box_size
-        Side of the boxes, pixels. Medians are sigma-clipped; boxes with less than 10 % good pixels do not count.
-    """
-    medians = box_medians(np.where(good, image, np.float32(np.nan)), box_size)[0]
-    return float(np.nanmax(medians) - np.nanmin(medians))
-
-
 @frozen(kw_only=True, eq=False)
-class SkyFlatProgram:
+class SkyFlatProgram(ShowsCard):
     """What `~nircam_flats.recipes.sky_flat_program` made.
 
     Attributes
@@ -235,7 +236,7 @@ class SkyFlatProgram:
         return vstack(tables, metadata_conflicts="silent") if tables else QTable()
 
     def write(self, out, *, overwrite=False):
-        """Write everything below the folder ``out``: delta/, fits/, flats/, wisps/, figures/, and the tables.
+        """Write everything below the folder ``out``: a folder for each kind of product, figures, tables and the page.
 
         Raises
         ------
@@ -248,8 +249,10 @@ class SkyFlatProgram:
         self.write_tables(out, overwrite=overwrite)
 
     def write_tables(self, out, *, overwrite=False):
-        """Write summary.ecsv (a row per detector; what is missing and why in its header), exposures.ecsv and
-        verdicts.ecsv.
+        """Write the tables and the page.
+
+        summary.ecsv (a row per detector; what is missing and why in its header), exposures.ecsv, verdicts.ecsv where
+        wisps were separated, and report.html.
 
         Warns
         -----
@@ -264,7 +267,9 @@ class SkyFlatProgram:
         for name, table in tables.items():
             with atomic_path(Path(out) / name, overwrite=overwrite) as temporary:
                 table.write(temporary, format="ascii.ecsv", overwrite=True)
+        write_page(self, out, overwrite=overwrite)
         made = {Path(out) / name for item in self.products for name in (*item.files(), item.figure_file)}
+        made.add(Path(out) / PAGE)
         stale = [path for path in _products_in(Path(out)) if path not in made]
         if stale:
             warnings.warn(

@@ -2,9 +2,19 @@
 
 import numpy as np
 
-from nircam_flats.report.products import peak_to_peak
+from nircam_flats._html import table
+from nircam_flats.report.flatness import peak_to_peak
+from nircam_flats.report.section import Section, paragraph
 
-__all__ = ["recovery"]
+__all__ = ["RECOVERY_MEANING", "recovery", "recovery_section", "recovery_table"]
+
+RECOVERY_MEANING = (
+    "injected: the change of the flat, peak to peak over boxes of 64 px; left: what of it the new flat leaves;",
+    "error: of the fit, 1 sigma, as it claims; sky level: found / injected.",
+    "A new flat is the ground flat times the grey fit: what it leaves in one filter is mostly what that filter",
+    "does not share with the others.",
+)
+"""What the columns of `recovery_table` say, as lines."""
 
 
 def recovery(products, truth):
@@ -33,7 +43,7 @@ def recovery(products, truth):
             "what": "grey",
             "change": peak_to_peak(grey, good),
             "left": peak_to_peak(products.fit.surface / grey, good),
-            "err": float(np.median(products.fit.err)),
+            "err": float(np.median(products.fit.covariance.err())),
             "sky": None,
         }
     ]
@@ -50,6 +60,33 @@ def recovery(products, truth):
             }
         )
     return rows
+
+
+def recovery_table(program, simulated):
+    """Return the rows of `recovery` of all detectors as texts, the headings first.
+
+    Parameters
+    ----------
+    program
+        A `~nircam_flats.report.SkyFlatProgram`.
+    simulated
+        The `~nircam_flats.simulation.SimulatedProgram` that its exposures were taken from.
+    """
+    rows = [("detector", "flat", "injected", "left", "error", "sky level")]
+    for products in program.products:
+        for item in recovery(products, simulated.truth(products.detector)):
+            err = "" if item["err"] is None else f"{item['err']:.2%}"
+            sky = "" if item["sky"] is None else f"{item['sky']:.4f}"
+            changes = (f"{item['change']:.2%}", f"{item['left']:.2%}")
+            rows.append((str(products.detector), item["what"], *changes, err, sky))
+    return rows
+
+
+def recovery_section(rows):
+    """Return the section of the report page that shows a `recovery_table`."""
+    columns, *others = rows
+    made = table(columns, others, caption="Beside the truth of the simulation", numbers=columns[2:])
+    return Section(title="Truth", body=(made, paragraph(" ".join(RECOVERY_MEANING))))
 
 
 def _sky_ratio(grey, truth, name):

@@ -5,6 +5,7 @@ from astropy import units as u
 from astropy.table import QTable
 from attrs import field, frozen
 
+from nircam_flats._html import ShowsCard
 from nircam_flats.exceptions import InvalidInputError
 
 __all__ = ["AngleRanges", "degrees_of"]
@@ -62,7 +63,7 @@ def _to_ranges(value):
 
 
 @frozen
-class AngleRanges:
+class AngleRanges(ShowsCard):
     """Any number of ranges of angles between 0 and 360 degrees, which are the same direction.
 
     Attributes

@@ -76,7 +76,7 @@ class ClawForecast(HoldsArrays):
     >>> pointings = PlannedPointing.from_sky(target, "B5", dithers=[(0, 0), (5, 5)])
     >>> forecast = ClawForecast.from_pointings(pointings, filters=["F150W", "F200W"])
     >>> print(forecast.claw_free_angles(limit=0.02 * u.MJy / u.sr, allowed=[(200, 260)]))
-    200.00-221.45, 247.50-253.20 deg
+    200.00-221.45, 247.35-253.05 deg
     """
 
     pointings: tuple = field(converter=_to_pointings, repr=lambda value: f"<{len(value)} pointings>")

@@ -79,7 +79,7 @@ class ClawSusceptibilityZone(HoldsArrays):
     >>> bool(zone.contains(1.5 * u.deg, 9.9 * u.deg)), bool(zone.contains(-1.5 * u.deg, 9.9 * u.deg))
     (True, False)
     >>> print(f"{zone.intensity(1.5 * u.deg, 9.9 * u.deg):.0f}, off the map {zone.intensity(0 * u.deg, 0 * u.deg):.0f}")
-    27, off the map 0
+    29, off the map 0
     """
 
     module: str = field(converter=_to_module)
@@ -227,7 +227,7 @@ class ClawSusceptibilityZone(HoldsArrays):
         return np.asarray(inside).reshape(v2.shape)
 
     def to_regions(self, attitude=None):
-        """Return the outline as a region of the package `regions`.
+        """Return the outline as a region of the package ``regions``.
 
         Parameters
         ----------

@@ -58,7 +58,8 @@ class SkyDecomposition(HoldsArrays):
     identifiability
         How well the two could be told apart, an `Identifiability`.
     light
-        What each frame loses, {name: `~nircam_flats.FrameLight`}, for `~nircam_flats.NormalizedFrames.minus`.
+        What each frame loses, {name: `~nircam_flats.skyflat.light.FrameLight`}, for
+        `~nircam_flats.NormalizedFrames.minus`.
     light_err, influences
         1 sigma error that the light leaves in `delta`, an image, and what each frame adds to it on the mesh of
         `DeltaSkyflat.influences`; both are counted there.

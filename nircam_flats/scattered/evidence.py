@@ -9,6 +9,7 @@ from scipy.ndimage import binary_dilation
 from scipy.special import ndtr
 
 from nircam_flats._fields import HoldsArrays, choice, image, readonly
+from nircam_flats._html import ShowsCard
 from nircam_flats._strategy import checked_image
 from nircam_flats.kernels import box_means, repeat_mesh
 from nircam_flats.skyflat.balance import N_AMPLIFIERS
@@ -25,7 +26,7 @@ RING, MOST = 3, 400
 
 
 @frozen(kw_only=True)
-class Verdict:
+class Verdict(ShowsCard):
     """What a structure on a detector is.
 
     Attributes

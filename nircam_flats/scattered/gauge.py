@@ -47,12 +47,12 @@ class Gauge(Strategy, ABC):
 
     @abstractmethod
     def fit(self, regression, light, misfit):
-        """Return a `GaugeFit`.
+        """Return a `~nircam_flats.scattered.gauge.GaugeFit`.
 
         Parameters
         ----------
         regression
-            Frames against strength, a `Regression`.
+            Frames against strength, a ``Regression``.
         light
             Mesh of the mean light as known so far, 0 outside its outline.
         misfit

@@ -3,6 +3,8 @@
 import numpy as np
 from attrs import field, frozen
 
+from nircam_flats._html import ShowsCard
+
 __all__ = ["Identifiability"]
 
 NEEDED_SPREAD = 4.0
@@ -12,7 +14,7 @@ NEEDED_GAUGE = 0.25
 
 
 @frozen(kw_only=True)
-class Identifiability:
+class Identifiability(ShowsCard):
     """How well light and response can be told apart.
 
     Attributes
@@ -44,7 +46,7 @@ class Identifiability:
 
     @classmethod
     def of(cls, found, gauge):
-        """Return the figures of what was found, a `Separated`, with a `Gauge`."""
+        """Return the figures of what was found, a ``Separated``, with a `Gauge`."""
         spread = float(np.std(found.regression.strengths, ddof=1))
         single = float(np.sqrt(np.mean(found.regression.strength_err**2)))
         constant, err = found.gauge.constant, found.gauge.constant_err

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from attrs import evolve, field, frozen
 
+from nircam_flats._html import ShowsCard
 from nircam_flats._strategy import checked_image
 from nircam_flats.exceptions import FitError, InvalidInputError
 from nircam_flats.fit import FlatModelFit
@@ -28,7 +29,7 @@ def _to_float(value):
 
 
 @frozen(kw_only=True, eq=False)
-class WispScale:
+class WispScale(ShowsCard):
     """The strength of a wisp in one exposure; `WispTemplate.fit_scale` makes it.
 
     Attributes

@@ -45,6 +45,20 @@ class WispTemplate(HoldsArrays):
         None if the template came from elsewhere.
     history
         How it was made.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nircam_flats import Exposure, WispTemplate
+    >>> ridge = np.exp(-0.5 * ((np.indices((128, 128))[0] - 64) / 10) ** 2) * np.linspace(0, 0.2, 128)
+    >>> template = WispTemplate.from_image(ridge, detector="B4", filter="F200W")
+    >>> noise = np.random.default_rng(1).normal(0, 0.05, ridge.shape)
+    >>> exposure = Exposure(data=1 + 0.5 * ridge + noise, detector="B4", filter="F200W")
+    >>> scale = template.fit_scale(exposure, mask=np.zeros(ridge.shape, bool))
+    >>> abs(scale.value - 0.5) < 3 * scale.err < 0.3
+    True
+    >>> scale.subtract_from(exposure).shape
+    (128, 128)
     """
 
     detector: Detector = field(converter=Detector.get)

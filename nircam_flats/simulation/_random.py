@@ -39,6 +39,8 @@ class Stream(IntEnum):
     NOISE = 18
     STRIPES = 19
     JUMPS = 20
+    NOISY = 21
+    TELEGRAPH = 22
 
 
 def generator(seed, stream, *key):

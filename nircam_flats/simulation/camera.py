@@ -16,8 +16,8 @@ JUMPS = 0.013
 
 
 def calibrated_planes(
-    light, *, sky, wisp, wisp_level, area, response, dq, calibration, exposure_time, seed, index, effects
-):
+    light, *, sky, wisp, wisp_level, area, response, dq, telegraph, calibration, exposure_time, seed, index, effects
+):  # fmt: skip
     """Return the images of a calibrated exposure, by name.
 
     Parameters
@@ -34,6 +34,8 @@ def calibrated_planes(
         A `Response`.
     dq
         DQ bits that every exposure has.
+    telegraph
+        Height of the jumps of noisy pixels, in units of the read noise.
     calibration
         PHOTMJSR.
     exposure_time
@@ -56,6 +58,7 @@ def calibrated_planes(
     deviates = np.zeros((2, 1, 1), np.float32)
     if effects.noise:
         deviates = generator(seed, Stream.NOISE, *key).standard_normal((2, *shape), np.float32)
+        _add_jumps(deviates[1], telegraph, generator(seed, Stream.TELEGRAPH, *key))
     dq = dq.copy()
     if effects.bad_pixels:
         _flag_jumps(dq, generator(seed, Stream.JUMPS, *key))
@@ -70,6 +73,16 @@ def calibrated_planes(
         *planes.values(), np.uint32(DQ.SATURATED), np.uint32(DQ.DO_NOT_USE),
     )  # fmt: skip
     return {name: readonly(plane) for name, plane in (planes | {"dq": dq, "area": area}).items()}
+
+
+def _add_jumps(deviates, telegraph, rng):
+    """Add the telegraph noise of an exposure to the deviates of the read noise, in place.
+
+    A pixel that jumps to its other level and back while the ramp is read tilts the slope, either way, and the more the
+    nearer to the middle of the ramp: between nothing and the whole height.
+    """
+    noisy = np.flatnonzero(telegraph)
+    deviates.flat[noisy] += telegraph.flat[noisy] * rng.uniform(-1, 1, noisy.size).astype(np.float32)
 
 
 def _flag_jumps(dq, rng):

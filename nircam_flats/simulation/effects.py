@@ -39,6 +39,8 @@ class Effects:
         Pixel areas that vary over the field; without, all are equal, also in the AREA plane.
     bad_pixels
         Pixels flagged DO_NOT_USE, hot pixels, and pixels that a cosmic ray hit.
+    noisy_pixels
+        Pixels with telegraph noise, which nothing flags; there are none without `noise`.
 
     Examples
     --------
@@ -61,6 +63,7 @@ class Effects:
     wisps: bool = True
     area: bool = True
     bad_pixels: bool = True
+    noisy_pixels: bool = True
 
     @classmethod
     def none(cls):

@@ -227,6 +227,7 @@ class SimulatedProgram(HoldsArrays):
             area=area,
             response=self._response(detector, filter),
             dq=self._change(detector).dq,
+            telegraph=self._change(detector).telegraph,
             calibration=calibration,
             exposure_time=self.exposure_time.to_value(u.s).item(),
             seed=self.seed,

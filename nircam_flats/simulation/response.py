@@ -22,6 +22,10 @@ CONCENTRATION_SIZE = 100
 NEW_DEAD, KNOWN_DEAD = 5e-4, 3e-4
 BAD = 3e-3
 HOT_SHARE = 0.2
+NOISY = 1e-3
+"""Part of the pixels with telegraph noise."""
+TELEGRAPH = (5, 40)
+"""Least and largest height of their jumps, in units of the read noise: 2 to 15 times the noise of the sky in SW."""
 PATTERN = 0.02
 """Peak to peak of a filter's own pattern in SW; in LW, of the change between the middle and an end of the channel."""
 
@@ -77,6 +81,8 @@ class DetectorChange(HoldsArrays):
         Table of the clusters of new dead pixels: centre ``x``, ``y`` (zero-based) and ``n_pixels``.
     dq
         DQ bits, the same in every exposure.
+    telegraph
+        Height of the jumps of noisy pixels in units of the read noise; 0 elsewhere.
     """
 
     common: np.ndarray = image(sets_shape=True)
@@ -85,6 +91,7 @@ class DetectorChange(HoldsArrays):
     known_dead: np.ndarray = mask()
     concentrations: QTable = field(repr=False)
     dq: np.ndarray = image(np.uint32)
+    telegraph: np.ndarray = image()
 
     @classmethod
     def draw(cls, detector, shape, seed, effects):
@@ -125,6 +132,11 @@ class DetectorChange(HoldsArrays):
             dq[chance < BAD] |= np.uint32(DQ.DO_NOT_USE)
             dq[chance < BAD * HOT_SHARE] |= np.uint32(DQ.HOT)
             dq[(chance >= BAD) & (chance < 1.2 * BAD)] |= np.uint32(DQ.WARM)
+        telegraph = np.zeros(shape, np.float32)
+        if effects.noisy_pixels:
+            rng = stream(Stream.NOISY)
+            noisy = (rng.random(shape, np.float32) < NOISY) & ~border & ~known_dead & (new_response == 1)
+            telegraph[noisy] = np.exp(rng.uniform(*np.log(TELEGRAPH), np.count_nonzero(noisy)))
         return cls(
             common=readonly(common),
             crosshatch=readonly(crosshatch),
@@ -132,6 +144,7 @@ class DetectorChange(HoldsArrays):
             known_dead=readonly(known_dead),
             concentrations=concentrations,
             dq=readonly(dq),
+            telegraph=readonly(telegraph),
         )
 
     @cached_property

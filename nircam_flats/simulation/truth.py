@@ -87,9 +87,19 @@ class SimulatedTruth:
         return self.program._change(self.detector).crosshatch
 
     @property
+    def new_response(self):
+        """Response of the pixels that died since the ground flat, 1 elsewhere; float32."""
+        return self.program._change(self.detector).new_response
+
+    @property
     def dead(self):
         """Boolean image of the pixels that died since the ground flat, those in concentrations included."""
         return self.program._change(self.detector).dead
+
+    @property
+    def noisy(self):
+        """Boolean image of the pixels with telegraph noise."""
+        return self.program._change(self.detector).telegraph > 0
 
     @property
     def known_dead(self):

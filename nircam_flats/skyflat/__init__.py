@@ -2,9 +2,11 @@
 
 from nircam_flats.skyflat.combine import CombineStrategy, FrameStack, SigmaClippedMean, SigmaClippedMedian
 from nircam_flats.skyflat.delta import DeltaSkyflat
+from nircam_flats.skyflat.dependence import FilterDependence
 from nircam_flats.skyflat.extended import BoxMasks, ExtendedLight
 from nircam_flats.skyflat.frame import NormalizedFrame
 from nircam_flats.skyflat.frames import NormalizedFrames
+from nircam_flats.skyflat.gradient import Gradient, WavelengthTrend
 from nircam_flats.skyflat.light import FrameLight
 
 __all__ = [
@@ -12,10 +14,13 @@ __all__ = [
     "CombineStrategy",
     "DeltaSkyflat",
     "ExtendedLight",
+    "FilterDependence",
     "FrameLight",
     "FrameStack",
+    "Gradient",
     "NormalizedFrame",
     "NormalizedFrames",
     "SigmaClippedMean",
     "SigmaClippedMedian",
+    "WavelengthTrend",
 ]

@@ -7,10 +7,19 @@ from astropy.time import Time
 from nircam_flats._files import open_product, read_image, read_keyword, read_table, write_product
 from nircam_flats.provenance import History
 
-__all__ = ["origin_header", "origin_table", "read_delta", "read_origin", "write_delta"]
+__all__ = [
+    "origin_header",
+    "origin_table",
+    "read_delta",
+    "read_dependence",
+    "read_origin",
+    "write_delta",
+    "write_dependence",
+]
 
 IMAGES = {"SCI": ("data", np.float32, 2), "ERR": ("err", np.float32, 2), "N_USED": ("n_used", np.int32, 2)}
-IMAGES |= {"INFLUENCES": ("influences", np.float32, 3)}
+IMAGES |= {"INFLUENCES": ("influences", np.float32, 3), "SCATTER": ("scatter", np.float32, 2)}
+OPTIONAL = ("SCATTER",)
 DATES = {"FIRSTDAT": "first_date", "LASTDATE": "last_date"}
 
 
@@ -49,11 +58,12 @@ def read_origin(hdus, path):
 
 
 def write_delta(delta, path, *, overwrite):
+    images = {extension: getattr(delta, name) for extension, (name, _, _) in IMAGES.items()}
     write_product(
         path,
         "DeltaSkyflat",
         origin_header(delta),
-        {extension: getattr(delta, name) for extension, (name, _, _) in IMAGES.items()},
+        {extension: image for extension, image in images.items() if image is not None},
         {"FILTERS": origin_table(delta), "EXPOSURES": delta.exposures},
         delta.history,
         overwrite=overwrite,
@@ -62,8 +72,42 @@ def write_delta(delta, path, *, overwrite):
 
 def read_delta(path):
     with open_product(path, "DeltaSkyflat") as hdus:
-        fields = {
-            name: read_image(hdus, extension, dtype, path, ndim=ndim)
-            for extension, (name, dtype, ndim) in IMAGES.items()
-        }
+        fields = _read_images(hdus, path)
         return fields | read_origin(hdus, path) | {"exposures": read_table(hdus, "EXPOSURES", path)}
+
+
+def _read_images(hdus, path):
+    return {
+        name: read_image(hdus, extension, dtype, path, ndim=ndim, required=extension not in OPTIONAL)
+        for extension, (name, dtype, ndim) in IMAGES.items()
+    }
+
+
+def write_dependence(dependence, path, *, overwrite):
+    grey = Table({"filter": [item.name for item in dependence.grey_filters]})
+    write_product(
+        path,
+        "FilterDependence",
+        origin_header(dependence),
+        {extension: getattr(dependence, IMAGES[extension][0]) for extension in IMAGES if extension not in OPTIONAL}
+        | {"MESH": dependence.mesh},
+        {
+            "FILTERS": origin_table(dependence),
+            "GREY": grey,
+            "FRAMES": Table({"name": list(dependence.frames)}),
+            "EXPOSURES": dependence.exposures,
+        },
+        dependence.history,
+        overwrite=overwrite,
+    )
+
+
+def read_dependence(path):
+    with open_product(path, "FilterDependence") as hdus:
+        fields = _read_images(hdus, path) | read_origin(hdus, path)
+        del fields["scatter"]
+        fields["mesh"] = read_image(hdus, "MESH", np.float32, path)
+        (fields["filter"],) = fields.pop("filters")
+        fields["grey_filters"] = [str(name) for name in read_table(hdus, "GREY", path)["filter"]]
+        fields["frames"] = [str(name) for name in read_table(hdus, "FRAMES", path)["name"]]
+        return fields | {"exposures": read_table(hdus, "EXPOSURES", path)}

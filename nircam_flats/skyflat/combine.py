@@ -78,6 +78,10 @@ class CombineStrategy(Strategy, ABC):
         return np.where(n_used > 0, data, nothing), np.where(n_used > 0, err, nothing), n_used
 
 
+PRIOR_FRAMES = 10
+"""How many frames' worth the frames' own noise counts against the scatter that a pixel shows in the stack."""
+
+
 class _SigmaClipped(CombineStrategy):
     """What the clipped median and the clipped mean share; they differ in the centre and its error."""
 
@@ -96,6 +100,7 @@ class _SigmaClipped(CombineStrategy):
             n_sigma=self.n_sigma,
             max_iterations=self.max_iterations,
             centre=self.centre,
+            prior=PRIOR_FRAMES,
         )
         if self.centre == "median":
             err *= median_error_factors(len(stack.noise))[n_used]

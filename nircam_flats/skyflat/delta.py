@@ -10,12 +10,13 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
-from nircam_flats.kernels import box_influences
+from nircam_flats.kernels import box_influences, stack_scatter
 from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
 from nircam_flats.skyflat import _fits
 from nircam_flats.skyflat._store import digest
 from nircam_flats.skyflat.combine import SigmaClippedMedian
+from nircam_flats.skyflat.dependence import FilterDependence
 from nircam_flats.skyflat.frames import NormalizedFrames
 from nircam_flats.skyflat.meshes import MESH_BOX
 
@@ -41,7 +42,7 @@ def _combine_band(rows, *, frames, strategy):
     data, err, n_used = strategy(stack)
     median_err = err if strategy.centre == "median" else None
     influences = box_influences(stack.values, data, stack.noise, MESH_BOX, median_err=median_err)
-    return data, err, n_used, influences
+    return data, err, n_used, influences, stack_scatter(stack.values, data, stack.noise)
 
 
 @frozen(kw_only=True, eq=False)
@@ -59,6 +60,9 @@ class DeltaSkyflat(HoldsArrays):
         are the delete-one jackknife at mesh resolution, and give any fit an honest error.
     detector, filters
         One detector; one filter, or several for a grey delta skyflat.
+    scatter
+        float32 image: how much the frames scatter about ``data`` in each pixel, in units of their noise; 1 is usual,
+        more means a noisy pixel, NaN fewer than two frames. None if it was not kept.
     flat_names
         The ground flat that the exposures of each filter were divided by, {filter name: file name}.
     exposures
@@ -75,6 +79,7 @@ class DeltaSkyflat(HoldsArrays):
     err: np.ndarray = image()
     n_used: np.ndarray = image(np.int32)
     influences: np.ndarray = image(ndim=3, follows_shape=False)
+    scatter: np.ndarray | None = image(optional=True)
     flat_names: dict = field(converter=dict, repr=False)
     exposures: QTable = field(repr=lambda table: f"<{len(table)} exposures>")
     first_date: Time | None = field(default=None, repr=False)
@@ -145,7 +150,7 @@ class DeltaSkyflat(HoldsArrays):
             executor=executor,
             stage=f"combine {frames.detector} {names}",
         )
-        data, err, n_used, influences = zip(*bands, strict=True)
+        data, err, n_used, influences, scatter = zip(*bands, strict=True)
         # The stack keeps the mean of the stripes that were taken out of each frame.
         influences = np.concatenate(influences, axis=1) + frames.stripes / len(frames)
         if balance:
@@ -157,6 +162,7 @@ class DeltaSkyflat(HoldsArrays):
             err=readonly(np.concatenate(err)),
             n_used=readonly(np.concatenate(n_used)),
             influences=readonly(influences),
+            scatter=readonly(np.concatenate(scatter)),
             flat_names=frames.flat_names,
             exposures=_table_of(frames),
             first_date=min((frame.start for frame in frames.frames if frame.start is not None), default=None),
@@ -170,8 +176,18 @@ class DeltaSkyflat(HoldsArrays):
         frames = NormalizedFrames.from_exposures(exposures, executor=executor, **settings)
         return cls.from_frames(frames, strategy=strategy, executor=executor)
 
+    def relative_to(self, grey):
+        """Return the `FilterDependence` of this delta skyflat of one filter: it divided by ``grey``, with errors.
+
+        Raises
+        ------
+        InvalidInputError
+            As `FilterDependence.between` does.
+        """
+        return FilterDependence.between(self, grey)
+
     def write(self, path, *, overwrite=False):
-        """Write a FITS file (extensions SCI, ERR, N_USED, INFLUENCES, EXPOSURES) that `read` reads back."""
+        """Write a FITS file (extensions SCI, ERR, N_USED, INFLUENCES, SCATTER, EXPOSURES) that `read` reads back."""
         _fits.write_delta(self, path, overwrite=overwrite)
 
     @classmethod

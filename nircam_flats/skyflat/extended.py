@@ -47,7 +47,7 @@ class BoxMasks(Mapping):
         return len(self.boxes)
 
     def beside(self, light):
-        """Return the masks without the boxes that known light covers, {name: `FrameLight`}: its strength is fitted.
+        """Return the masks without the boxes that known light covers, {name: ``FrameLight``}: its strength is fitted.
 
         What is left of it while its strength is not known well is no other light.
         """

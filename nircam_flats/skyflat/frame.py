@@ -49,20 +49,20 @@ class NormalizedFrame(HoldsArrays):
     level
         The `~nircam_flats.SkyLevel` that divided it.
     pixels
-        Image that the frame is made of, NaN where not good: an array, or a `StoredImage` that reads rows from disk.
+        Image that the frame is made of, NaN where not good: an array, or a ``StoredImage`` that reads rows from disk.
         Frames made by hand give ``values=`` instead, NaN where masked, and a `scale` of 1.
     scale
         What divides `pixels`; the value of the level.
     masked
-        Masked pixels, packed eight to a byte along the rows (`numpy.packbits`), an array or a `StoredImage`; None for
+        Masked pixels, packed eight to a byte along the rows (`numpy.packbits`), an array or a ``StoredImage``; None for
         none.
     boxes
         Boxes of 32 px that are masked besides, a boolean mesh; None for none.
     light
-        What is subtracted from the frame, in units of its level, a `FrameLight`; None for nothing. See
+        What is subtracted from the frame, in units of its level, a ``FrameLight``; None for nothing. See
         `NormalizedFrames.minus`.
     balance
-        What divides ``values`` when frames are combined, a `FrameBalance`; None for nothing. See
+        What divides ``values`` when frames are combined, a ``FrameBalance``; None for nothing. See
         `NormalizedFrames.balanced`.
     """
 
@@ -112,7 +112,7 @@ class NormalizedFrame(HoldsArrays):
         return evolve(self, boxes=boxes if self.boxes is None else self.boxes | boxes, mesh=mesh)
 
     def minus(self, light):
-        """Return the frame with this `FrameLight` subtracted, instead of any other; None subtracts nothing."""
+        """Return the frame with this ``FrameLight`` subtracted, instead of any other; None subtracts nothing."""
         return self if light is self.light else evolve(self, light=light, mesh=None)
 
     def rows(self, rows, out=None):

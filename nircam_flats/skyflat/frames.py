@@ -169,8 +169,9 @@ class NormalizedFrames(HoldsArrays):
             A `~nircam_flats.FlatModelFit` that divides the data before sources are looked for and the level is
             measured; the frames themselves stay as the ground flat left them. So are the passes after the first.
         light
-            A mapping from names of exposures to the `FrameLight` that is added to what divides the data, so that masks
-            neither take light that is known for a source nor levels take it for sky. The frames themselves keep it.
+            A mapping from names of exposures to the ``FrameLight`` that is added to what divides the data, so that
+            neither masks take light that is known for a source nor levels take it for sky. The frames themselves keep
+            it.
         preprocess
             Called with each exposure before anything else, returns the exposure to use (to remove 1/f noise, say).
         executor
@@ -283,14 +284,14 @@ class NormalizedFrames(HoldsArrays):
         Parameters
         ----------
         light
-            A mapping from names of frames to `FrameLight`; the others lose nothing.
+            A mapping from names of frames to `~nircam_flats.skyflat.light.FrameLight`; the others lose nothing.
         """
         frames = [frame.minus(light.get(frame.name)) for frame in self.frames]
         n = sum(frame.light is not None for frame in frames)
         return evolve(self, frames=frames, history=self.history.then("subtract light", frames=n) if n else self.history)
 
     def without(self, light):
-        """Return the frames without the pixels of ``light``, the `BoxMasks` of `ExtendedLight`; levels stay."""
+        """Return the frames without the pixels of ``light``, which `ExtendedLight` found; levels stay."""
         frames = [frame.without(light.boxes[frame.name]) if frame.name in light else frame for frame in self.frames]
         return evolve(self, frames=frames, history=self.history.then("mask", masks=described(light)))
 

@@ -117,7 +117,7 @@ def _same_array(actual, expected, name):
 def check_value(value):
     """Raise unless a value object keeps the promises of all value objects.
 
-    It cannot be changed, nor can its arrays; its `repr` is short; what pickling, copying and `attrs.evolve`
+    It cannot be changed, nor can its arrays; its ``repr`` is short; what pickling, copying and `attrs.evolve`
     make of it is the same again, with arrays that cannot be changed either. Objects with array fields are
     equal only to themselves; all others are equal to their copies and have the same hash.
 

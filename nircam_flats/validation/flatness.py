@@ -90,7 +90,7 @@ class Flatness(HoldsArrays):
 
     @property
     def floor(self):
-        """What noise alone would show in the stack: a `NoiseFloor`."""
+        """What noise alone would show in the stack: a `~nircam_flats.validation.flatness.NoiseFloor`."""
         return NoiseFloor.of(self.noise_maps)
 
     @cached_property

@@ -104,7 +104,7 @@ class StarFlat(HoldsArrays):
 
     @property
     def terms(self):
-        """The polynomial terms, a `LegendreTerms`."""
+        """The polynomial terms, a ``LegendreTerms``."""
         return LegendreTerms(degree=self.degree, shape=self.shape)
 
     @cached_property

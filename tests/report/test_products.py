@@ -58,6 +58,9 @@ class TestDetectorProducts:
             "fits/nrcb1_grey_fit.fits": b1.fit,
             "flats/nrcb1_f115w_flat.fits": b1.flats["F115W"],
             "flats/nrcb1_f200w_flat.fits": b1.flats["F200W"],
+            "dead/nrcb1_dead.fits": b1.dead,
+            "dependence/nrcb1_f115w_dependence.fits": b1.dependences["F115W"],
+            "dependence/nrcb1_f200w_dependence.fits": b1.dependences["F200W"],
         }
         assert b1.figure_file == "figures/nrcb1.png"
 
@@ -123,7 +126,7 @@ class TestSkyFlatProgram:
         made.write(tmp_path / "a" / "b")
         names = {path.name for path in (tmp_path / "a" / "b").rglob("*.*")}
         expected = {os.path.basename(name) for item in made.products for name in (*item.files(), item.figure_file)}
-        assert names == expected | {"summary.ecsv", "exposures.ecsv"}
+        assert names == expected | {"summary.ecsv", "exposures.ecsv", "report.html"}
         with pytest.raises(InvalidInputError, match="holds products of an earlier run"):
             made.write(tmp_path / "a" / "b")
         made.write(tmp_path / "a" / "b", overwrite=True)
@@ -135,7 +138,14 @@ class TestPreparedFolder:
         assert list((tmp_path / "a" / "b").iterdir()) == []
 
     @pytest.mark.parametrize(
-        "name", ["summary.ecsv", "delta/nrcb1_grey_delta.fits", "flats/nrcb1_f200w_flat.fits", "figures/nrca1.png"]
+        "name",
+        [
+            "summary.ecsv",
+            "report.html",
+            "delta/nrcb1_grey_delta.fits",
+            "flats/nrcb1_f200w_flat.fits",
+            "figures/nrca1.png",
+        ],
     )
     def test_an_earlier_run_even_if_interrupted(self, tmp_path, name):
         path = tmp_path / name

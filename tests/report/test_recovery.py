@@ -43,7 +43,7 @@ def test_rows_say_what_they_are_of(pair):
     grey, *filters = recovery(products, truth)
     assert grey["what"] == "grey"
     assert grey["change"] == peak_to_peak(truth.grey(), products.grey.good)
-    assert grey["err"] == np.median(products.fit.err)
+    assert grey["err"] == np.median(products.fit.covariance.err())
     assert [row["what"] for row in filters] == list(products.flats)
 
 

@@ -209,6 +209,7 @@ CHANGES = {
     "wisps": set(),
     "area": {"area"},
     "bad_pixels": {"dq"},
+    "noisy_pixels": set(),
 }
 SEEN_BY = {"crosshatch": ("ALONG", "F444W")}
 
@@ -353,3 +354,17 @@ def test_full_frames_are_made_and_masked_as_real_ones():
         delta = one.truth(detector).delta(filter)
         level = np.nanmedian(exposure.data / delta) / one.sky_level(detector, filter, 0).value
         assert level == pytest.approx(1, abs=0.02)
+
+
+def test_noisy_pixels_are_noisy_and_no_brighter():
+    effects = attrs.evolve(NONE, noise=True, noisy_pixels=True)
+    one = small(detectors="B1", shape=(256, 256), n_dithers=20, effects=effects)
+    noisy = one.truth("B1").noisy
+    assert 20 < noisy.sum() < 140
+    stack = np.stack(
+        [one.exposure("B1", "F200W", index).data / one.sky_level("B1", "F200W", index).value for index in range(40)]
+    )
+    scatter = np.std(stack, axis=0) / np.nanmedian(np.std(stack, axis=0))
+    assert np.median(scatter[noisy]) > 2
+    assert np.nanmedian(scatter[~noisy]) == pytest.approx(1, abs=0.02)
+    assert np.nanmedian(np.median(stack, axis=0)[noisy]) == pytest.approx(np.nanmedian(stack), rel=0.1)

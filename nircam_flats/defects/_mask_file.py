@@ -1,0 +1,87 @@
+"""The MASK reference file: extension DQ, and DQ_DEF, which names its bits.
+
+Source: the pipeline's documentation of MASK reference files and ``stdatamodels``' MaskModel.
+"""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.time import Time
+
+from nircam_flats._files import atomic_path, open_fits, read_image, read_keyword
+from nircam_flats.exceptions import FlatsWarning, InvalidInputError
+from nircam_flats.instrument import DQ, Detector
+from nircam_flats.instrument.dq_table import decoded_flags, dq_definition
+
+__all__ = ["read_mask", "write_mask"]
+
+
+def read_mask(path):
+    """Return the flags in a MASK reference file, uint32 as bits of `~nircam_flats.DQ`, and its `Detector`.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is no NIRCam MASK file with an extension DQ and keyword DETECTOR.
+
+    Warns
+    -----
+    FlatsWarning
+        If flags were left out, or what they mean was assumed.
+    """
+    path = Path(path)
+    with open_fits(path) as hdus:
+        header = hdus[0].header
+        kind = read_keyword(header, "REFTYPE", str, path, default="none")
+        instrument = read_keyword(header, "INSTRUME", str, path, default="NIRCAM")
+        if kind.upper() != "MASK" or instrument.upper() != "NIRCAM":
+            raise InvalidInputError(
+                f"{path}: needed a NIRCam MASK reference file (REFTYPE MASK); got REFTYPE {kind} of {instrument}"
+            )
+        stored = read_image(hdus, "DQ", np.uint32, path)
+        detector = read_keyword(header, "DETECTOR", str, path)
+        dq, told, _ = decoded_flags(stored, hdus["DQ_DEF"].data if "DQ_DEF" in hdus else None)
+    if told:
+        warnings.warn(f"{path}: {'; '.join(told)}", FlatsWarning, stacklevel=4)
+    try:
+        return dq, Detector.get(detector)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error}") from None
+
+
+def write_mask(dq, detector, path, *, author, description, pedigree, useafter, history, overwrite):
+    """Write the flags ``dq`` as the MASK reference file of ``detector``."""
+    texts = {"author": author, "description": description, "pedigree": pedigree}
+    for name, text in texts.items():
+        if not str(text or "").strip():
+            raise InvalidInputError(f"{path}: a MASK reference file needs {name}=...; got {text!r}")
+    path, (ny, nx) = Path(path), dq.shape
+    primary = fits.PrimaryHDU()
+    primary.header.update(
+        DATE=Time.now().utc.isot,
+        FILENAME=path.name,
+        DATAMODL="MaskModel",
+        TELESCOP="JWST",
+        REFTYPE="MASK",
+        AUTHOR=str(author),
+        DESCRIP=str(description),
+        PEDIGREE=str(pedigree),
+        USEAFTER=Time(useafter).utc.strftime("%Y-%m-%dT%H:%M:%S"),
+        INSTRUME="NIRCAM",
+        DETECTOR=detector.name,
+        EXP_TYPE="ANY",
+        SUBARRAY="FULL" if tuple(dq.shape) == detector.shape else "GENERIC",
+        SUBSTRT1=1,
+        SUBSTRT2=1,
+        SUBSIZE1=nx,
+        SUBSIZE2=ny,
+        FASTAXIS=detector.fast_axis,
+        SLOWAXIS=detector.slow_axis,
+    )
+    for line in history.to_lines():
+        primary.header.add_history(line)
+    hdus = fits.HDUList([primary, fits.ImageHDU(dq, name="DQ"), dq_definition(dq, always=DQ.DO_NOT_USE | DQ.DEAD)])
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        hdus.writeto(temporary, overwrite=True, output_verify="silentfix")

@@ -1,0 +1,153 @@
+"""Figures of dead pixels: where they are on the detectors, as those lie on the sky, and what they look like closely."""
+
+import numpy as np
+from astropy import units as u
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+
+from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.instrument import Detector
+from nircam_flats.plotting.images import draw_flat
+
+__all__ = ["dead_pixel_cutouts", "dead_pixel_figure", "draw_dead_pixels"]
+
+COLOURS = {"new": "tab:red", "worse": "tab:purple", "vignetted": "tab:orange"}
+CIRCLE = "tab:blue"
+LEAST_RADIUS = 0.03
+"""Circles are at least this large, in frames, so that they are seen."""
+
+
+def draw_dead_pixels(dead, *, ax=None, title=None, legend=True, **artist_options):
+    """Draw the pixels of a `~nircam_flats.DeadPixelMap` where they lie on the detector, circles around concentrations.
+
+    Parameters
+    ----------
+    dead
+        The map.
+    ax
+        Axes to draw on; by default the current one.
+    title
+        By default the detector and the number of new pixels.
+    legend
+        Whether to say which colour is which class.
+    **artist_options
+        For ``Axes.scatter``, of the new pixels.
+
+    Returns
+    -------
+    matplotlib.collections.PathCollection
+        The new pixels.
+    """
+    ax = plt.gca() if ax is None else ax
+    ny, nx = dead.classes.shape
+    artists = {}
+    for name, colour in COLOURS.items():
+        y, x = np.nonzero(getattr(dead, name))
+        options = {"s": 2, "color": colour, "linewidths": 0, "label": f"{name}: {x.size}"}
+        artists[name] = ax.scatter(x, y, **(options | (artist_options if name == "new" else {})))
+    _circle(ax, dead.concentrations(), LEAST_RADIUS * max(nx, ny))
+    ax.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), aspect="equal", xlabel="x [px]", ylabel="y [px]")
+    ax.set_title(f"{dead.detector}: {dead.new.sum()} new dead pixels" if title is None else title)
+    if legend:
+        ax.legend(loc="upper right", fontsize="small", markerscale=4)
+    return artists["new"]
+
+
+def _circle(ax, concentrations, least):
+    for row in concentrations:
+        radius = max(1.2 * row["radius"].value, least)
+        ax.add_patch(Circle((row["x"].value, row["y"].value), radius, fill=False, edgecolor=CIRCLE, linewidth=1.2))
+
+
+def dead_pixel_figure(maps):
+    """Return a figure of the maps of several detectors, placed as these lie on the sky (Figure 7 of the report).
+
+    V3 is up and V2 to the left. Detectors of the short-wavelength channel lie above those of the long-wavelength one,
+    which see the same sky.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no map, or two are of one detector.
+    """
+    maps = list(maps)
+    names = [dead.detector.name for dead in maps]
+    if not maps or len(set(names)) < len(names):
+        raise InvalidInputError(f"dead_pixel_figure needs one map of each of its detectors; got {names}")
+    channels = [name for name in ("SW", "LW") if any(dead.detector.channel == name for dead in maps)]
+    figure = Figure(figsize=(11, 5.4 * len(channels)))
+    for row, channel in enumerate(channels):
+        members = [dead for dead in maps if dead.detector.channel == channel]
+        places = _places([dead.detector for dead in members])
+        for dead, (left, bottom, width, height) in zip(members, places, strict=True):
+            scale = 1 / len(channels)
+            bottom = 1 - (row + 1) * scale + scale * bottom
+            ax = figure.add_axes((left, bottom, width, scale * height))
+            draw_dead_pixels(dead, ax=ax, title=f"{dead.detector.label}: {dead.new.sum()}", legend=False)
+            ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
+    figure.suptitle("New dead pixels (V3 up, V2 to the left)", y=0.99)
+    return figure
+
+
+def _places(detectors, margin=0.05):
+    """Left, bottom, width and height of the axes of each detector in a figure of width and height 1."""
+    channel = [detector for detector in Detector.all() if detector.channel == detectors[0].channel]
+    corners = np.array([_corners(detector) for detector in channel])
+    low, high = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
+    scale = (1 - 2 * margin) / (high - low)
+    for detector in detectors:
+        sides = _corners(detector)
+        first, last = ((side - low) * scale + margin for side in (sides.min(axis=0), sides.max(axis=0)))
+        yield *first, *(last - first)
+
+
+def _corners(detector):
+    """To the right and up on the sky with V3 up, arcsec."""
+    return detector.corners.to_value(u.arcsec) * [-1, 1]
+
+
+def dead_pixel_cutouts(dead, *, n=3, half_size=None):
+    """Return a figure of the response around the largest concentrations (Figure 8 of the report).
+
+    Parameters
+    ----------
+    dead
+        A `~nircam_flats.DeadPixelMap`.
+    n
+        How many concentrations, at most.
+    half_size
+        Half the side of a cut-out, pixels; by default twice the radius of the largest concentration.
+
+    Raises
+    ------
+    InvalidInputError
+        If the map has no concentration.
+    """
+    rows = dead.concentrations()[:n]
+    if len(rows) == 0:
+        raise InvalidInputError(
+            f"dead_pixel_cutouts needs a map with a concentration; that of {dead.detector} has none"
+        )
+    half_size = int(np.ceil(2 * rows["radius"].value.max())) if half_size is None else half_size
+    figure = Figure(figsize=(5 * len(rows), 4.4), layout="constrained")
+    for ax, row in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows, strict=True):
+        x, y = row["x"].value, row["y"].value
+        _draw_cutout(ax, dead, x, y, half_size)
+        _circle(ax, [row], 0)
+        ax.set_title(f"{dead.detector.label}: {row['n_pixels']} px near x {x:.0f}, y {y:.0f}")
+    return figure
+
+
+def _draw_cutout(ax, dead, x, y, half_size):
+    ny, nx = dead.classes.shape
+    left, bottom = (max(0, int(place) - half_size) for place in (x, y))
+    right, top = min(nx, int(x) + half_size + 1), min(ny, int(y) + half_size + 1)
+    part = slice(bottom, top), slice(left, right)
+    measured = np.isfinite(dead.response[part]).any()
+    shown = dead.response[part] if measured else 1.0 - (dead.new | dead.worse)[part]
+    artist = draw_flat(
+        shown, ax=ax, half_range=1.0, extent=(left - 0.5, right - 0.5, bottom - 0.5, top - 0.5), label="response"
+    )
+    artist.set(clim=(0, 2))
+    ax.set(xlim=(left - 0.5, right - 0.5), ylim=(bottom - 0.5, top - 0.5))

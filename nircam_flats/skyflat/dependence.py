@@ -1,0 +1,245 @@
+"""How the flat of one filter departs from that of all filters together."""
+
+from functools import cached_property
+
+import numpy as np
+from astropy.table import QTable
+from astropy.time import Time
+from attrs import field, frozen
+
+from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.instrument import Detector, Filter
+from nircam_flats.kernels import box_medians
+from nircam_flats.provenance import History
+from nircam_flats.skyflat import _fits
+from nircam_flats.skyflat._store import digest
+from nircam_flats.skyflat.gradient import Gradient, MeshPlane, jackknife_covariance, jackknife_factor
+from nircam_flats.skyflat.meshes import MESH_BOX
+
+__all__ = ["FilterDependence"]
+
+WHITE_OF_MEDIAN = np.pi / 2 - 1
+"""What the median of many values has more of white variance than their mean, whose variance the influences tell."""
+
+
+def _to_filters(names):
+    return tuple(Filter.get(name) for name in names)
+
+
+@frozen(kw_only=True, eq=False)
+class FilterDependence(HoldsArrays):
+    """The delta skyflat of one filter divided by the grey one: what is particular to the filter.
+
+    A fit takes it as it takes a delta skyflat (`~nircam_flats.FlatModelFit.from_delta`).
+
+    Attributes
+    ----------
+    detector, filter
+        What it is about.
+    data, err, n_used
+        float32 ratio, median 1, its 1 sigma error, and the number of frames of the filter behind each pixel. NaN where
+        one of the two has no value, or no frame of another filter saw the pixel.
+    mesh
+        float32: the ratio in boxes of 32 x 32 pixels, median 1; NaN where unmeasured. It is the ratio of the clipped
+        medians of the two images, not the median of ``data``: where the grey median happens to be the filter's own
+        value the ratio is 1 exactly, and in noisy images so many pixels are that their median is too near to 1.
+    influences
+        float32, shape (frames, boxes in y, boxes in x): what each frame adds to the mean of each 32 x 32 box. Those of
+        the filter itself pull both images.
+    frames
+        Names of these frames, a tuple.
+    grey_filters
+        The filters that it is relative to.
+    flat_names, exposures, first_date, last_date
+        Those of the delta skyflat of the filter.
+    history
+        How it was made.
+    """
+
+    detector: Detector = field(converter=Detector.get)
+    filter: Filter = field(converter=Filter.get)
+    data: np.ndarray = image(sets_shape=True)
+    err: np.ndarray = image()
+    n_used: np.ndarray = image(np.int32)
+    mesh: np.ndarray = image(follows_shape=False)
+    influences: np.ndarray = image(ndim=3, follows_shape=False)
+    frames: tuple = field(converter=tuple, repr=lambda names: f"<{len(names)} frames>")
+    grey_filters: tuple = field(converter=_to_filters, repr=lambda items: f"<{', '.join(map(str, items))}>")
+    flat_names: dict = field(converter=dict, repr=False)
+    exposures: QTable = field(repr=lambda table: f"<{len(table)} exposures>")
+    first_date: Time | None = field(default=None, repr=False)
+    last_date: Time | None = field(default=None, repr=False)
+    history: History = field(factory=History, repr=False)
+
+    @classmethod
+    def between(cls, delta, grey):
+        """Divide the `DeltaSkyflat` of one filter by that of all; `DeltaSkyflat.relative_to` does the same.
+
+        Raises
+        ------
+        InvalidInputError
+            If ``delta`` is of several filters, ``grey`` of this filter alone, they are of different detectors or
+            shapes, or no pixel has a value in both.
+
+        Notes
+        -----
+        The frames of the filter are in both, so the errors are correlated. For medians (or means) of n_f and n
+        frames, n_f of them shared, the correlation is ``sqrt(n_f / n)`` whatever their noise, and the variance of the
+        ratio, relative, ``s_f^2 + s_g^2 - 2 sqrt(n_f / n) s_f s_g``.
+        """
+        _refuse_unlike(delta, grey)
+        good = delta.good & grey.good
+        own, common = _frame_names(delta), _frame_names(grey)
+        shared = len(set(own) & set(common)) / len(own)
+        if shared == 1:
+            good = good & (grey.n_used > delta.n_used)
+        if not good.any():
+            raise InvalidInputError(
+                f"FilterDependence of {delta.detector} {delta.label} needs pixels seen in other filters too; none is"
+            )
+        nothing = np.float32(np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            data = np.where(good, delta.data / grey.data, nothing)
+            data /= np.median(data[good])
+            own_err, grey_err = delta.err / delta.data, grey.err / grey.data
+            correlation = shared * np.sqrt(np.minimum(delta.n_used / grey.n_used, 1))
+            variance = own_err**2 + grey_err**2 - 2 * correlation * own_err * grey_err
+            err = np.where(good, data * np.sqrt(variance), nothing)
+        frames = [*common, *(name for name in own if name not in set(common))]
+        return cls(
+            detector=delta.detector,
+            filter=delta.filters[0],
+            data=readonly(data),
+            err=err.astype(np.float32),
+            n_used=readonly(np.where(good, delta.n_used, 0)),
+            mesh=_mesh_of_ratio(delta, grey, good),
+            influences=_influences(delta, grey, own, common, frames),
+            frames=frames,
+            grey_filters=grey.filters,
+            flat_names=delta.flat_names,
+            exposures=delta.exposures,
+            first_date=delta.first_date,
+            last_date=delta.last_date,
+            history=delta.history.then("divide by grey", filters="+".join(item.name for item in grey.filters)),
+        )
+
+    @property
+    def filters(self):
+        """The filter, as a tuple."""
+        return (self.filter,)
+
+    @property
+    def label(self):
+        """Name of the filter."""
+        return self.filter.name
+
+    @property
+    def box_size(self):
+        """Side of the boxes of `influences` and of the meshes, pixels."""
+        return MESH_BOX
+
+    @property
+    def key(self):
+        """Text that stands for its content."""
+        facts = (self.detector.name, self.label, self.flat_names, self.history)
+        return digest(self.data, self.err, self.influences, *self.frames, *facts)
+
+    @cached_property
+    def good(self):
+        """Boolean image: pixels with a value."""
+        return readonly(np.isfinite(self.data))
+
+    @cached_property
+    def white_variance(self):
+        """Variance of `mesh` that `influences` do not tell, because they are those of means and not of medians."""
+        errors, _, kept = box_medians(self.err, MESH_BOX)
+        return WHITE_OF_MEDIAN * errors.astype(float) ** 2 / np.maximum(kept, 1)
+
+    @cached_property
+    def mesh_err(self):
+        """1 sigma error of `mesh`, from the jackknife over frames; the level of a flat is a convention and left out."""
+        measured = np.isfinite(self.mesh)
+        levels = np.array([np.median(pull[measured]) for pull in self.influences])
+        departures = self.influences.astype(float) - levels[:, None, None]
+        variance = jackknife_factor(len(levels)) * np.sum((departures - departures.mean(axis=0)) ** 2, axis=0)
+        return readonly(np.sqrt(np.where(measured, variance + self.white_variance, np.nan)).astype(np.float32))
+
+    @property
+    def significance(self):
+        """By how many standard deviations each box of 32 px departs from grey, a float32 mesh."""
+        return readonly((self.mesh - 1) / self.mesh_err)
+
+    @cached_property
+    def plane(self):
+        """The `MeshPlane` over the measured boxes, by which gradients are taken."""
+        return MeshPlane(np.isfinite(self.mesh), MESH_BOX, self.data.shape)
+
+    @cached_property
+    def gradient(self):
+        """The large-scale `Gradient` of the ratio, with its errors."""
+        x, y = self.plane.slopes(self.mesh)
+        covariance = jackknife_covariance(self.plane.slopes(self.influences))
+        return Gradient(x=x, y=y, covariance=covariance + self.plane.white_covariance(self.white_variance))
+
+    def write(self, path, *, overwrite=False):
+        """Write a FITS file (extensions SCI, ERR, N_USED, MESH, INFLUENCES, ...) that `read` reads back."""
+        _fits.write_dependence(self, path, overwrite=overwrite)
+
+    @classmethod
+    def read(cls, path):
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        InvalidInputError
+            If the file is no filter dependence; the text names it and what is missing.
+        """
+        return cls(**_fits.read_dependence(path))
+
+    def plot(self, ax=None, **artist_options):
+        """Draw the ratio; returns the artist."""
+        from nircam_flats.plotting import draw_flat
+
+        return draw_flat(self.data, ax=ax, title=f"{self.detector}: {self.label} / grey", **artist_options)
+
+
+def _refuse_unlike(delta, grey):
+    if len(delta.filters) != 1:
+        raise InvalidInputError(
+            f"FilterDependence needs a delta skyflat of one filter; got one of {', '.join(map(str, delta.filters))}"
+        )
+    if tuple(grey.filters) == tuple(delta.filters):
+        raise InvalidInputError(
+            f"FilterDependence of {delta.label} needs a grey delta skyflat with other filters besides; got one of "
+            f"{grey.label} alone"
+        )
+    if delta.detector != grey.detector or delta.data.shape != grey.data.shape:
+        raise InvalidInputError(
+            f"FilterDependence needs a grey delta skyflat of {delta.detector}, shape {delta.data.shape}; got one of "
+            f"{grey.detector}, shape {grey.data.shape}"
+        )
+
+
+def _mesh_of_ratio(delta, grey, good):
+    own, common = (box_medians(np.where(good, part.data, np.float32(np.nan)), MESH_BOX)[0] for part in (delta, grey))
+    mesh = own / common
+    return readonly(mesh / np.nanmedian(mesh))
+
+
+def _frame_names(delta):
+    return [str(name) for name in delta.exposures["name"][delta.exposures["used"]]]
+
+
+def _influences(delta, grey, own, common, frames):
+    """What each frame adds to the ratio: its influence on the filter's image less that on the grey one.
+
+    The jackknife of N frames gives the variance of a sum of influences as N / (N - 1) times the sum of their squares;
+    the images have fewer frames, whose influences are scaled to make up for it.
+    """
+    place = {name: index for index, name in enumerate(frames)}
+    influences = np.zeros((len(frames), *delta.influences.shape[1:]), np.float32)
+    for sign, part, names in ((1, delta, own), (-1, grey, common)):
+        scale = sign * np.sqrt(jackknife_factor(len(names)) / jackknife_factor(len(frames)))
+        influences[[place[name] for name in names]] += np.float32(scale) * part.influences
+    return readonly(influences)
