@@ -23,7 +23,7 @@ def write_decomposition(parts, path, *, overwrite):
     delta, wisp, evidence = parts.delta, parts.wisp, parts.evidence
     images = {extension: getattr(delta, name) for extension, (name, _, _) in IMAGES.items()}
     images |= {"LIGHT_ERR": parts.light_err, "LIGHT_INFLUENCES": parts.influences}
-    images |= {"OUTLINE": parts.outline.astype(np.uint8)}
+    images |= {"OUTLINE": parts.outline.astype(np.uint8), "LEFT_OUT": parts.left_out.astype(np.uint8)}
     images |= {f"EVIDENCE_{name.upper()}": getattr(evidence, name) for name in MESHES}
     if parts.light:
         images["LIGHT"] = np.stack([item.mesh for item in parts.light.values()])
@@ -92,6 +92,7 @@ def read_decomposition(path):
             "light_err": read_image(hdus, "LIGHT_ERR", np.float32, path),
             "influences": read_image(hdus, "LIGHT_INFLUENCES", np.float32, path, ndim=3),
             "outline": read_image(hdus, "OUTLINE", np.uint8, path).astype(bool),
+            "left_out": read_image(hdus, "LEFT_OUT", np.uint8, path).astype(bool),
             "history": history,
         }
 

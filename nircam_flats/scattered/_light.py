@@ -32,12 +32,11 @@ def light_of_frames(found, frames, box_size):
     }
 
 
-def cleaned(frames, determined, light, outline, box_size):
-    """Frames without their light or, if that is not known, without the boxes of the outline."""
-    if determined:
-        kept = {frame.name: frame.light for frame in frames.frames if frame.light is not None}
-        return frames.minus(kept | light)
-    boxes = box_means(repeat_mesh(outline, box_size, frames.shape), MESH_BOX) > 0
+def cleaned(frames, light, left_out, box_size):
+    """Frames without light, {name: `FrameLight` or None}, and these frames without the boxes to be left out."""
+    kept = {frame.name: frame.light for frame in frames.frames if frame.light is not None}
+    frames = frames.minus({name: item for name, item in (kept | light).items() if item is not None})
+    boxes = box_means(repeat_mesh(left_out, box_size, frames.shape), MESH_BOX) > 0
     return frames.without(BoxMasks(dict.fromkeys(light, boxes), frames.shape)) if boxes.any() else frames
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 from attrs import frozen
-from scipy.ndimage import maximum_filter, uniform_filter
+from scipy.ndimage import maximum_filter, median_filter, uniform_filter
 from scipy.special import expit
 
 from nircam_flats._fields import HoldsArrays, image
@@ -21,7 +21,9 @@ __all__ = ["Separated", "separate", "separated"]
 
 ROUNDS = 3
 FLANKS = 5
-MIN_QUIET = 50
+AROUND, ODD = 5, 8.0
+"""Boxes that exceed the median of 5 x 5 boxes by this many misfits and half of itself are what sources leave."""
+MIN_QUIET, QUIET = 50, 0.998
 FEATURE = 4.0
 """Significance, over 3 x 3 boxes, at which a departure from light is as likely a feature of the response as not."""
 
@@ -97,19 +99,23 @@ def _posterior(regression, fit, outline, misfit):
     weighed by their variances. Where the frames contradict it, over 3 x 3 boxes, M may be as large as they say.
     """
     excess = np.nan_to_num(regression.mean - fit.surface)
-    seen = np.isfinite(regression.slope) & np.isfinite(regression.mean)
+    around = median_filter(excess, AROUND)
+    odd = np.abs(excess - around) > ODD * misfit + np.abs(around) / 2
+    excess = np.where(odd, around, excess)  # the rest of a star: neither light nor response
+    seen = np.isfinite(regression.slope) & np.isfinite(regression.mean) & ~odd
     known = outline & seen
     varying = fit.constant * np.nan_to_num(regression.slope)
     variance = np.where(seen, (fit.constant * np.nan_to_num(regression.slope_err)) ** 2 + misfit**2, np.inf)
     departure = np.where(known, excess - varying, 0.0)
-    quiet = _significance(np.where(seen, excess - varying, 0.0), variance, seen & ~outline)
-    chance = expit((_significance(departure, variance, known) ** 2 / _inflation(quiet) - FEATURE**2) / 2)
+    quiet = _significance(np.where(seen, varying, 0.0), variance, seen & ~outline)
+    chance = expit((_significance(departure, variance, known) ** 2 - _needed(quiet) ** 2) / 2)
     chance *= known & (uniform_filter(known.astype(float), 3) > 0.5)
     core = chance > 0.5
     chance = known * maximum_filter(np.where(core, chance, 0.0), FLANKS)  # the flanks of a feature are fainter
     beyond = mean_around(departure**2 - np.where(known, variance, 0.0), known)
     prior = misfit**2 + chance * np.maximum(beyond, 0.0)
     response = departure * prior / (prior + variance)
+    response = np.where(chance > 0.5, np.minimum(response, np.maximum(excess, 0)), response)  # light is not negative
     with np.errstate(invalid="ignore"):
         posterior = np.where(np.isfinite(variance), prior * variance / (prior + variance), prior)
     err = np.sqrt(posterior + fit.surface_err**2 + (chance * np.nan_to_num(regression.slope) * fit.constant_err) ** 2)
@@ -125,7 +131,7 @@ def _significance(values, variance, known):
     return np.where(known, 3 * mean * np.sqrt(np.maximum(share, 0) / np.maximum(total, 1e-30)), 0.0)
 
 
-def _inflation(significance):
-    """By how much the variance over 3 x 3 boxes exceeds that of independent boxes, from where there is no light."""
-    quiet = significance[significance != 0]
-    return max(1.0, float(robust_scatter(quiet)) ** 2) if quiet.size > MIN_QUIET else 1.0
+def _needed(quiet):
+    """Significance that makes a feature: more than what sources leave by chance where there is no light."""
+    quiet = np.abs(quiet[quiet != 0])
+    return max(FEATURE, float(np.quantile(quiet, QUIET))) if quiet.size > MIN_QUIET else FEATURE

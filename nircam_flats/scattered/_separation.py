@@ -23,7 +23,6 @@ __all__ = [
 EIGHT_CONNECTED = np.ones((3, 3), bool)
 ROUNDS = 8
 FREE = 2
-LEAST = 4
 OUTLIER = 4.0
 """Boxes of single frames that depart by more than this many standard deviations are sources or persistence."""
 SEED, EDGE, MARGIN = 3.0, 1.5, 2
@@ -187,8 +186,6 @@ def regress(meshes, noise, light, outline, strengths=None):
     strengths = np.ones(n) if strengths is None else strengths
     levels = np.ones((n, 1, 1))
     light = np.where(outline, light, 0.0)
-    seen = inside = np.isfinite(meshes)
-    weights, slope = seen.astype(float), np.zeros_like(mean)
     for number in range(ROUNDS):
         response = mean - light
         model = response + strengths[:, None, None] * light
@@ -202,12 +199,14 @@ def regress(meshes, noise, light, outline, strengths=None):
         residual = values - model
         factor = np.median([robust_scatter(one) / sigma for one, sigma in zip(residual, noise, strict=True)])
         scatter = noise * factor * np.sqrt(n / (n - 1))
-        # Inside the outline, what departs from the light may be response: boxes are compared with their own lines.
-        inside = inside & ~_worst(values, weights, mean, slope, strengths - 1) if number > FREE else seen
-        used = np.where(outline, inside, np.abs(residual) < OUTLIER * scatter[:, None, None])
+        # Where there is light, departures that the light could make are none: it may be response in part, and its
+        # strength is not known at first.
+        allowed = np.abs(light) * (1.0 if number < FREE else np.abs(strengths - 1)[:, None, None])
+        used = np.abs(residual) < OUTLIER * scatter[:, None, None] + allowed
         weights = np.where(used, 1 / scatter[:, None, None] ** 2, 0.0)
         strengths, err = _strengths(np.where(used, values - response, 0.0), weights, light)
-        mean, slope, mean_err, slope_err = _lines(np.nan_to_num(values), weights, strengths - 1)
+        found = _lines(np.nan_to_num(values), weights, strengths - 1)
+        mean, slope, mean_err, slope_err = (mean, *found[1:]) if number < FREE else found  # the median to begin with
     return Regression(
         mean=mean,
         mean_err=mean_err,
@@ -221,19 +220,6 @@ def regress(meshes, noise, light, outline, strengths=None):
         values=np.nan_to_num(values),
         weights=weights,
     )
-
-
-def _worst(values, weights, mean, slope, t):
-    """The frame that departs most from the line of each box, if it is an outlier and enough others are left."""
-    t = t[:, None, None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        total = weights.sum(axis=0)
-        from_centre = (t - (weights * t).sum(axis=0) / total) ** 2
-        leverage = weights * (1 / total + from_centre / (weights * from_centre).sum(axis=0))
-        residual = np.abs(values - mean - t * slope) * np.sqrt(weights / np.maximum(1 - leverage, 0.05))
-    residual = np.where((weights > 0) & np.isfinite(residual), residual, 0.0)
-    largest = residual.max(axis=0)
-    return (residual == largest) & (largest > OUTLIER) & ((weights > 0).sum(axis=0) > LEAST)
 
 
 def _fills_amplifiers(outline):

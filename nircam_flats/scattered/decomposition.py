@@ -32,6 +32,9 @@ from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["SkyDecomposition", "light_of", "without_light"]
 
+UNKNOWN = 0.01
+"""Error of the response, in a box where it is not smooth beneath the light, from which on the box is left out."""
+
 
 @frozen(kw_only=True, eq=False)
 class SkyDecomposition(HoldsArrays):
@@ -43,7 +46,7 @@ class SkyDecomposition(HoldsArrays):
         Of the frames.
     delta
         The response: an ordinary `~nircam_flats.DeltaSkyflat`, free of the light. Where the frames cannot tell the two
-        apart, the outline of the light is left out of it (NaN), for fits to go across.
+        apart, boxes are left out of it (NaN), for fits to go across.
     wisp
         The light: a `~nircam_flats.WispTemplate`; None if there is none, or none that could be told from response.
     strengths
@@ -60,8 +63,9 @@ class SkyDecomposition(HoldsArrays):
     light_err, influences
         1 sigma error that the light leaves in `delta`, an image, and what each frame adds to it on the mesh of
         `DeltaSkyflat.influences`; both are counted there.
-    outline
-        Boolean mesh of the boxes with structure.
+    outline, left_out
+        Boolean meshes of the boxes with structure, and of those that the response is left without: where it could not
+        be told from light, or is known worse than to 1 % because something beneath the light is not smooth.
     history
         How it was made.
 
@@ -85,6 +89,7 @@ class SkyDecomposition(HoldsArrays):
     light_err: np.ndarray = image()
     influences: np.ndarray = image(ndim=3, follows_shape=False)
     outline: np.ndarray = image(bool, follows_shape=False)
+    left_out: np.ndarray = image(bool, follows_shape=False)
     history: History = field(factory=History, repr=False)
 
     def write(self, path, *, overwrite=False):
@@ -141,7 +146,9 @@ class SkyDecomposition(HoldsArrays):
         light = light_of_frames(found, frames, box_size)
         settings = {"gauge": gauge, "box_size": box_size}
         influences, err = errors_of_light(found, gauge, box_size, frames.shape)
-        without = cleaned(frames, identifiability.determined, light, found.outline, box_size)
+        left_out = found.features & (found.light_err > UNKNOWN) if identifiability.determined else found.outline
+        subtracted = light if identifiability.determined else dict.fromkeys(light)
+        without = cleaned(frames, subtracted, left_out, box_size)
         delta = DeltaSkyflat.from_frames(without, strategy=strategy, executor=executor)
         if identifiability.determined:
             delta = with_errors(delta, influences, err)
@@ -159,15 +166,17 @@ class SkyDecomposition(HoldsArrays):
             light_err=err,
             influences=influences,
             outline=found.outline,
+            left_out=left_out,
             history=history,
         )
 
     def taken_out_of(self, frames):
         """Return frames, of any filters, without the light in those of this filter.
 
-        Where light and response could not be told apart, the boxes of the outline are masked in these frames instead.
+        The boxes that are left out are masked in these frames; all of the outline if nothing could be told apart.
         """
-        return cleaned(frames, self.identifiability.determined, self.light, self.outline, self.evidence.box_size)
+        light = self.light if self.identifiability.determined else dict.fromkeys(self.light)
+        return cleaned(frames, light, self.left_out, self.evidence.box_size)
 
 
 def light_of(frames, *, gauge=None, box_size=None):
