@@ -87,7 +87,8 @@ def sky_flat_detector(
     flats = _by_filter(grey.detector, frames.filters, flight_flat, "flight flat", problems)
     dead = None
     with collecting(problems, f"{grey.detector} dead pixels"):
-        dead = DeadPixelMap.from_delta(grey, known=_flagged(exposures, frames), frames=frames)
+        find = partial(dead_pixels, exposures=exposures, frames=frames)
+        dead = frames.remembered(DeadPixelMap, find, of=grey)
     several = frames.filters if len(by_filter) > 1 else ()
     compared = [item for item in several if item.name in by_filter]
     dependences = _by_filter(
@@ -112,10 +113,14 @@ def sky_flat_detector(
     )
 
 
-def _flagged(exposures, frames):
-    """The first exposure that was used, with its flags: all were calibrated with one bad-pixel mask."""
+def dead_pixels(grey, *, exposures, frames):
+    """Return the `~nircam_flats.DeadPixelMap` of a delta skyflat and the frames and exposures behind it.
+
+    What was dead before is told by the flags of the first exposure used: all were calibrated with one bad-pixel mask.
+    """
     name = frames.frames[0].name
-    return next(member for member in exposures if member.name == name).load(planes=("dq",))
+    flagged = next(member for member in exposures if member.name == name).load(planes=("dq",))
+    return DeadPixelMap.from_delta(grey, known=flagged, frames=frames)
 
 
 def _by_filter(detector, filters, make, what, problems):

@@ -19,7 +19,7 @@ PRIOR_DEAD, PRIOR_DEAD_WEIGHT = 1e-3, 1e3
 LEAST_SCATTER, MOST_SCATTER = 0.02, 100
 SCATTER_BINS = np.geomspace(LEAST_SCATTER, MOST_SCATTER, 241)
 ITERATIONS = 30
-SAMPLE = 25_000
+SAMPLE = 12_000
 """Measured pixels that are looked at to know what is usual."""
 
 
