@@ -264,8 +264,9 @@ class TestNoRoom:
         write = _store.zlib.crc32
 
         def full(payload, *rest):
-            written.append(len(payload))
-            if len(written) > 6:
+            if sys._getframe(1).f_code.co_name == "_write":  # reading is not what a full disk refuses
+                written.append(len(payload))
+            if len(written) > 6 and sys._getframe(1).f_code.co_name == "_write":
                 raise OSError(28, "No space left on device")
             return write(payload, *rest)
 
