@@ -88,5 +88,6 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,
+    "write_computation_times": False,  # those pages load a script from the network when they are read
     "matplotlib_animations": False,
 }
