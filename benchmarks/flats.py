@@ -4,6 +4,8 @@
     python benchmarks/flats.py --only policies multiscale
     python benchmarks/flats.py --only policies --seeds 301 --counts 2 4
 
+smooth      What smooth strategies leave of the noiseless response of a filter: peak to peak and rms over the medians of
+            64 x 64 boxes of fitted / true, per cent.
 policies    For 2 to 40 exposures of each of two filters: the error of the surface of each filter (rms over the medians
             of 64 x 64 boxes of fitted / true response, filters and seeds, per cent) by policy, where the filters differ
             and where they are the same. Last, the error of `Shrunk` over that of the best of the other two, and the
@@ -40,6 +42,7 @@ COUNTS = (2, 4, 6, 10, 20, 40)
 PER_FILTER = 20
 """Exposures of each filter in the tables of one number."""
 PER_POINTING = 5
+DEAD = 0.5
 SEEDS = (301, 302)
 POLICIES = {"grey": nf.Grey(), "per filter": nf.PerFilter(), "shrunk": nf.Shrunk()}
 
@@ -105,6 +108,22 @@ def policies(seeds, counts):
     show(f"Policies: rms error of a filter's surface, {len(seeds)} seeds, per cent", rows)
     worst = max(rows, key=lambda row: row["shrunk / best"])
     print(f"Worst of shrunk / best: {worst['shrunk / best']:.2f} ({worst['detector']}, {worst['exposures']} exposures)")
+
+
+def smooth(seeds):
+    """Print the table of what strategies leave without noise."""
+    rows = []
+    for detector, seed in product(DETECTORS, seeds):
+        program, _ = campaign(detector, seed, 0)
+        filter = program.filters_of(detector)[0].name
+        truth = program.truth(detector).delta(filter)
+        good = np.isfinite(truth) & (truth > DEAD)
+        truth = truth / np.median(truth[good])
+        for strategy in (nf.Polynomial2D(), nf.MedianFilter.of_report(), nf.MedianFilter()):
+            left = departure(strategy(truth, None, good), truth, good)
+            row = {"detector": detector, "seed": seed, "filter": filter, "strategy": str(strategy)}
+            rows.append(row | {"peak to peak": 100 * (np.nanmax(left) - np.nanmin(left)), "rms": 100 * rms(left)})
+    show("Smooth strategies without noise, per cent", rows)
 
 
 def flats(seeds):
@@ -191,13 +210,15 @@ def show(title, rows):
 
 
 def main():
-    tables = ("policies", "flats", "multiscale")
+    tables = ("smooth", "policies", "flats", "multiscale")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=tables, default=tables, help="print these tables")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="other seeds")
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="other numbers of exposures, of policies")
     options = parser.parse_args()
     started = time.perf_counter()
+    if "smooth" in options.only:
+        smooth(options.seeds)
     if "policies" in options.only:
         policies(options.seeds, options.counts)
     if "flats" in options.only:

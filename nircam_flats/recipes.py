@@ -71,29 +71,29 @@ def sky_flat_detector(
     fit = fit_of(grey)
 
     def delta_of(item):
+        if item.name in parts:
+            return parts[item.name].delta
         return frames.where(filter=item).remembered(DeltaSkyflat, stack, strategy=combine)
 
     def flight_flat(item):
         ground = ground_flats.find(grey.flat_names[item.name], grey.detector, item)
         return ground.repaired().corrected_by(fits.get(item.name, fit))
 
-    others = [item for item in frames.filters if item.name not in parts]
-    made = _by_filter(grey.detector, others, delta_of, "delta skyflat", problems)
-    made |= {name: part.delta for name, part in parts.items()}
-    by_filter = {item.name: made[item.name] for item in frames.filters if item.name in made}
+    def dependence_of(item):
+        return by_filter[item.name].relative_to(grey)
+
+    by_filter = _by_filter(grey.detector, frames.filters, delta_of, "delta skyflat", problems)
     fits = dict.fromkeys(by_filter, fit)
     with collecting(problems, f"{grey.detector} fits by filter"):
         fits |= policy(grey, by_filter, fit_of)
     flats = _by_filter(grey.detector, frames.filters, flight_flat, "flight flat", problems)
     dead = None
     with collecting(problems, f"{grey.detector} dead pixels"):
-        find = partial(dead_pixels, exposures=exposures, frames=frames)
-        dead = frames.remembered(DeadPixelMap, find, of=grey)
-    several = frames.filters if len(by_filter) > 1 else ()
-    compared = [item for item in several if item.name in by_filter]
-    dependences = _by_filter(
-        grey.detector, compared, lambda item: by_filter[item.name].relative_to(grey), "filter dependence", problems
-    )
+        known = flagged(exposures, frames)
+        find = partial(DeadPixelMap.from_delta, known=known, frames=frames)
+        dead = frames.remembered(DeadPixelMap, find, of=grey, beside=() if known is None else (known.dq,))
+    compared = [item for item in frames.filters if item.name in by_filter] if len(by_filter) > 1 else []
+    dependences = _by_filter(grey.detector, compared, dependence_of, "filter dependence", problems)
     for item in sorted({member.filter for member in exposures} - set(frames.filters), key=lambda item: item.pivot):
         reason = "none of its exposures could be used (the table of exposures says why)"
         problems.append(Problem(what=f"{grey.detector} {item} flight flat", reason=reason))
@@ -113,14 +113,11 @@ def sky_flat_detector(
     )
 
 
-def dead_pixels(grey, *, exposures, frames):
-    """Return the `~nircam_flats.DeadPixelMap` of a delta skyflat and the frames and exposures behind it.
-
-    What was dead before is told by the flags of the first exposure used: all were calibrated with one bad-pixel mask.
-    """
+def flagged(exposures, frames):
+    """Return the first exposure used, with its flags, which tell the bad-pixel mask of all; None if it has none."""
     name = frames.frames[0].name
-    flagged = next(member for member in exposures if member.name == name).load(planes=("dq",))
-    return DeadPixelMap.from_delta(grey, known=flagged, frames=frames)
+    first = next(member for member in exposures if member.name == name).load(planes=("dq",))
+    return None if first.dq is None else first
 
 
 def _by_filter(detector, filters, make, what, problems):

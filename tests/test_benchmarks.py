@@ -20,7 +20,7 @@ from nircam_flats.simulation import Effects
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
 EFFECTS = attrs.evolve(Effects(), large_galaxy=False, saturated_star=False, persistence=False, wisps=False)
-TINY = {"shape": (192, 192), "effects": EFFECTS}
+TINY = {"shape": (192, 192), "effects": EFFECTS, "seed": 13}
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_the_plain_script_finds_the_surface_that_we_find(script, job, ours):
     whole_job = script("whole_job")
     theirs = whole_job.with_scripts(job)
     limit = 0.006  # on few pixels their weights matter more
-    assert np.ptp(ours) > 8 * limit  # the change of this seed is 5 %
+    assert np.ptp(ours) > 10 * limit
     assert whole_job.difference(theirs, ours) < limit
     for name in ("F115W", "F200W"):
         mine = nf.FlatReference.read(job.out / f"{name}_flat.fits")

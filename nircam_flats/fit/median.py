@@ -32,8 +32,9 @@ class MedianFilter(FitStrategy):
     -----
     A window that keeps what lies inside the frame is lopsided at the edge, and a median there is that of a place
     further in: where the flat has a slope, the surface is wrong by what the slope amounts to in half a window. Of the
-    simulated changes of 5-8 %, the literal choice leaves 0.7 % peak to peak in medians of 64 px for that reason, even
-    without noise; 0.2 % about a cubic trend, which also follows what no cubic holds (``benchmarks/flats.py``).
+    simulated changes of 5-8 %, the literal choice leaves 0.35-0.82 % peak to peak in medians of 64 px for that reason,
+    even without noise; 0.10-0.24 % about a cubic trend, which also follows what no cubic holds
+    (``benchmarks/flats.py --only smooth``).
 
     Box medians are sigma-clipped (3 sigma, 5 iterations). At the edges of the frame the window keeps what lies
     inside. The mesh is interpolated by cubic splines as ``Background2D`` does.

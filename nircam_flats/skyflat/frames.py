@@ -300,7 +300,7 @@ class NormalizedFrames(HoldsArrays):
         """Text that stands for the content of the frames and what they were told about themselves."""
         return digest(self.history, *self.excluded, *(frame.key for frame in self.frames))
 
-    def remembered(self, cls, make, *, of=None, **strategies):
+    def remembered(self, cls, make, *, of=None, beside=(), **strategies):
         """Return ``make(of, **strategies)``, a product of class ``cls``; a store in a folder keeps it.
 
         Parameters
@@ -311,6 +311,8 @@ class NormalizedFrames(HoldsArrays):
             A function of the library; other runs know it by its name and the versions of the software.
         of
             What the product is made of, with a ``key``; by default these frames.
+        beside
+            Arrays and texts that decide about it as well.
         **strategies
             They must be None or say what they are (``cache_key``); otherwise the product is made anew in each run.
         """
@@ -320,7 +322,7 @@ class NormalizedFrames(HoldsArrays):
         if self.store is None or self.store.folder is None or None in keys:
             return work()
         name = getattr(make, "func", make).__qualname__
-        return self.store.remembered(cls, (software_versions(), name, *keys, of.key), work)
+        return self.store.remembered(cls, (software_versions(), name, *keys, of.key, *beside), work)
 
     def balanced(self):
         """Return the frames with their levels and filters balanced, ready to be combined.

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 
 import attrs
 import numpy as np
@@ -137,6 +138,20 @@ class TestSame:
         Own.cache_key = "1"
         assert key_of(MultiScale(base=Own())) is not None
 
+    def test_what_else_decides_about_a_product_is_asked_for(self, paths, tmp_path):
+        """Maps of dead pixels depend on flags that their delta skyflat does not hold."""
+        frames = NormalizedFrames.from_exposures(ExposureSet.read(paths), store=tmp_path)
+        made = []
+
+        def make(of):
+            made.append(of)
+            return DeltaSkyflat.from_frames(of)
+
+        flags = np.zeros((2, 2), np.uint32)
+        for beside in ((flags,), (flags,), (flags + 1,), ()):
+            frames.remembered(DeltaSkyflat, make, beside=beside)
+        assert len(made) == 3
+
     def test_a_temporary_folder_goes_with_its_frames(self, paths):
         frames = NormalizedFrames.from_exposures(ExposureSet.read(paths), memory_limit=TINY)
         folder = frames.store.folder
@@ -261,17 +276,19 @@ class TestNoRoom:
     def test_a_disk_that_fills_up(self, paths, tmp_path, monkeypatch, expected):
         """The error names the file; nothing half-written stays; the store serves the next run."""
         written = []
-        write = _store.zlib.crc32
+        atomic_path = _store.atomic_path
 
-        def full(payload, *rest):
-            if sys._getframe(1).f_code.co_name == "_write":  # reading is not what a full disk refuses
-                written.append(len(payload))
-            if len(written) > 6 and sys._getframe(1).f_code.co_name == "_write":
-                raise OSError(28, "No space left on device")
-            return write(payload, *rest)
+        @contextmanager
+        def full(path, **settings):
+            written.append(path)
+            with atomic_path(path, **settings) as temporary:
+                if len(written) > 6:
+                    temporary.write_bytes(b"half")
+                    raise OSError(28, "No space left on device")
+                yield temporary
 
         with monkeypatch.context() as patch:
-            patch.setattr(_store.zlib, "crc32", full)
+            patch.setattr(_store, "atomic_path", full)
             with pytest.raises(StorageError, match="cannot be written; No space left on device"):
                 NormalizedFrames.from_exposures(ExposureSet.read(paths), store=tmp_path)
         assert not [item for item in tmp_path.rglob(".*") if item.is_file()]
