@@ -223,7 +223,10 @@ def read_image(hdus, name, dtype, path, *, ndim=2, required=True):
     if not isinstance(data, np.ndarray) or data.dtype.fields is not None or data.ndim != ndim:
         came = "no image" if data is None or getattr(data.dtype, "fields", None) else f"shape {data.shape}"
         raise InvalidInputError(f"{path}: extension {name} must hold an image of {ndim} dimensions; got {came}")
-    values = data.astype(dtype)
+    if data.dtype == np.dtype(dtype).newbyteorder() and data.flags.writeable:  # in place: large images are read often
+        values = hdus[name].data = data.byteswap(inplace=True).view(dtype)
+    else:
+        values = data.astype(dtype)
     values.flags.writeable = False
     return values
 

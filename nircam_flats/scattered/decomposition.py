@@ -209,13 +209,15 @@ def without_light(delta, frames, parts):
     In the mean of N frames, the light of a filter with n frames counts n / N. Where the response is not smooth it is so
     in all filters, so their errors are added, not their squares.
     """
+    parts = [part for part in parts if part.identifiability.determined]
+    if not parts:
+        return delta
     influences, err = np.zeros_like(delta.influences), np.zeros_like(delta.err)
     names = [frame.name for frame in frames.frames]
     for part in parts:
-        if part.identifiability.determined:
-            share = len(part.strengths) / len(names)
-            err += np.float32(share) * part.light_err
-            influences[[names.index(name) for name in part.strengths["name"]]] += np.float32(share) * part.influences
+        share = len(part.strengths) / len(names)
+        err += np.float32(share) * part.light_err
+        influences[[names.index(name) for name in part.strengths["name"]]] += np.float32(share) * part.influences
     return with_errors(delta, influences, err)
 
 

@@ -239,11 +239,11 @@ class FrameStore:
         path = self.folder / "models" / f"{digest(VERSION, *parts)}.fits"
         checksum = path.with_suffix(".sum")
         kept = self._read(checksum)
-        if kept is not None and path.exists() and kept == str(zlib.crc32(path.read_bytes())).encode():
+        if kept is not None and path.exists() and kept == _checksum_of(path):
             return cls.read(path)
         made = make()
         made.write(path, overwrite=True)
-        self._write(checksum, str(zlib.crc32(path.read_bytes())).encode())
+        self._write(checksum, _checksum_of(path))
         return made
 
     # ------------------------------------------------------------------------------------------ entries
@@ -265,15 +265,25 @@ class FrameStore:
 
 
 def _is_whole(path):
-    """Whether an entry is there and has its checksum; it is read piece by piece."""
+    """Whether an entry is there and has its checksum."""
     try:
         with open(path, "rb", buffering=0) as handle:
-            expected, found = handle.read(CHECKSUM), 0
-            while piece := handle.read(1 << 20):
-                found = zlib.crc32(piece, found)
+            return handle.read(CHECKSUM) == _rest_of(handle)
     except OSError:
         return False
-    return expected == found.to_bytes(CHECKSUM, "little")
+
+
+def _checksum_of(path):
+    with open(path, "rb", buffering=0) as handle:
+        return _rest_of(handle)
+
+
+def _rest_of(handle):
+    """Checksum of what is left in an open file, read piece by piece."""
+    piece, found = memoryview(bytearray(1 << 20)), 0
+    while n := handle.readinto(piece):
+        found = zlib.crc32(piece[:n], found)
+    return found.to_bytes(CHECKSUM, "little")
 
 
 def _remove(folder, owner):

@@ -106,7 +106,7 @@ class DeltaSkyflat(HoldsArrays):
         """'grey', or the name of the filter."""
         return "grey" if self.is_grey else self.filters[0].name
 
-    @property
+    @cached_property
     def key(self):
         """Text that stands for its content."""
         dates = [None if date is None else date.isot for date in (self.first_date, self.last_date)]

@@ -10,7 +10,7 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
-from nircam_flats.kernels import box_medians
+from nircam_flats.kernels import box_medians, clipped_statistics
 from nircam_flats.provenance import History
 from nircam_flats.skyflat import _fits
 from nircam_flats.skyflat._store import digest
@@ -98,20 +98,19 @@ class FilterDependence(HoldsArrays):
             raise InvalidInputError(
                 f"FilterDependence of {delta.detector} {delta.label} needs pixels seen in other filters too; none is"
             )
-        nothing = np.float32(np.nan)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            data = np.where(good, delta.data / grey.data, nothing)
-            data /= np.median(data[good])
-            own_err, grey_err = delta.err / delta.data, grey.err / grey.data
-            correlation = shared * np.sqrt(np.minimum(delta.n_used / grey.n_used, 1))
-            variance = own_err**2 + grey_err**2 - 2 * correlation * own_err * grey_err
-            err = np.where(good, data * np.sqrt(variance), nothing)
+        data, err = np.empty_like(delta.data), np.empty_like(delta.data)
+        for start in range(0, len(data), MESH_BOX):  # band by band, which stays in the cache
+            rows = slice(start, start + MESH_BOX)
+            data[rows], err[rows] = _ratio(delta, grey, good, rows, shared)
+        level = clipped_statistics(data, where=good, max_iterations=0)[0]  # the median
+        data /= np.float32(level)
+        err /= np.float32(level)
         frames = [*common, *(name for name in own if name not in set(common))]
         return cls(
             detector=delta.detector,
             filter=delta.filters[0],
             data=readonly(data),
-            err=err.astype(np.float32),
+            err=readonly(err),
             n_used=readonly(np.where(good, delta.n_used, 0)),
             mesh=_mesh_of_ratio(delta, grey, good),
             influences=_influences(delta, grey, own, common, frames),
@@ -139,7 +138,7 @@ class FilterDependence(HoldsArrays):
         """Side of the boxes of `influences` and of the meshes, pixels."""
         return MESH_BOX
 
-    @property
+    @cached_property
     def key(self):
         """Text that stands for its content."""
         facts = (self.detector.name, self.label, self.flat_names, self.history)
@@ -219,6 +218,16 @@ def _refuse_unlike(delta, grey):
             f"FilterDependence needs a grey delta skyflat of {delta.detector}, shape {delta.data.shape}; got one of "
             f"{grey.detector}, shape {grey.data.shape}"
         )
+
+
+def _ratio(delta, grey, good, rows, shared):
+    """The ratio in some rows and its 1 sigma error, NaN where there is none; see the notes of `between`."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where(good[rows], delta.data[rows] / grey.data[rows], np.float32(np.nan))
+        own, common = delta.err[rows] / delta.data[rows], grey.err[rows] / grey.data[rows]
+        n_shared = np.minimum(delta.n_used[rows] / grey.n_used[rows], 1, dtype=np.float32)
+        variance = own**2 + common**2 - 2 * np.float32(shared) * np.sqrt(n_shared) * own * common
+        return ratio, ratio * np.sqrt(variance)
 
 
 def _mesh_of_ratio(delta, grey, good):
