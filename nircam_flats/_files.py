@@ -226,7 +226,7 @@ def read_image(hdus, name, dtype, path, *, ndim=2, required=True):
     if data.dtype == np.dtype(dtype).newbyteorder() and data.flags.writeable:  # in place: large images are read often
         values = hdus[name].data = data.byteswap(inplace=True).view(dtype)
     else:
-        values = data.astype(dtype)
+        values = data.astype(dtype, copy=False)
     values.flags.writeable = False
     return values
 
