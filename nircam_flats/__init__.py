@@ -10,7 +10,7 @@ from nircam_flats.background import (
     ZodiacalBackground,
 )
 from nircam_flats.defects import DeadPixelComparison, DeadPixelMap, PixelClass
-from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError, StorageError
+from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError, StorageError, WorkerError
 from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, PlannedPointing, Pointing
 from nircam_flats.fit import (
     FitStrategy,
@@ -153,6 +153,7 @@ __all__ = [
     "WavelengthTrend",
     "WispScale",
     "WispTemplate",
+    "WorkerError",
     "ZodiacalBackground",
     "imaging_modes",
     "recipes",
