@@ -1,4 +1,4 @@
-"""The same answer from workers of Dask, which read files themselves; workers that die; the command's ``--scheduler``."""
+"""Workers of Dask give the same answer; what happens if they die; the command with ``--scheduler``."""
 
 import os
 import signal
