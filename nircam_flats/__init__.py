@@ -61,6 +61,9 @@ from nircam_flats.skyflat import (
     NormalizedFrames,
     SigmaClippedMean,
     SigmaClippedMedian,
+    SkyflatEpoch,
+    SkyflatSeries,
+    SkyflatTrend,
     WavelengthTrend,
 )
 from nircam_flats.validation import (
@@ -139,6 +142,9 @@ __all__ = [
     "SigmaClippedMedian",
     "SkyDecomposition",
     "SkyLevel",
+    "SkyflatEpoch",
+    "SkyflatSeries",
+    "SkyflatTrend",
     "SmoothResponse",
     "SourceMask",
     "StarCatalog",
