@@ -10,7 +10,7 @@ from nircam_flats.background import (
     ZodiacalBackground,
 )
 from nircam_flats.defects import DeadPixelComparison, DeadPixelMap, PixelClass
-from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError, StorageError
+from nircam_flats.exceptions import FitError, FlatsError, FlatsWarning, InvalidInputError, StorageError, WorkerError
 from nircam_flats.exposure import Exclusion, Exposure, ExposureHeader, ExposureSet, PlannedPointing, Pointing
 from nircam_flats.fit import (
     FitStrategy,
@@ -61,6 +61,9 @@ from nircam_flats.skyflat import (
     NormalizedFrames,
     SigmaClippedMean,
     SigmaClippedMedian,
+    SkyflatEpoch,
+    SkyflatSeries,
+    SkyflatTrend,
     WavelengthTrend,
 )
 from nircam_flats.validation import (
@@ -139,6 +142,9 @@ __all__ = [
     "SigmaClippedMedian",
     "SkyDecomposition",
     "SkyLevel",
+    "SkyflatEpoch",
+    "SkyflatSeries",
+    "SkyflatTrend",
     "SmoothResponse",
     "SourceMask",
     "StarCatalog",
@@ -153,6 +159,7 @@ __all__ = [
     "WavelengthTrend",
     "WispScale",
     "WispTemplate",
+    "WorkerError",
     "ZodiacalBackground",
     "imaging_modes",
     "recipes",

@@ -1,10 +1,12 @@
 """The command ``nircam-flats``: the whole procedure on files, or on a campaign simulated on the spot."""
 
 import argparse
+import os
 import shutil
 import sys
 import time
 import warnings
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -33,6 +35,8 @@ __all__ = ["main"]
 DONE, INCOMPLETE, REFUSED, INTERRUPTED = 0, 1, 2, 130
 POLICIES = {"grey": Grey(), "per-filter": PerFilter(), "shrunk": Shrunk()}
 N_POINTINGS = 2
+PATIENCE = 30
+"""Seconds to wait for a scheduler and for its workers."""
 FULL_SIZE = 2048
 BYTES_OF_EXPOSURE = 28
 """For each pixel, of a file with seven images of 32 bits."""
@@ -106,6 +110,12 @@ def _parser():
         help="memory for the pixels of a detector; more go to a temporary folder (%(default)s)",
     )
     run.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="work on the workers of this Dask scheduler (tcp://host:8786), which see the same files; with several "
+        "machines, --store must be on a file system of all of them",
+    )
+    run.add_argument(
         "--policy",
         choices=POLICIES,
         default="grey",
@@ -171,7 +181,37 @@ def _run(options):
     started = time.perf_counter()
     policy = POLICIES[options.policy]
     settings = {"store": options.store, "memory_limit": options.memory_limit, "policy": policy}
-    return _make(options.cal, options.ground_flats, options, started, **settings)[0]
+    with _workers_of(options.scheduler) as executor:
+        cal = options.cal if executor is None else [os.path.abspath(item) for item in options.cal]
+        return _make(cal, options.ground_flats, options, started, executor=executor, **settings)[0]
+
+
+@contextmanager
+def _workers_of(address):
+    """Context manager that yields an executor on the workers of the Dask scheduler there; None without an address."""
+    if address is None:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InvalidInputError(
+            "--scheduler needs the package distributed: python -m pip install 'nircam_flats[distributed]'"
+        ) from None
+    try:
+        client = Client(address, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(
+            f"--scheduler: needed the address of a Dask scheduler that answers; got {address}: {error}"
+        ) from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError:
+            raise InvalidInputError(
+                f"--scheduler: needed a scheduler with workers; got {address}, and none came in {PATIENCE} s"
+            ) from None
+        yield client.get_executor()
 
 
 def _demo(options):

@@ -4,7 +4,7 @@ Every error of the library is a `FlatsError`, and also the built-in error that a
 says where, what is needed, what came, and the remedy if there is one.
 """
 
-__all__ = ["FitError", "FlatsError", "FlatsWarning", "InvalidInputError", "StorageError"]
+__all__ = ["FitError", "FlatsError", "FlatsWarning", "InvalidInputError", "StorageError", "WorkerError"]
 
 
 class FlatsError(Exception):
@@ -21,6 +21,10 @@ class StorageError(InvalidInputError):
 
 class FitError(FlatsError, RuntimeError):
     """A model that the given data cannot determine."""
+
+
+class WorkerError(FlatsError, RuntimeError):
+    """Processes or machines that worked for an executor are gone, and it gave up."""
 
 
 class FlatsWarning(UserWarning):

@@ -62,6 +62,7 @@ def sky_flat_detector(
     ground_flats, problems = GroundFlats.collect(ground_flats), []
     policy = Grey() if policy is None else policy
     frames = masked_frames(exposures, masks=masks, executor=executor, memory_limit=memory_limit, store=store)
+    executor = frames.sharing(executor)
     stack, model = (partial(make, executor=executor) for make in (DeltaSkyflat.from_frames, FlatModelFit.from_delta))
     fit_of = cache(lambda delta: frames.remembered(FlatModelFit, model, of=delta, strategy=strategy))
     parts, notes = decompositions(frames, strategy=combine, executor=executor)
@@ -90,7 +91,7 @@ def sky_flat_detector(
     dead = None
     with collecting(problems, f"{grey.detector} dead pixels"):
         known = flagged(exposures, frames)
-        find = partial(DeadPixelMap.from_delta, known=known, frames=frames)
+        find = partial(DeadPixelMap.from_delta, known=known, frames=frames, executor=executor)
         dead = frames.remembered(DeadPixelMap, find, of=grey, beside=() if known is None else (known.dq,))
     compared = [item for item in frames.filters if item.name in by_filter] if len(by_filter) > 1 else []
     dependences = _by_filter(grey.detector, compared, dependence_of, "filter dependence", problems)

@@ -1,5 +1,7 @@
 """A second look at single pixels: their values in all frames, also where the frames are masked."""
 
+from functools import partial
+
 import numpy as np
 from attrs import frozen
 
@@ -36,25 +38,27 @@ class Looks:
     n: np.ndarray
 
 
-def look_at(frames, excluded, y, x):
+def look_at(frames, excluded, y, x, *, executor=None):
     """Look at the pixels (y, x) in all ``frames``, and return the `Looks`.
 
     A source mask hides more than sources: all around them it takes pixels whose light is that of their neighbours. In
     each frame the pixel is divided by the median of its neighbours, those of ``excluded`` left out.
     """
-
-    def look(frame):
-        data = frame.pixels[:] / np.float32(frame.scale)
-        around = local_medians(data, excluded, y, x, reach=REACH, least=LEAST).astype(float)
-        usable = np.isfinite(data[y, x]) & (around > 0) & (around < BRIGHTEST)
-        around = np.where(usable, around, 1.0)
-        # Photons: the relative noise falls with the square root of the light.
-        return np.where(usable, data[y, x] / around, 0.0), np.where(usable, around, 0.0) / frame.noise**2
-
-    values, weights = (np.array(item) for item in zip(*map_ordered(look, frames.frames), strict=True))
+    work = partial(_look, excluded=excluded, y=y, x=x)
+    values, weights = zip(*map_ordered(work, frames.frames, executor=frames.sharing(executor)), strict=True)
+    values, weights = np.array(values), np.array(weights)
     n, total = np.sum(weights > 0, axis=0), np.sum(weights, axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.sum(weights * values, axis=0) / total
         chi2 = np.sum(weights * (values - mean) ** 2, axis=0)
         scatter = np.where(n > 1, np.sqrt(chi2 / (n - 1)), np.nan)
         return Looks(values=mean, err=1 / np.sqrt(total), scatter=scatter, n=n)
+
+
+def _look(frame, *, excluded, y, x):
+    data = frame.pixels[:] / np.float32(frame.scale)
+    around = local_medians(data, excluded, y, x, reach=REACH, least=LEAST).astype(float)
+    usable = np.isfinite(data[y, x]) & (around > 0) & (around < BRIGHTEST)
+    around = np.where(usable, around, 1.0)
+    # Photons: the relative noise falls with the square root of the light.
+    return np.where(usable, data[y, x] / around, 0.0), np.where(usable, around, 0.0) / frame.noise**2

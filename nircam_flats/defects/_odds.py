@@ -23,7 +23,7 @@ SAMPLE = 12_000
 """Measured pixels that are looked at to know what is usual."""
 
 
-def probability_dead(delta, low, threshold, frames=None):
+def probability_dead(delta, low, threshold, frames=None, executor=None):
     """Return the probability that each pixel of ``low`` responds below ``threshold``, for those pixels in a row.
 
     Parameters
@@ -36,6 +36,8 @@ def probability_dead(delta, low, threshold, frames=None):
         Relative response from which on a pixel lives.
     frames
         The `~nircam_flats.NormalizedFrames` behind it, for a second look; None for none.
+    executor
+        As in `map_ordered`.
 
     Notes
     -----
@@ -53,8 +55,8 @@ def probability_dead(delta, low, threshold, frames=None):
         excluded = low | ~delta.good
         measured = np.flatnonzero(delta.good)
         sample = measured[:: max(1, measured.size // SAMPLE)]
-        looks = look_at(frames, excluded, *np.nonzero(low))
-        usual = look_at(frames, excluded, *np.unravel_index(sample, low.shape))
+        looks = look_at(frames, excluded, *np.nonzero(low), executor=executor)
+        usual = look_at(frames, excluded, *np.unravel_index(sample, low.shape), executor=executor)
         expected = np.ones(looks.n.shape)
     weights = _noise_weights(usual.n, usual.scatter)
     with np.errstate(under="ignore", invalid="ignore"):

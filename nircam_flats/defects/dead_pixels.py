@@ -89,7 +89,7 @@ class DeadPixelMap(HoldsArrays):
     history: History = field(factory=History, repr=False)
 
     @classmethod
-    def from_delta(cls, grey, *, known=None, frames=None, threshold=0.8, purity=0.998):
+    def from_delta(cls, grey, *, known=None, frames=None, threshold=0.8, purity=0.998, executor=None):
         """Find the dead pixels in a delta skyflat.
 
         Parameters
@@ -107,6 +107,8 @@ class DeadPixelMap(HoldsArrays):
         purity
             Part of the pixels found that shall really be dead: low pixels are taken in order of their probability for
             as long as the mean of it stays above. So few are left out of a deep stack, and many of four exposures.
+        executor
+            Any `concurrent.futures.Executor` that goes through the frames; by default threads for all cores.
 
         Raises
         ------
@@ -136,7 +138,7 @@ class DeadPixelMap(HoldsArrays):
         strips = vignetted_strips(grey.data, measured, (1 + threshold) / 2)
         low = measured & (grey.data < threshold) & ~strips
         probability = np.zeros(low.shape, np.float32)
-        probability[low] = probability_dead(grey, low, threshold, frames)
+        probability[low] = probability_dead(grey, low, threshold, frames, executor)
         dead = probability >= _least_probability(probability[low], purity)
         looks = "at the stack" if frames is None else "at the frames"
         classes = np.zeros(low.shape, np.uint8)

@@ -10,6 +10,7 @@ from nircam_flats.plotting.focal_plane import focal_plane
 from nircam_flats.plotting.images import before_after, detector_figure, draw_flat, draw_mosaic
 from nircam_flats.plotting.photometry import draw_repeatability, draw_scatter, draw_star_flat
 from nircam_flats.plotting.quality import draw_change, draw_contours, draw_map, draw_sky_levels
+from nircam_flats.plotting.trends import draw_skyflat_trend
 from nircam_flats.plotting.wisps import draw_wisp
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "draw_repeatability",
     "draw_scatter",
     "draw_sky_levels",
+    "draw_skyflat_trend",
     "draw_star_flat",
     "draw_trend",
     "draw_wisp",

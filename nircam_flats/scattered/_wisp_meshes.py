@@ -41,7 +41,7 @@ def compare_meshes(frames, surface, *, executor=None):
     def mesh_of(frame):
         return box_medians(frame.values / surface, MESH_BOX)[0] * np.float32(frame.level.value)
 
-    meshes = np.stack(list(map_ordered(mesh_of, frames.frames, executor=executor)))
+    meshes = np.stack(list(map_ordered(mesh_of, frames.frames, executor=frames.sharing(executor))))
     levels = np.array([frame.level.value for frame in frames.frames])
     pattern = _first_pattern(meshes - np.nanmedian(meshes, axis=(1, 2), keepdims=True))
     light = {}

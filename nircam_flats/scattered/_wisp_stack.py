@@ -7,7 +7,7 @@ from attrs import evolve, field, frozen
 
 from nircam_flats.exceptions import FitError
 from nircam_flats.kernels import box_influences
-from nircam_flats.parallel import map_ordered
+from nircam_flats.parallel import map_ordered, shares_memory
 from nircam_flats.scattered._strength import fit_strength, noise_of
 from nircam_flats.skyflat import FrameStack, NormalizedFrames, SigmaClippedMedian
 from nircam_flats.skyflat.meshes import MESH_BOX
@@ -43,7 +43,9 @@ class WispStack:
     def strengths(self, pattern, *, rows):
         """Fit the pattern in each frame; returns a list of `Strength` (a `FitError` where it cannot be fitted)."""
         work = partial(self._strength, pattern=pattern, rows=rows)
-        return list(map_ordered(work, self.frames.frames, executor=self.executor, ahead=2))
+        ahead = 2 if shares_memory(self.executor) else None  # each takes several images
+        executor = self.frames.sharing(self.executor)
+        return list(map_ordered(work, self.frames.frames, executor=executor, ahead=ahead))
 
     def _strength(self, frame, *, pattern, rows):
         data = frame.values * np.float32(frame.level.value) / surface_of(self.correction)
@@ -66,7 +68,7 @@ class WispStack:
         bands = [slice(start, min(start + BAND, height)) for start in range(0, height, BAND)]
         chosen = evolve(self, frames=evolve(self.frames, frames=[self.frames.frames[number] for number in numbers]))
         work = partial(chosen._band, strengths=np.asarray(strengths), skies=np.asarray(skies))
-        data, err, influences = zip(*map_ordered(work, bands, executor=self.executor), strict=True)
+        data, err, influences = zip(*map_ordered(work, bands, executor=self.frames.sharing(self.executor)), strict=True)
         return np.concatenate(data), np.concatenate(err), np.concatenate(influences, axis=1)
 
     def _band(self, rows, *, strengths, skies):

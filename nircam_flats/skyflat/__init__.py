@@ -8,6 +8,8 @@ from nircam_flats.skyflat.frame import NormalizedFrame
 from nircam_flats.skyflat.frames import NormalizedFrames
 from nircam_flats.skyflat.gradient import Gradient, WavelengthTrend
 from nircam_flats.skyflat.light import FrameLight
+from nircam_flats.skyflat.series import SkyflatEpoch, SkyflatSeries
+from nircam_flats.skyflat.trend import SkyflatTrend
 
 __all__ = [
     "BoxMasks",
@@ -22,5 +24,8 @@ __all__ = [
     "NormalizedFrames",
     "SigmaClippedMean",
     "SigmaClippedMedian",
+    "SkyflatEpoch",
+    "SkyflatSeries",
+    "SkyflatTrend",
     "WavelengthTrend",
 ]

@@ -89,7 +89,7 @@ class FrameStore:
     """
 
     def __init__(self, folder=None):
-        self.folder = None if folder is None else Path(folder).expanduser()
+        self.folder = None if folder is None else Path(folder).expanduser().absolute()
         self._known = {}  # what this run has asked for already
         if self.folder is not None:
             for name in ("index", "pixels", "frames", "models"):

@@ -147,7 +147,7 @@ class DeltaSkyflat(HoldsArrays):
         bands = map_ordered(
             work,
             [slice(start, start + height) for start in range(0, frames.shape[0], height)],
-            executor=executor,
+            executor=frames.sharing(executor),
             stage=f"combine {frames.detector} {names}",
         )
         data, err, n_used, influences, scatter = zip(*bands, strict=True)

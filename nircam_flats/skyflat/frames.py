@@ -15,13 +15,14 @@ from nircam_flats.exceptions import InvalidInputError, StorageError
 from nircam_flats.exposure import Exclusion
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.masks import MaskStrategy, Segmentation
-from nircam_flats.parallel import map_ordered
+from nircam_flats.parallel import map_ordered, shares_memory, sharing
 from nircam_flats.provenance import History, software_versions
 from nircam_flats.skyflat._store import FrameStore, digest
 from nircam_flats.skyflat.balance import balance_meshes
 from nircam_flats.skyflat.combine import FrameStack
 from nircam_flats.skyflat.extended import BoxMasks
 from nircam_flats.skyflat.frame import NormalizedFrame, pixels_of
+from nircam_flats.skyflat.light import Divisor
 from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["NormalizedFrames", "check_masks", "described"]
@@ -204,11 +205,14 @@ class NormalizedFrames(HoldsArrays):
                 f"correction must be a fit of the shape of the exposures, {usable.members[0].shape}; got "
                 f"{correction.surface.shape}"
             )
+        if store is None and not shares_memory(executor):
+            memory_limit = 0 * u.byte  # other processes read pixels from a folder
         store = FrameStore.for_exposures(usable.members, store, memory_limit)
+        executor = sharing(executor, store.folder)
         work = partial(
             _frame_or_exclusion,
             masks=masks,
-            correction=correction,
+            correction=None if correction is None else Divisor(correction.surface),
             light={} if light is None else light,
             preprocess=preprocess,
             store=store,
@@ -356,6 +360,10 @@ class NormalizedFrames(HoldsArrays):
     def shape(self):
         """Rows and columns of a frame."""
         return self.frames[0].shape
+
+    def sharing(self, executor):
+        """Return the executor for work on the frames: its workers read them from the folder of their store."""
+        return sharing(executor, None if self.store is None else self.store.folder)
 
 
 def _check_shapes(detector, frames):

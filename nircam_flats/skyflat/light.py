@@ -6,11 +6,11 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays, image
 from nircam_flats.kernels import expand_mesh
 
-__all__ = ["FrameLight"]
+__all__ = ["Divisor", "FrameLight"]
 
 
 @frozen
-class _Surface:
+class Divisor:
     """What divides the data of one exposure before sources are sought."""
 
     surface: np.ndarray
@@ -37,4 +37,4 @@ class FrameLight(HoldsArrays):
 
     def joined(self, correction, shape):
         """Return ``correction`` (a fit; None is 1 everywhere) with the light added: by this the data become flat."""
-        return _Surface(self.rows(shape) + (1 if correction is None else correction.surface))
+        return Divisor(self.rows(shape) + (1 if correction is None else correction.surface))

@@ -1,0 +1,140 @@
+"""Workers of Dask give the same answer; what happens if they die; the command with ``--scheduler``."""
+
+import os
+import signal
+
+import pytest
+
+from nircam_flats import (
+    DeltaSkyflat,
+    ExposureSet,
+    FlatReference,
+    MaskStrategy,
+    NormalizedFrames,
+    Segmentation,
+    WorkerError,
+    recipes,
+)
+from nircam_flats.__main__ import main
+from nircam_flats.simulation import SimulatedProgram
+from nircam_flats.testing import assert_same
+
+distributed = pytest.importorskip("distributed", reason="needs the extra 'distributed'")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two workers on this machine, processes of one thread."""
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def client(cluster):
+    with distributed.Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def program():
+    """A detector with wisps, so that all that workers do is done."""
+    return SimulatedProgram(detectors="B4", shape=(128, 128), n_pointings=2, n_dithers=2, seed=5)
+
+
+@pytest.fixture(scope="module")
+def files(program, tmp_path_factory):
+    return program.write(tmp_path_factory.mktemp("campaign"))
+
+
+@pytest.fixture(scope="module")
+def expected(files):
+    """What threads make of it."""
+    return recipes.sky_flat_detector(ExposureSet.read(files.exposures), files.ground_flats)
+
+
+class DiesOnce(MaskStrategy):
+    """Segmentation, but the first worker that gets here dies; or each of them."""
+
+    def __init__(self, flag, *, always=False):
+        self.flag = flag
+        self.always = always
+
+    def find(self, data, good):
+        if self.always or not self.flag.exists():
+            self.flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Segmentation().find(data, good)
+
+
+def test_the_whole_recipe(files, expected, client, tmp_path):
+    products = recipes.sky_flat_detector(
+        ExposureSet.read(files.exposures, executor=client.get_executor()),
+        files.ground_flats,
+        executor=client.get_executor(),
+        store=tmp_path / "store",
+    )
+    for name in ("grey", "by_filter", "fit", "flats", "dead", "decompositions", "dependences"):
+        assert_same(getattr(products, name), getattr(expected, name))
+    assert sorted(item.name for item in (tmp_path / "store").iterdir()) == ["frames", "index", "models", "pixels"]
+
+
+def test_without_a_store_there_is_a_temporary_folder(files, client):
+    exposures = ExposureSet.read(files.exposures)
+    settings = {"executor": client.get_executor()}
+    found = DeltaSkyflat.from_exposures(exposures, **settings)
+    assert_same(found.data, DeltaSkyflat.from_exposures(exposures).data)
+
+
+def test_the_command(files, expected, cluster, tmp_path, monkeypatch, empty_figures):
+    """Paths given relative to this folder are found by workers that began in another."""
+    monkeypatch.chdir(files.folder)
+    arguments = ["run", "cal/*_cal.fits", "--ground-flats", "ground_flats", "--out", str(tmp_path / "new")]
+    arguments += ["--scheduler", cluster.scheduler_address, "--store", os.path.relpath(tmp_path / "store")]
+    assert main(arguments) == 0
+    for name, flat in expected.flats.items():
+        assert_same(FlatReference.read(tmp_path / "new" / "flats" / f"nrcb4_{name.lower()}_flat.fits").data, flat.data)
+
+
+def test_the_command_without_a_scheduler(files, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("nircam_flats.__main__.PATIENCE", 1)
+    arguments = ["run", *map(str, files.exposures), "--ground-flats", str(files.folder / "ground_flats")]
+    arguments += ["--out", str(tmp_path / "new")]
+    for address in ("tcp://127.0.0.1:1", "no address"):
+        assert main([*arguments, "--scheduler", address]) == 2
+        assert f"needed the address of a Dask scheduler that answers; got {address}" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_command_without_workers(files, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("nircam_flats.__main__.PATIENCE", 1)
+    with distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty:
+        arguments = ["run", *map(str, files.exposures), "--ground-flats", str(files.folder / "ground_flats")]
+        arguments += ["--out", str(tmp_path / "new"), "--scheduler", empty.scheduler_address]
+        assert main(arguments) == 2
+    assert "needed a scheduler with workers" in capsys.readouterr().err
+
+
+def test_a_worker_that_dies_is_replaced(files, client, tmp_path):
+    exposures = ExposureSet.read(files.exposures)
+    frames = NormalizedFrames.from_exposures(
+        exposures, masks=DiesOnce(tmp_path / "died"), executor=client.get_executor(), store=tmp_path / "store"
+    )
+    assert (tmp_path / "died").exists()
+    plain = NormalizedFrames.from_exposures(exposures, masks=Segmentation())
+    for one, other in zip(frames.frames, plain.frames, strict=True):
+        assert_same(one.values, other.values)
+    assert_same(DeltaSkyflat.from_frames(frames).data, DeltaSkyflat.from_frames(plain).data)
+
+
+def test_workers_that_die_always(files, client, tmp_path):
+    """The executor gives up, the error says so, and what had been written serves the next run."""
+    exposures = ExposureSet.read(files.exposures)
+    with pytest.raises(WorkerError, match=r"mask NRCB4: the workers were lost \(KilledWorker.*serves the next run"):
+        NormalizedFrames.from_exposures(
+            exposures,
+            masks=DiesOnce(tmp_path / "died", always=True),
+            executor=client.get_executor(),
+            store=tmp_path / "store",
+        )
+    frames = NormalizedFrames.from_exposures(exposures, executor=client.get_executor(), store=tmp_path / "store")
+    assert len(frames) == len(exposures)
