@@ -176,6 +176,12 @@ def check_not_negative(instance, attribute, value):
         raise InvalidInputError(f"{_place(instance, attribute)} must be finite, and 0 or more; got {value!r}")
 
 
+def check_part(instance, attribute, value):
+    """Validate a field that holds a part, above 0 and at most 1, or None."""
+    if value is not None and not 0 < value <= 1:
+        raise InvalidInputError(f"{_place(instance, attribute)} must be from 0 to 1, or None; got {value!r}")
+
+
 def unit(default=u.MJy / u.sr):
     """Field for the unit of images: a unit of astropy, or its name."""
 

@@ -1,5 +1,6 @@
 """Normalised frames, and the delta skyflats that they combine to."""
 
+from nircam_flats.skyflat.admission import AdmissionRules
 from nircam_flats.skyflat.combine import CombineStrategy, FrameStack, SigmaClippedMean, SigmaClippedMedian
 from nircam_flats.skyflat.delta import DeltaSkyflat
 from nircam_flats.skyflat.dependence import FilterDependence
@@ -10,6 +11,7 @@ from nircam_flats.skyflat.gradient import Gradient, WavelengthTrend
 from nircam_flats.skyflat.light import FrameLight
 
 __all__ = [
+    "AdmissionRules",
     "BoxMasks",
     "CombineStrategy",
     "DeltaSkyflat",
