@@ -51,6 +51,7 @@ from nircam_flats.scattered import (
     WispTemplate,
 )
 from nircam_flats.skyflat import (
+    AdmissionRules,
     CombineStrategy,
     DeltaSkyflat,
     ExtendedLight,
@@ -78,6 +79,7 @@ from nircam_flats.validation import (
 
 __all__ = [
     "DQ",
+    "AdmissionRules",
     "AngleRanges",
     "Attitude",
     "BackgroundComparison",

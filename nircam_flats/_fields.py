@@ -11,7 +11,18 @@ from astropy import units as u
 from nircam_flats._html import ShowsCard
 from nircam_flats.exceptions import InvalidInputError
 
-__all__ = ["HoldsArrays", "choice", "image", "mask", "owned", "quantity", "readonly", "short_repr", "unit"]
+__all__ = [
+    "HoldsArrays",
+    "check_not_negative",
+    "choice",
+    "image",
+    "mask",
+    "owned",
+    "quantity",
+    "readonly",
+    "short_repr",
+    "unit",
+]
 
 
 def readonly(array):
@@ -117,7 +128,7 @@ def mask(*, optional=False):
     return image(bool, optional=optional)
 
 
-def quantity(unit, *, ndim=0, optional=False, default=attrs.NOTHING, eq=True, repr=True):
+def quantity(unit, *, ndim=0, optional=False, default=attrs.NOTHING, validator=None, eq=True, repr=True):
     """Field for a `~astropy.units.Quantity`, read-only and in ``unit``; bare numbers are refused.
 
     A scalar by default. One with ``ndim`` dimensions wants ``eq=False``, since an array has no truth value.
@@ -142,6 +153,7 @@ def quantity(unit, *, ndim=0, optional=False, default=attrs.NOTHING, eq=True, re
     return attrs.field(
         converter=attrs.Converter(convert, takes_self=True, takes_field=True),
         default=None if optional and default is attrs.NOTHING else default,
+        validator=validator,
         eq=eq,
         repr=repr,
     )
@@ -156,6 +168,18 @@ def choice(*allowed, default=attrs.NOTHING):
             raise InvalidInputError(f"{_place(instance, attribute)} must be {wanted}; got {value!r}")
 
     return attrs.field(validator=check, default=default)
+
+
+def check_not_negative(instance, attribute, value):
+    """Validate a field that holds a finite number of 0 or more."""
+    if not 0 <= value < np.inf:
+        raise InvalidInputError(f"{_place(instance, attribute)} must be finite, and 0 or more; got {value!r}")
+
+
+def check_part(instance, attribute, value):
+    """Validate a field that holds a part, above 0 and at most 1, or None."""
+    if value is not None and not 0 < value <= 1:
+        raise InvalidInputError(f"{_place(instance, attribute)} must be from 0 to 1, or None; got {value!r}")
 
 
 def unit(default=u.MJy / u.sr):

@@ -14,7 +14,7 @@ from nircam_flats.parallel import map_ordered
 from nircam_flats.reference import GroundFlats
 from nircam_flats.report import DetectorProducts, Problem, SkyFlatProgram, prepared_folder
 from nircam_flats.scattered import SkyDecomposition, light_of, without_light
-from nircam_flats.skyflat import BoxMasks, DeltaSkyflat, ExtendedLight, NormalizedFrames
+from nircam_flats.skyflat import AdmissionRules, BoxMasks, DeltaSkyflat, ExtendedLight, NormalizedFrames
 
 __all__ = ["sky_flat_detector", "sky_flat_program"]
 
@@ -27,6 +27,7 @@ def sky_flat_detector(
     masks=None,
     combine=None,
     policy=None,
+    admission=None,
     executor=None,
     memory_limit=1 * u.GiB,
     store=None,
@@ -44,6 +45,9 @@ def sky_flat_detector(
     policy
         A `~nircam_flats.FlatPolicy`: which surface corrects which filter; by default `~nircam_flats.Grey`, the report's
         choice. A filter with too few exposures for a delta skyflat of its own gets the grey surface in any case.
+    admission
+        `~nircam_flats.AdmissionRules`: which exposures are left out because they would harm the flat; by default those
+        of the class. ``AdmissionRules.none()`` leaves out only what cannot be combined.
     executor
         Any `concurrent.futures.Executor`; by default threads for all cores.
     memory_limit, store
@@ -61,7 +65,8 @@ def sky_flat_detector(
     """
     ground_flats, problems = GroundFlats.collect(ground_flats), []
     policy = Grey() if policy is None else policy
-    frames = masked_frames(exposures, masks=masks, executor=executor, memory_limit=memory_limit, store=store)
+    settings = {"executor": executor, "memory_limit": memory_limit, "store": store}
+    frames = masked_frames(exposures, masks=masks, admission=admission, **settings)
     executor = frames.sharing(executor)
     stack, model = (partial(make, executor=executor) for make in (DeltaSkyflat.from_frames, FlatModelFit.from_delta))
     fit_of = cache(lambda delta: frames.remembered(FlatModelFit, model, of=delta, strategy=strategy))
@@ -152,18 +157,23 @@ def decompositions(frames, **settings):
     return parts, notes
 
 
-def masked_frames(exposures, *, masks=None, executor=None, memory_limit=1 * u.GiB, store=None):
+def masked_frames(exposures, *, masks=None, admission=None, executor=None, memory_limit=1 * u.GiB, store=None):
     """Return the `~nircam_flats.NormalizedFrames` of one detector, masked in three passes; parameters as above.
 
     In the first pass the flat is still wrong by several per cent: sources are sought above a local background, which
     follows that error. Extended light hides in that background; it is found by comparing the frames with each other.
     In the next passes the data are divided by a rough model of the flat, so that one level is right for the whole
-    frame; the third has the better model and sees fainter light.
+    frame; the third has the better model and sees fainter light. What the rules of ``admission`` leave out by headers
+    is not in the first pass, what they leave out by pixels not in the others.
     """
     masks = Segmentation() if masks is None else masks
+    rules = AdmissionRules() if admission is None else admission
+    exposures = rules.admit(exposures)
     settings = {"executor": executor, "memory_limit": memory_limit}
     first = Segmentation.for_first_pass()
     frames = NormalizedFrames.from_exposures(exposures, masks=first, store=store, **settings)
+    exposures = rules.admit(exposures, frames)
+    frames = frames.only(member.name for member in exposures)
     extended, wisps = BoxMasks({}, frames.shape), {}
     for _ in range(2):
         if frames.detector.has_wisps:

@@ -177,11 +177,8 @@ class TestOpenFits:
         with open_fits(packed) as hdus:
             np.testing.assert_array_equal(hdus["SCI"].data, image)
         packed.write_bytes(packed.read_bytes()[:200])
-        with (
-            pytest.raises(InvalidInputError, match=r"packed.fits.gz: extension DQ is needed"),
-            open_fits(packed) as hdus,
-        ):
-            read_image(hdus, "DQ", np.uint32, packed)
+        with pytest.raises(InvalidInputError, match=r"packed.fits.gz: needed a whole, .* ended"), open_fits(packed):
+            pass
 
     def test_what_goes_wrong_inside_names_the_file(self, fits_file):
         path, *_ = fits_file
@@ -192,8 +189,8 @@ class TestOpenFits:
         with pytest.raises(InvalidInputError, match=text), open_fits(path) as hdus:
             _ = hdus[2].header["EXPSTART"]
 
-    def test_an_error_of_ours_passes_as_it_is(self, fits_file):
-        with pytest.raises(InvalidInputError, match=r"^mine$"), open_fits(fits_file[0]):
+    def test_an_error_of_ours_gets_the_name_that_it_lacks(self, fits_file):
+        with pytest.raises(InvalidInputError, match=r"^[^:]*some.fits: mine$"), open_fits(fits_file[0]):
             raise InvalidInputError("mine")
 
     def test_the_filters_of_warnings_stay_as_they_were(self, fits_file):

@@ -6,6 +6,7 @@ record, -1 where the field is not visible; then for each visible day, ``f8``, zo
 wavelength.
 """
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ DAYS_BYTES = N_DAYS * 4
 N_HEAD = 5
 POSITION_TOLERANCE = 1e-4 * u.deg
 MOST_WAVELENGTHS = 2000
+BRIGHTEST = 1e6
+"""MJy/sr, ten thousand times what any part of the sky has."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -76,9 +79,14 @@ def read_field(path, n_wavelengths):
         raise InvalidInputError(f"{path}: {_what_is_wrong(content, number, n_wavelengths)}")
     days = np.flatnonzero(number >= 0)
     head = np.frombuffer(content, "<f8", N_HEAD + n_wavelengths)
-    records = np.frombuffer(content, "<f8", offset=_records_start(n_wavelengths)).reshape(len(days), 2, n_wavelengths)[
-        number[days]
-    ]
+    light = np.frombuffer(content, "<f8", offset=_records_start(n_wavelengths))
+    for values in (head[N_HEAD:], light):
+        if not ((values >= 0) & (values < BRIGHTEST)).all():
+            raise InvalidInputError(
+                f"{path}: needed light from 0 to {BRIGHTEST:g} MJy/sr; got {values.min():.3g} to {values.max():.3g}: "
+                "the file is damaged, fetch it again"
+            )
+    records = light.reshape(len(days), 2, n_wavelengths)[number[days]]
     return FieldRecord(
         pixel=_checked_pixel(head[:N_HEAD], path),
         other=head[N_HEAD:],
@@ -154,7 +162,9 @@ def read_curve(path, n_columns):
     """
     path = Path(path)
     try:
-        values = np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2).T
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that there is nothing in it; we say so ourselves
+            values = np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2).T
     except (OSError, ValueError) as error:
         raise InvalidInputError(
             f"{path}: needed a text file with {n_columns} columns of numbers; got {error}"
@@ -163,4 +173,6 @@ def read_curve(path, n_columns):
         raise InvalidInputError(
             f"{path}: needed {n_columns} columns of numbers, the first rising; got shape {values.T.shape}"
         )
+    if not np.isfinite(values).all():
+        raise InvalidInputError(f"{path}: needed finite numbers; got {np.count_nonzero(~np.isfinite(values))} others")
     return values

@@ -4,15 +4,9 @@ import numpy as np
 from astropy import units as u
 from attrs import field, frozen
 
-from nircam_flats._fields import HoldsArrays, quantity
-from nircam_flats.exceptions import InvalidInputError
+from nircam_flats._fields import HoldsArrays, check_part, quantity
 
 __all__ = ["BackgroundRules"]
-
-
-def _check_part(instance, attribute, value):
-    if value is not None and not 0 < value <= 1:
-        raise InvalidInputError(f"BackgroundRules.{attribute.name} must be from 0 to 1, or None; got {value!r}")
 
 
 @frozen(kw_only=True)
@@ -38,9 +32,9 @@ class BackgroundRules(HoldsArrays):
     """
 
     min_exposure_time: u.Quantity | None = quantity(u.s, default=300 * u.s, optional=True)
-    max_masked_sw: float | None = field(default=0.075, validator=_check_part)
-    max_masked_lw: float | None = field(default=0.15, validator=_check_part)
-    max_asymmetry: float | None = field(default=0.05, validator=_check_part)
+    max_masked_sw: float | None = field(default=0.075, validator=check_part)
+    max_masked_lw: float | None = field(default=0.15, validator=check_part)
+    max_asymmetry: float | None = field(default=0.05, validator=check_part)
 
     def reasons(self, channel, *, exposure_time, masked_fraction, asymmetry):
         """Return why an exposure of a channel ('SW' or 'LW') is no clean sky, a list of texts; empty if it is.

@@ -41,14 +41,11 @@ def read_mask(path):
                 f"{path}: needed a NIRCam MASK reference file (REFTYPE MASK); got REFTYPE {kind} of {instrument}"
             )
         stored = read_image(hdus, "DQ", np.uint32, path)
-        detector = read_keyword(header, "DETECTOR", str, path)
+        detector = Detector.get(read_keyword(header, "DETECTOR", str, path))
         dq, told, _ = decoded_flags(stored, hdus["DQ_DEF"].data if "DQ_DEF" in hdus else None)
     if told:
         warnings.warn(f"{path}: {'; '.join(told)}", FlatsWarning, stacklevel=4)
-    try:
-        return dq, Detector.get(detector)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{path}: {error}") from None
+    return dq, detector
 
 
 def write_mask(dq, detector, path, *, author, description, pedigree, useafter, history, overwrite):

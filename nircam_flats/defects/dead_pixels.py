@@ -8,7 +8,8 @@ from astropy.time import Time
 from attrs import field, frozen
 from regions import CirclePixelRegion, PixCoord, RegionMeta, Regions
 
-from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats._fields import HoldsArrays, check_not_negative, image, readonly
+from nircam_flats._files import reading
 from nircam_flats.defects import _fits
 from nircam_flats.defects._clusters import clusters
 from nircam_flats.defects._mask_file import write_mask
@@ -81,7 +82,7 @@ class DeadPixelMap(HoldsArrays):
     err: np.ndarray = image()
     probability: np.ndarray = image()
     known_dq: np.ndarray = image(np.uint32)
-    threshold: float = field(default=0.8, converter=float)
+    threshold: float = field(default=0.8, converter=float, validator=check_not_negative)
     filters: tuple = field(default=(), converter=to_filters, repr=False)
     flat_names: dict = field(factory=dict, converter=dict, repr=False)
     first_date: Time | None = field(default=None, repr=False)
@@ -357,7 +358,8 @@ class DeadPixelMap(HoldsArrays):
         InvalidInputError
             If the file is no map of dead pixels; the text names it and what is missing.
         """
-        return cls(**_fits.read_map(path))
+        with reading(path):
+            return cls(**_fits.read_map(path))
 
     def plot(self, ax=None, **artist_options):
         """Draw the dead pixels on the detector, circles around their concentrations; returns the artist."""

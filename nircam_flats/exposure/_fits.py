@@ -139,8 +139,12 @@ _FACTS = (
 )
 
 
-def _steps(primary):
-    return {keyword: str(primary[keyword]).strip() for keyword in primary if keyword.startswith("S_")}
+def _steps(primary, path="header"):
+    return {
+        keyword: read_keyword(primary, keyword, str, path, default="")
+        for keyword in primary
+        if keyword.startswith("S_")
+    }
 
 
 # --- reading --------------------------------------------------------------------------------------------------
@@ -184,7 +188,10 @@ def _demand_planes(sections, steps, path):
             raise InvalidInputError(f"{path}: extension {name} is needed; the file has {', '.join(sections)}")
     shape = sections["SCI"].shape
     if shape is None or len(shape) != 2:
-        came = "no image" if shape is None else f"shape {shape}"
+        packed = sections["SCI"].is_compressed
+        came = (
+            "a compressed one; unpack it with funpack" if packed else "no image" if shape is None else f"shape {shape}"
+        )
         raise InvalidInputError(f"{path}: extension SCI must hold an image of 2 dimensions; got {came}")
     for name, _ in PLANES.values():
         if name in sections and sections[name].shape != shape:
@@ -208,7 +215,7 @@ def read_facts(path):
     headers = {hdu: fits.Header.fromstring(text) for hdu, text in texts.items()}
     try:
         _demand_nircam_image(headers, path)
-        steps = _steps(headers[""])
+        steps = _steps(headers[""], path)
         _demand_planes(sections, steps, path)
         facts = {fact.name: fact.read(headers, path) for fact in _FACTS}
         _demand_calibrated(facts["exposure_type"], facts["unit"], steps, path)

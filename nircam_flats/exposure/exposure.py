@@ -10,20 +10,13 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from attrs import field, frozen
 
 from nircam_flats._fields import image, readonly
+from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure._fits import PLANES, read_facts, read_pixels, write_exposure
 from nircam_flats.exposure.facts import ExposureFacts
 from nircam_flats.instrument import DQ
 
 __all__ = ["Exposure", "ExposureHeader"]
-
-
-def _made(cls, path, arguments):
-    """Return ``cls`` made of what ``path`` holds; an error names the file."""
-    try:
-        return cls(**arguments)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{path}: {error}") from None
 
 
 def _facts_of(exposure):
@@ -100,7 +93,8 @@ class Exposure(ExposureFacts):
         """
         facts = read_facts(path)
         del facts["shape"]
-        return _made(cls, path, facts | read_pixels(path, planes))
+        with reading(path):
+            return cls(**facts, **read_pixels(path, planes))
 
     @classmethod
     def from_datamodel(cls, model):
@@ -187,7 +181,8 @@ class ExposureHeader(ExposureFacts):
         InvalidInputError
             As `Exposure.read` does.
         """
-        return _made(cls, path, read_facts(path))
+        with reading(path):
+            return cls(**read_facts(path))
 
     def load(self, planes=tuple(PLANES)):
         """Return the `Exposure`, read from `path`; ``planes`` as in `Exposure.read`."""

@@ -15,8 +15,12 @@ from nircam_flats._files import bare_file_name
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure.pointing import Pointing
 from nircam_flats.instrument import Detector, Filter
+from nircam_flats.instrument.subarray import check_corner
 
 __all__ = ["ExposureFacts"]
+
+_EARLIEST, _LATEST = 47892, 88069
+"""MJD of 1990 and 2100: simulations may be older than the telescope."""
 
 
 def _optional(convert):
@@ -55,14 +59,17 @@ def _check_filter(instance, attribute, value):
         )
 
 
-def _check_corner(instance, attribute, value):
-    if len(value) != 2 or any(int(item) != item or item < 1 for item in value):
-        raise InvalidInputError(f"Exposure.corner must be (x, y), whole numbers from 1; got {value!r}")
+def _check_above_nothing(instance, attribute, value):
+    if value is not None and not (np.isfinite(value) and value > 0):
+        place = f"Exposure.{attribute.name}"
+        raise InvalidInputError(f"{place} must be finite and above 0, or None where not known; got {value!r}")
 
 
-def _check_finite(instance, attribute, value):
-    if value is not None and not np.isfinite(value):
-        raise InvalidInputError(f"Exposure.{attribute.name} must be finite, or None where not known; got {value!r}")
+def _check_time(instance, attribute, value):
+    if value is not None and not _EARLIEST < value.mjd < _LATEST:
+        raise InvalidInputError(
+            f"Exposure.{attribute.name} must be in the years 1990 to 2100, or None where not known; got MJD {value.mjd}"
+        )
 
 
 def _check_pointing(instance, attribute, value):
@@ -120,12 +127,12 @@ class ExposureFacts(HoldsArrays):
     path: Path | None = field(default=None, converter=_optional(Path), repr=False)
     detector: Detector = field(converter=Detector.get, repr=str)
     filter: Filter = field(converter=Filter.get, validator=_check_filter, repr=str)
-    start: Time | None = field(default=None, converter=_optional(_to_time), repr=_isot)
-    end: Time | None = field(default=None, converter=_optional(_to_time), repr=False)
-    exposure_time: u.Quantity | None = quantity(u.s, optional=True)
+    start: Time | None = field(default=None, converter=_optional(_to_time), validator=_check_time, repr=_isot)
+    end: Time | None = field(default=None, converter=_optional(_to_time), validator=_check_time, repr=False)
+    exposure_time: u.Quantity | None = quantity(u.s, optional=True, validator=_check_above_nothing)
     unit: u.UnitBase = unit()
     subarray: str = field(default="FULL", converter=str)
-    corner: tuple[int, int] = field(default=(1, 1), converter=tuple, validator=_check_corner, repr=False)
+    corner: tuple[int, int] = field(default=(1, 1), converter=tuple, validator=check_corner, repr=False)
     exposure_type: str = field(default="NRC_IMAGE", converter=str, repr=False)
     program: str | None = field(default=None, converter=_optional(str), repr=False)
     observation: str | None = field(default=None, converter=_optional(str), repr=False)
@@ -139,7 +146,7 @@ class ExposureFacts(HoldsArrays):
         alias="steps",
     )
     pointing: Pointing | None = field(default=None, validator=_check_pointing, repr=False)
-    photmjsr: float | None = field(default=None, converter=_optional(float), validator=_check_finite, repr=False)
+    photmjsr: float | None = field(default=None, converter=_optional(float), validator=_check_above_nothing, repr=False)
     _header: str = field(default="", converter=_to_text, repr=False, alias="header")
     _sci_header: str = field(default="", converter=_to_text, repr=False, alias="sci_header")
 

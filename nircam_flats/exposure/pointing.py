@@ -1,6 +1,5 @@
 """Where an exposure looked: the reference point of its own aperture, on the sky and in the telescope frame."""
 
-import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from attrs import field, frozen
@@ -72,10 +71,11 @@ class Pointing(HoldsArrays):
     def __attrs_post_init__(self):
         if self.v_idl_parity not in (-1, 1):
             raise InvalidInputError(f"Pointing.v_idl_parity must be -1 or 1; got {self.v_idl_parity!r}")
-        for name, (_, unit) in _KEYWORDS.items():
+        for name, (keyword, unit) in _KEYWORDS.items():
             value = getattr(self, name)
-            if unit is not None and value is not None and not np.isfinite(value):
-                raise InvalidInputError(f"Pointing.{name} must be finite; got {value}")
+            most = 90 * u.deg if keyword.startswith("DEC") else 360 * u.deg if unit == u.deg else 1 * u.deg
+            if unit is not None and value is not None and not abs(value) <= most:
+                raise InvalidInputError(f"Pointing.{name} must be finite and at most {most} from 0; got {value}")
 
     @classmethod
     def from_header(cls, sci_header, path="SCI header"):

@@ -6,7 +6,7 @@ from attrs import field, frozen
 from regions import PixelRegion, SkyRegion
 from scipy.signal import fftconvolve
 
-from nircam_flats._fields import HoldsArrays, image
+from nircam_flats._fields import HoldsArrays, check_not_negative, image
 from nircam_flats._files import read_image, read_keyword
 from nircam_flats._strategy import checked_image
 from nircam_flats.exceptions import InvalidInputError
@@ -42,11 +42,26 @@ class SurfaceCovariance(HoldsArrays):
     """
 
     modes: np.ndarray = image(ndim=3, follows_shape=False)
-    misfit: float = field(converter=lambda value: float(f"{value:.9g}"))  # as exact as a header keeps it
+    misfit: float = field(
+        converter=lambda value: float(f"{value:.9g}"),  # as exact as a header keeps it
+        validator=check_not_negative,
+    )
     misfit_correlation: np.ndarray = image(ndim=1, follows_shape=False)
     shape: tuple = field(converter=tuple)
     box_size: int = field(converter=int)
     outliers: np.ndarray | None = image(optional=True, follows_shape=False)
+
+    def __attrs_post_init__(self):
+        if self.box_size < 1:
+            raise InvalidInputError(f"SurfaceCovariance.box_size must be 1 px or more; got {self.box_size}")
+        mesh = tuple(-(-length // self.box_size) for length in self.shape)
+        for name in ("modes", "outliers"):
+            values = getattr(self, name)
+            if values is not None and values.shape[-2:] != mesh:
+                raise InvalidInputError(
+                    f"SurfaceCovariance.{name} must have {mesh} boxes of {self.box_size} px, as its shape {self.shape} "
+                    f"has; got {values.shape[-2:]}"
+                )
 
     def err(self):
         """Return the 1 sigma error of each pixel, a float32 image."""
@@ -83,13 +98,15 @@ class SurfaceCovariance(HoldsArrays):
         return float(np.sqrt(np.sum(noise**2) + self.misfit**2 * max(structure, 0.0) + off**2))
 
     def to_hdus(self):
-        """Return the FITS extensions MODES (BOXSIZE), MISFIT (MISFIT) and, if there are any, OUTLIERS."""
-        hdus = [fits.ImageHDU(self.modes, name="MODES"), fits.ImageHDU(self.misfit_correlation, name="MISFIT")]
-        hdus[0].header["BOXSIZE"] = (self.box_size, "Side of the boxes [px]")
-        hdus[1].header["MISFIT"] = (self.misfit, "1 sigma of what the surface leaves undescribed")
-        if self.outliers is not None:
-            hdus.append(fits.ImageHDU(self.outliers, name="OUTLIERS"))
-        return hdus
+        """Return the FITS extensions MODES (BOXSIZE), OUTLIERS if there are any, and MISFIT (MISFIT).
+
+        MISFIT is always there and the last, so that a file that was cut off before it shows that.
+        """
+        modes, misfit = fits.ImageHDU(self.modes, name="MODES"), fits.ImageHDU(self.misfit_correlation, name="MISFIT")
+        modes.header["BOXSIZE"] = (self.box_size, "Side of the boxes [px]")
+        misfit.header["MISFIT"] = (self.misfit, "1 sigma of what the surface leaves undescribed")
+        outliers = [] if self.outliers is None else [fits.ImageHDU(self.outliers, name="OUTLIERS")]
+        return [modes, *outliers, misfit]
 
     @classmethod
     def from_hdus(cls, hdus, path, shape):

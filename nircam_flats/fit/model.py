@@ -8,6 +8,7 @@ from astropy.time import Time
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats._files import reading
 from nircam_flats.exceptions import FitError, InvalidInputError
 from nircam_flats.fit import _fits
 from nircam_flats.fit.covariance import SurfaceCovariance, correlation_by_distance, weights_of
@@ -66,6 +67,14 @@ class FlatModelFit(HoldsArrays):
     first_date: Time | None = field(default=None, repr=False)
     last_date: Time | None = field(default=None, repr=False)
     history: History = field(factory=History, repr=False)
+
+    @surface.validator
+    def _finite_and_positive(self, attribute, surface):
+        if not (np.isfinite(surface).all() and (surface > 0).all()):
+            came = np.count_nonzero(~(np.isfinite(surface) & (surface > 0)))
+            raise InvalidInputError(
+                f"FlatModelFit.surface must be finite and positive everywhere; got {came} pixels that are not"
+            )
 
     @classmethod
     def from_delta(cls, delta, *, strategy=None, n_replicates=16, executor=None):
@@ -186,7 +195,8 @@ class FlatModelFit(HoldsArrays):
         InvalidInputError
             If the file is no fit; the text names it and what is missing.
         """
-        return cls(**_fits.read_fit(path))
+        with reading(path):
+            return cls(**_fits.read_fit(path))
 
     def plot(self, ax=None, **artist_options):
         """Draw the surface; returns the artist."""

@@ -9,7 +9,15 @@ from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument._tables import packaged_table
 from nircam_flats.instrument.detector import Detector
 
-__all__ = ["Subarray"]
+__all__ = ["Subarray", "check_corner"]
+
+
+def check_corner(instance, attribute, value):
+    """Validate a field that holds the (x, y) of a first pixel on ``instance.detector``."""
+    largest = instance.detector.shape[::-1]
+    if len(value) != 2 or any(item not in range(1, most + 1) for item, most in zip(value, largest, strict=True)):
+        place = f"{type(instance).__name__}.{attribute.name}"
+        raise InvalidInputError(f"{place} must be (x, y), whole numbers from 1 to {largest}; got {value!r}")
 
 
 @frozen(kw_only=True)
@@ -40,7 +48,7 @@ class Subarray(HoldsArrays):
 
     detector: Detector = field(converter=Detector.get)
     name: str = field(converter=str)
-    corner: tuple[int, int] = field(converter=tuple)
+    corner: tuple[int, int] = field(converter=tuple, validator=check_corner)
     shape: tuple[int, int] = field(converter=tuple)
     reference: tuple[float, float] = field(converter=tuple)
 

@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.time import Time
 
 from nircam_flats._fields import readonly
-from nircam_flats._files import atomic_path, open_fits, read_image, read_keyword, read_sections
+from nircam_flats._files import atomic_path, open_fits, read_image, read_keyword, read_sections, reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.fit import SurfaceCovariance
 from nircam_flats.instrument import DQ, Detector, Filter
@@ -57,7 +57,8 @@ def read_flat(path):
 def read_facts(path):
     """Return the fields that the primary header of a flat tells, by name; no pixels are read."""
     path = Path(path)
-    return _facts(fits.Header.fromstring(read_sections(path)["PRIMARY"].text), path)
+    with reading(path):
+        return _facts(fits.Header.fromstring(read_sections(path)["PRIMARY"].text), path)
 
 
 def _facts(header, path):
@@ -92,18 +93,15 @@ def _refuse_other_file(header, path):
     if instrument.upper() != "NIRCAM":
         raise InvalidInputError(f"{path}: INSTRUME must be NIRCAM; got {instrument}")
     kind = read_keyword(header, "REFTYPE", str, path, default=None)
-    model = read_keyword(header, "DATAMODL", str, path, default="FlatModel")
+    model = read_keyword(header, "DATAMODL", str, path, default=header.get("PRODUCT", "FlatModel"))
     if (kind or "FLAT").upper() != "FLAT" or (kind is None and model != "FlatModel"):
         raise InvalidInputError(f"{path}: needed a FLAT reference file (REFTYPE); got REFTYPE {kind}, DATAMODL {model}")
 
 
 def _read_mode(header, path):
     names = {name: read_keyword(header, name, str, path) for name in ("DETECTOR", "FILTER", "PUPIL")}
-    try:
-        detector = Detector.get(names["DETECTOR"])
-        filter = Filter.from_keywords(names["FILTER"], names["PUPIL"])
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{path}: {error}") from None
+    detector = Detector.get(names["DETECTOR"])
+    filter = Filter.from_keywords(names["FILTER"], names["PUPIL"])
     if filter.channel != detector.channel:
         raise InvalidInputError(
             f"{path}: FILTER must be one of the {detector.channel} channel of {detector}; got {filter}"

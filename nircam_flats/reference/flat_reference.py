@@ -12,7 +12,7 @@ from astropy.time import Time
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, image, readonly
-from nircam_flats._files import bare_file_name
+from nircam_flats._files import bare_file_name, reading
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
 from nircam_flats.fit import SurfaceCovariance
 from nircam_flats.instrument import Detector, Filter
@@ -154,7 +154,8 @@ class FlatReference(HoldsArrays):
         fields, told = read_flat(path)
         if told:
             warnings.warn(f"{path}: {'; '.join(told)}", FlatsWarning, stacklevel=2)
-        return cls(**fields)
+        with reading(path):
+            return cls(**fields)
 
     def check(self):
         """Return what is wrong with the flat, a sentence for each broken rule; an empty tuple if nothing is.

@@ -61,21 +61,21 @@ class FlatProvenance(HoldsArrays):
         return lines
 
     def to_hdus(self):
-        """Return the FITS tables EXPOSURES, HISTORY and PHOTOMETRY."""
+        """Return the FITS tables EXPOSURES, PHOTOMETRY and HISTORY."""
         exposures = fits.table_to_hdu(self.exposures)
         exposures.name = "EXPOSURES"
         for keyword, (name, comment) in DATES.items():
             date = getattr(self, name)
             if date is not None:
                 exposures.header[keyword] = (Time(date, precision=9).isot, comment)
-        hdus = [exposures, self.history.to_hdu()]
+        hdus = [exposures]
         if self.photometry is not None:
             photometry = fits.table_to_hdu(self.photometry.places)
             photometry.name = "PHOTOMETRY"
             for keyword, name in SHIFTS.items():
                 photometry.header[keyword] = (getattr(self.photometry, name), "new / old flux - 1")
             hdus.append(photometry)
-        return hdus
+        return [*hdus, self.history.to_hdu()]
 
     @classmethod
     def from_hdus(cls, hdus, path):

@@ -8,6 +8,7 @@ from astropy.table import QTable
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, choice, image, quantity
+from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure import PlannedPointing
 from nircam_flats.exposure.facts import ExposureFacts
@@ -436,7 +437,8 @@ class ClawForecast(HoldsArrays):
         InvalidInputError
             If the file is damaged or holds something else.
         """
-        return cls(**read_forecast(path))
+        with reading(path):
+            return cls(**read_forecast(path))
 
     def plot(self, ax=None, limit=None, allowed=None, **artist_options):
         """Draw the largest flux of the exposures against the angle, with the limit and the clear ranges.

@@ -8,6 +8,7 @@ from attrs import evolve, field, frozen
 from scipy.ndimage import label
 
 from nircam_flats._fields import HoldsArrays, image
+from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.kernels import box_medians
@@ -105,7 +106,8 @@ class SkyDecomposition(HoldsArrays):
         InvalidInputError
             If the file is no decomposition; the text names it and what is missing.
         """
-        return cls(**_decomposition_fits.read_decomposition(path))
+        with reading(path):
+            return cls(**_decomposition_fits.read_decomposition(path))
 
     def plot(self, ax=None, **artist_options):
         """Draw the evidence for light or response; returns the artist."""

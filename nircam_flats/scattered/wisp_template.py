@@ -7,8 +7,8 @@ from astropy import units as u
 from astropy.table import QTable
 from attrs import field, frozen
 
-from nircam_flats._fields import HoldsArrays, image, mask, unit
-from nircam_flats._files import open_fits
+from nircam_flats._fields import HoldsArrays, check_not_negative, image, mask, unit
+from nircam_flats._files import open_fits, reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.provenance import History
@@ -66,7 +66,11 @@ class WispTemplate(HoldsArrays):
     data: np.ndarray = image(sets_shape=True)
     err: np.ndarray | None = image(optional=True)
     outline: np.ndarray = mask()
-    amplitude_err: float = field(default=0.0, converter=lambda value: float(f"{value:.9g}"))  # as a header keeps it
+    amplitude_err: float = field(
+        default=0.0,
+        converter=lambda value: float(f"{value:.9g}"),  # as a header keeps it
+        validator=check_not_negative,
+    )
     unit: u.UnitBase = unit()
     exposures: QTable | None = field(
         default=None, repr=lambda table: "None" if table is None else f"<{len(table)} exposures>"
@@ -238,7 +242,8 @@ class WispTemplate(HoldsArrays):
         InvalidInputError
             If the file is no wisp template of this library; `from_image` takes others.
         """
-        return cls(**read_template(path))
+        with reading(path):
+            return cls(**read_template(path))
 
     def plot(self, ax=None, **artist_options):
         """Draw the template and its outline; returns the artist of the image."""

@@ -1,5 +1,6 @@
 """Normalised frames, and the delta skyflats that they combine to."""
 
+from nircam_flats.skyflat.admission import AdmissionRules
 from nircam_flats.skyflat.combine import CombineStrategy, FrameStack, SigmaClippedMean, SigmaClippedMedian
 from nircam_flats.skyflat.delta import DeltaSkyflat
 from nircam_flats.skyflat.dependence import FilterDependence
@@ -12,6 +13,7 @@ from nircam_flats.skyflat.series import SkyflatEpoch, SkyflatSeries
 from nircam_flats.skyflat.trend import SkyflatTrend
 
 __all__ = [
+    "AdmissionRules",
     "BoxMasks",
     "CombineStrategy",
     "DeltaSkyflat",

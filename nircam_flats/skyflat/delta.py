@@ -8,6 +8,7 @@ from astropy.time import Time
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.kernels import box_influences, stack_scatter
@@ -199,7 +200,8 @@ class DeltaSkyflat(HoldsArrays):
         InvalidInputError
             If the file is not a delta skyflat; the text names it and what is missing.
         """
-        return cls(**_fits.read_delta(path))
+        with reading(path):
+            return cls(**_fits.read_delta(path))
 
     def plot(self, ax=None, **artist_options):
         """Draw the delta skyflat; returns the artist."""

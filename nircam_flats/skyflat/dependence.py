@@ -8,6 +8,7 @@ from astropy.time import Time
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.kernels import box_medians, clipped_statistics
@@ -194,7 +195,8 @@ class FilterDependence(HoldsArrays):
         InvalidInputError
             If the file is no filter dependence; the text names it and what is missing.
         """
-        return cls(**_fits.read_dependence(path))
+        with reading(path):
+            return cls(**_fits.read_dependence(path))
 
     def plot(self, ax=None, **artist_options):
         """Draw the ratio; returns the artist."""

@@ -277,6 +277,20 @@ class NormalizedFrames(HoldsArrays):
             raise InvalidInputError(f"NormalizedFrames of {self.detector} have no frame in {wanted}; they have {have}")
         return evolve(self, frames=frames)
 
+    def only(self, names):
+        """Return the frames of these names.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is none.
+        """
+        names = set(names)
+        frames = [frame for frame in self.frames if frame.name in names]
+        if not frames:
+            raise InvalidInputError(f"NormalizedFrames of {self.detector} need a frame to be left; all are left out")
+        return evolve(self, frames=frames)
+
     @property
     def meshes(self):
         """The meshes of the frames (`NormalizedFrame.mesh`), shape (n, boxes in y, boxes in x)."""

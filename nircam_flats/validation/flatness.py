@@ -8,6 +8,7 @@ from attrs import field, frozen
 from scipy.ndimage import uniform_filter1d
 
 from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector
 from nircam_flats.kernels import box_medians, clipped_statistics
@@ -302,9 +303,10 @@ class FlatnessComparison(HoldsArrays):
         InvalidInputError
             If the file holds something else; the text names it.
         """
-        fields = _fits.read_flatness(path)
-        parts = {name: Flatness(**fields.pop(name)) for name in ("old", "new")}
-        return cls(**fields, **parts)
+        with reading(path):
+            fields = _fits.read_flatness(path)
+            parts = {name: Flatness(**fields.pop(name)) for name in ("old", "new")}
+            return cls(**fields, **parts)
 
     def plot(self, ax=None, *, along="columns", **artist_options):
         """Draw the stack's profile along 'rows' or 'columns' with both flats; returns the artist of the new one."""

@@ -9,6 +9,7 @@ from astropy.wcs import WCS, Sip
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.kernels import box_medians
 from nircam_flats.masks import Segmentation
@@ -125,7 +126,8 @@ class Mosaic(HoldsArrays):
         InvalidInputError
             If the file holds something else; the text names it.
         """
-        return cls(**_fits.read_mosaic(path))
+        with reading(path):
+            return cls(**_fits.read_mosaic(path))
 
     def plot(self, ax=None, *, flat="new", **artist_options):
         """Draw the mosaic with the 'old' or the 'new' flat; returns the artist.

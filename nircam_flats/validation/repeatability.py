@@ -9,6 +9,7 @@ from attrs import field, frozen
 from scipy.stats import chi2
 
 from nircam_flats._fields import HoldsArrays
+from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure import Exclusion
 from nircam_flats.instrument import Detector
@@ -238,7 +239,8 @@ class PhotometricRepeatability(HoldsArrays):
         InvalidInputError
             If the file holds something else; the text names it.
         """
-        return cls(**_fits.read_measurements(path))
+        with reading(path):
+            return cls(**_fits.read_measurements(path))
 
     def plot(self, ax=None, **artist_options):
         """Draw the histogram of the scatter with both flats; returns the artist of the new flat."""

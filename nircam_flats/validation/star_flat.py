@@ -8,6 +8,7 @@ from attrs import field, frozen
 from scipy.stats import chi2
 
 from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.fit import SurfaceCovariance
 from nircam_flats.instrument import Detector
@@ -145,7 +146,8 @@ class StarFlat(HoldsArrays):
         InvalidInputError
             If the file holds something else; the text names it.
         """
-        return cls(**_fits.read_star_flat(path))
+        with reading(path):
+            return cls(**_fits.read_star_flat(path))
 
     def plot(self, ax=None, **artist_options):
         """Draw the response with the places of the measurements; returns the artist of the response."""

@@ -48,7 +48,7 @@ KEYWORDS = [
     ({"SUBARRAY": None}, "keyword SUBARRAY is needed"),
     ({"SUBSTRT1": 1.5}, "keyword SUBSTRT1 .* must be of type int; got 1.5"),
     ({"SUBSTRT2": None}, "keyword SUBSTRT2 is needed"),
-    ({"SUBSTRT1": 0}, r"Exposure.corner must be \(x, y\), whole numbers from 1; got \(0, 1\)"),
+    ({"SUBSTRT1": 0}, r"corner must be \(x, y\), whole numbers from 1 to \(2048, 2048\); got \(0, 1\)"),
     ({"sci": {"BUNIT": None}}, "keyword BUNIT is needed in the SCI header; it is missing"),
     ({"sci": {"BUNIT": "parrots"}}, "keyword SCI BUNIT: .*parrots"),
     ({"sci": {"BUNIT": "DN/s"}, "S_FLAT": None, "S_PHOTOM": None}, r"got unit DN / s, no S_FLAT, no S_PHOTOM; a _rate"),

@@ -97,7 +97,7 @@ def test_a_wrong_value_is_refused(keyword, value, text):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_angles_are_finite(pointing, value):
-    with pytest.raises(InvalidInputError, match=r"Pointing.pa_v3 must be finite; got"):
+    with pytest.raises(InvalidInputError, match=r"Pointing.pa_v3 must be finite and at most 360.0 deg from 0; got"):
         attrs.evolve(pointing, pa_v3=value * u.deg)
 
 

@@ -71,7 +71,7 @@ class TestWrite:
     def test_layout(self, flight, tmp_path):
         flight.write(tmp_path / "flat.fits")
         with fits.open(tmp_path / "flat.fits") as hdus:
-            planes, tables = ["SCI", "ERR", "DQ", "DQ_DEF"], ["EXPOSURES", "HISTORY", "PHOTOMETRY"]
+            planes, tables = ["SCI", "ERR", "DQ", "DQ_DEF"], ["EXPOSURES", "PHOTOMETRY", "HISTORY"]
             assert [hdu.name for hdu in hdus] == ["PRIMARY", *planes, *tables, "MODES", "MISFIT"]
             assert [hdu.header["EXTVER"] for hdu in hdus[1:]] == [1] * 9
             assert [hdus[name].header["BITPIX"] for name in ("SCI", "ERR", "DQ")] == [-32, -32, 32]
