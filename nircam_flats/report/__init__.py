@@ -1,7 +1,7 @@
 """What a run made, and how it is saved, told and shown."""
 
+from nircam_flats.kernels import peak_to_peak
 from nircam_flats.report.checks import Check, checks_of
-from nircam_flats.report.flatness import peak_to_peak
 from nircam_flats.report.page import PAGE, report_page, write_page
 from nircam_flats.report.products import DetectorProducts, Problem, SkyFlatProgram, prepared_folder
 from nircam_flats.report.recovery import RECOVERY_MEANING, recovery, recovery_section, recovery_table

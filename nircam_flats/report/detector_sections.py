@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from nircam_flats._html import element, table
+from nircam_flats.kernels import peak_to_peak
 from nircam_flats.plotting import (
     draw_change,
     draw_contours,
@@ -20,7 +21,6 @@ from nircam_flats.plotting import (
 )
 from nircam_flats.reference.correction import STEP
 from nircam_flats.report.checks import left_by
-from nircam_flats.report.flatness import peak_to_peak
 from nircam_flats.report.section import Picture, Section, folded, paragraph
 
 __all__ = ["DETECTOR_SECTIONS", "detector_section", "exposure_table"]

@@ -16,8 +16,8 @@ from nircam_flats.defects import DeadPixelMap
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.instrument import Detector
+from nircam_flats.kernels import peak_to_peak
 from nircam_flats.plotting import detector_figure
-from nircam_flats.report.flatness import peak_to_peak
 from nircam_flats.report.page import PAGE, write_page
 from nircam_flats.skyflat import DeltaSkyflat
 

@@ -10,7 +10,7 @@ from scipy.ndimage import uniform_filter1d
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector
-from nircam_flats.kernels import box_medians, clipped_statistics
+from nircam_flats.kernels import box_medians, clipped_statistics, mesh_range
 from nircam_flats.masks import Segmentation
 from nircam_flats.provenance import History
 from nircam_flats.skyflat import NormalizedFrame
@@ -76,7 +76,7 @@ class Flatness(HoldsArrays):
     @property
     def peak_to_peak(self):
         """Largest minus smallest value of `stack`."""
-        return float(_peak_to_peak(self.stack))
+        return mesh_range(self.stack)
 
     @property
     def rms(self):
@@ -98,9 +98,9 @@ class Flatness(HoldsArrays):
         """`~astropy.table.QTable`, a row for each exposure: peak to peak, rms, and those of its noise alone."""
         noise = deviations(self.meshes, self.n_pixels)
         table = QTable()
-        table["peak_to_peak"] = [_peak_to_peak(mesh) for mesh in self.meshes]
+        table["peak_to_peak"] = [mesh_range(mesh) for mesh in self.meshes]
         table["rms"] = [np.nanstd(mesh) for mesh in self.meshes]
-        table["floor_peak_to_peak"] = [_peak_to_peak(mesh) for mesh in noise]
+        table["floor_peak_to_peak"] = [mesh_range(mesh) for mesh in noise]
         table["floor_rms"] = [np.nanstd(mesh) for mesh in noise]
         return table
 
@@ -158,12 +158,8 @@ class NoiseFloor:
     def of(cls, maps):
         """Return the floor that maps of noise show on average."""
         variances = [np.nanvar(item) for item in maps]
-        peaks = [_peak_to_peak(item) for item in maps]
+        peaks = [mesh_range(item) for item in maps]
         return cls(peak_to_peak=float(np.mean(peaks)), rms=float(np.sqrt(np.mean(variances))))
-
-
-def _peak_to_peak(mesh):
-    return np.nanmax(mesh) - np.nanmin(mesh) if np.isfinite(mesh).any() else np.nan
 
 
 def _measured(values, box_size):
