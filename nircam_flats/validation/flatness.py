@@ -10,7 +10,7 @@ from scipy.ndimage import uniform_filter1d
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector
-from nircam_flats.kernels import box_medians, clipped_statistics, mesh_range
+from nircam_flats.kernels import box_means, box_medians, clipped_statistics, mesh_range
 from nircam_flats.masks import Segmentation
 from nircam_flats.provenance import History
 from nircam_flats.skyflat import NormalizedFrame
@@ -153,6 +153,17 @@ class NoiseFloor:
 
     peak_to_peak: float = field()
     rms: float = field()
+
+    @classmethod
+    def of_delta(cls, delta, box_size=64):
+        """Return the floor of a `~nircam_flats.DeltaSkyflat` in boxes, by the influences of its exposures.
+
+        They tell how much each exposure pulls each box; halves of the exposures that pull against each other show the
+        noise of the stack and not the flat.
+        """
+        layers = len(delta.influences) * delta.influences.astype(np.float32)
+        layers = np.array([box_means(layer, box_size // delta.box_size) for layer in layers])
+        return cls.of(noise_of_stack(layers, np.ones(layers.shape)))
 
     @classmethod
     def of(cls, maps):
