@@ -15,6 +15,7 @@ from astropy import units as u
 from tqdm.auto import tqdm
 
 from nircam_flats.exceptions import FlatsError, FlatsWarning, InvalidInputError
+from nircam_flats.exposure import ExposureSet
 from nircam_flats.fit import Grey, PerFilter, Shrunk
 from nircam_flats.recipes import sky_flat_program
 from nircam_flats.reference import FlatDelivery
@@ -22,11 +23,11 @@ from nircam_flats.report import (
     PAGE,
     RECOVERY_MEANING,
     aligned,
+    photometry_section,
     prepared_folder,
     recovery_section,
     recovery_table,
     told,
-    write_page,
 )
 from nircam_flats.simulation import SimulatedProgram
 
@@ -122,6 +123,11 @@ def _parser():
         help="which surface corrects which filter: one for all, its own, or its own as far as the data demand "
         "(%(default)s)",
     )
+    run.add_argument(
+        "--photometry",
+        action="store_true",
+        help="measure stars in all exposures with the old and the new flats, for the page (about doubles the time)",
+    )
     run.set_defaults(command=_run)
     demo = commands.add_parser(
         "demo",
@@ -182,8 +188,10 @@ def _run(options):
     policy = POLICIES[options.policy]
     settings = {"store": options.store, "memory_limit": options.memory_limit, "policy": policy}
     with _workers_of(options.scheduler) as executor:
-        cal = options.cal if executor is None else [os.path.abspath(item) for item in options.cal]
-        return _make(cal, options.ground_flats, options, started, executor=executor, **settings)[0]
+        exposures = ExposureSet.read(options.cal if executor is None else [os.path.abspath(one) for one in options.cal])
+        if options.photometry:
+            settings["sections"] = lambda program: [photometry_section(program, exposures, options.ground_flats)]
+        return _make(exposures, options.ground_flats, options, started, executor=executor, **settings)
 
 
 @contextmanager
@@ -238,8 +246,14 @@ def _demo(options):
     files = simulated.write(inputs, overwrite=options.overwrite)
     simulated = attrs.evolve(simulated)  # the same, without the large images that it kept for the next exposure
     print("Making flats of them, as of real exposures")
-    status, program = _make(files.exposures, files.ground_flats, options, started)
-    _tell_recovery(program, simulated, options.out)
+    rows = []
+
+    def truth(program):
+        rows.extend(recovery_table(program, simulated))
+        return [recovery_section(rows)]
+
+    status = _make(files.exposures, files.ground_flats, options, started, sections=truth)
+    print("\nBeside the truth of the simulation:", *aligned(rows, left=2), *RECOVERY_MEANING, sep="\n")
     if options.size < FULL_SIZE:
         print("Small frames show how it works, not how well: the windows of the fits are made for 2048 px")
     print(f"\nAgain: nircam-flats run '{inputs}/cal/*_cal.fits' --ground-flats {inputs}/ground_flats --out DIR")
@@ -255,11 +269,11 @@ def _deliver(options):
 
 
 def _make(exposures, ground_flats, options, started, **settings):
-    """Make the flats and tell of them; returns the exit status and the `SkyFlatProgram`."""
+    """Make the flats and tell of them; returns the exit status."""
     program = sky_flat_program(exposures, ground_flats, out=options.out, overwrite=options.overwrite, **settings)
     print("", *told(program, options.out), "", sep="\n")
     print(f"Written to {options.out} after {time.perf_counter() - started:.0f} s; {PAGE} there shows all of it")
-    return DONE if program.complete else INCOMPLETE, program
+    return DONE if program.complete else INCOMPLETE
 
 
 def _need_space(simulated, out):
@@ -280,12 +294,6 @@ def _need_space(simulated, out):
 
 def _size(n_bytes):
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"
-
-
-def _tell_recovery(program, simulated, out):
-    rows = recovery_table(program, simulated)
-    print("\nBeside the truth of the simulation:", *aligned(rows, left=2), *RECOVERY_MEANING, sep="\n")
-    write_page(program, out, overwrite=True, sections=[recovery_section(rows)])
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):

@@ -187,10 +187,8 @@ def _is_as_written(handle, start, end):
     """
     handle.seek(start)
     total = 0
-    while start < end:
-        piece = handle.read(min(_PIECE, end - start))
+    while piece := handle.read(min(_PIECE, end - handle.tell())):
         total += int(np.frombuffer(piece, np.uint32).sum(dtype=np.uint64))
-        start += len(piece)
     while total > _LARGEST:
         total = (total & _LARGEST) + (total >> 32)
     return total == _LARGEST

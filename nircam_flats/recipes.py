@@ -12,7 +12,7 @@ from nircam_flats.fit import FlatModelFit, Grey, MedianFilter
 from nircam_flats.masks import Segmentation
 from nircam_flats.parallel import map_ordered
 from nircam_flats.reference import GroundFlats
-from nircam_flats.report import DetectorProducts, Problem, SkyFlatProgram, prepared_folder
+from nircam_flats.report import DetectorProducts, Problem, SkyFlatProgram, background_section, prepared_folder
 from nircam_flats.scattered import SkyDecomposition, light_of, without_light
 from nircam_flats.skyflat import AdmissionRules, BoxMasks, DeltaSkyflat, ExtendedLight, NormalizedFrames
 
@@ -203,7 +203,7 @@ def rough_model(frames, executor=None):
     return FlatModelFit.from_delta(delta, strategy=MedianFilter(box_size=32, filter_size=5), n_replicates=0)
 
 
-def sky_flat_program(exposures, ground_flats, *, out=None, overwrite=False, **settings):
+def sky_flat_program(exposures, ground_flats, *, out=None, overwrite=False, sections=None, **settings):
     """Make the flats of every detector that the exposures show.
 
     Parameters
@@ -218,6 +218,8 @@ def sky_flat_program(exposures, ground_flats, *, out=None, overwrite=False, **se
         None writes nothing; `~nircam_flats.report.SkyFlatProgram.write` can do it later.
     overwrite
         Whether files of an earlier run may be replaced.
+    sections
+        ``sections(program)`` returns further sections of the page, each a `~nircam_flats.report.Section`.
     **settings
         Those of `sky_flat_detector`.
 
@@ -252,7 +254,8 @@ def sky_flat_program(exposures, ground_flats, *, out=None, overwrite=False, **se
     left_out += [item for item in exposures.excluded if item.header is None or item.header.detector not in groups]
     program = SkyFlatProgram(products=made, problems=problems, left_out=left_out)
     if folder is not None:
-        program.write_tables(folder, overwrite=overwrite)
+        further = [background_section(program, exposures), *(sections(program) if sections else ())]
+        program.write_tables(folder, overwrite=overwrite, sections=further)
     return program
 
 

@@ -1,6 +1,7 @@
 """The measured sky beside the predicted one."""
 
 from functools import cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 from astropy import units as u
@@ -87,10 +88,8 @@ class BackgroundComparison(HoldsArrays):
         InvalidInputError
             If there is no exposure, or none has both a measured and a predicted sky; an argument is something else.
         """
-        model = ZodiacalBackground() if model is None else model
+        model = _to_model(model)
         rules = BackgroundRules() if rules is None else rules
-        if not isinstance(model, BackgroundModel):
-            raise InvalidInputError(f"BackgroundComparison needs a BackgroundModel; got {model!r}")
         if masks is not None:
             check_masks(masks)
         corrections = _by_detector(corrections)
@@ -99,16 +98,7 @@ class BackgroundComparison(HoldsArrays):
             raise InvalidInputError("BackgroundComparison needs at least one exposure; got none")
         work = partial(MeasuredSky.of, masks=masks, corrections=corrections)
         measured = map_ordered(work, members, executor=executor, stage="measure the sky")
-        rows = [
-            _row(member, sky, *_predicted(model, member, band_average), model.relative_err, rules)
-            for member, sky in zip(members, measured, strict=True)
-        ]
-        table = _table(rows)
-        if not np.isfinite(table["ratio"]).any():
-            raise InvalidInputError(
-                f"BackgroundComparison needs an exposure with a measured and a predicted sky; got none of {len(rows)}: "
-                f"{members[0].name or 'the first'}: {table['reason'][0]}"
-            )
+        table = _compared(members, measured, model, band_average, rules)
         history = History().then(
             "compare backgrounds",
             model=model,
@@ -117,6 +107,38 @@ class BackgroundComparison(HoldsArrays):
             rules=rules,
             band_average=band_average,
         )
+        return cls(exposures=table, model=repr(model), history=history)
+
+    @classmethod
+    def from_levels(cls, exposures, levels, *, model=None, band_average=False):
+        """Predict the sky of exposures whose levels are known already: nothing is read again.
+
+        Parameters
+        ----------
+        exposures
+            An `~nircam_flats.ExposureSet`; those that ``levels`` does not have are left out.
+        levels
+            A table with the columns ``name``, ``level`` and ``level_err``, as `~nircam_flats.DeltaSkyflat.exposures`;
+            rows without a level do not count. The rules that flag exposures need pixels, and are not applied.
+        model, band_average
+            As in `from_exposures`.
+
+        Raises
+        ------
+        InvalidInputError
+            If none of the exposures has both a level and a predicted sky.
+        """
+        model = _to_model(model)
+        values, errs = (levels[name].to_value(BRIGHTNESS) for name in ("level", "level_err"))
+        known = {str(name): pair for name, *pair in zip(levels["name"], values, errs, strict=True) if pair[0] > 0}
+        members = [member for member in exposures if member.name in known]
+        if not members:
+            raise InvalidInputError(
+                f"BackgroundComparison.from_levels needs exposures whose levels are known; got none among {len(known)}"
+            )
+        measured = [MeasuredSky(level=KnownLevel(*known[member.name])) for member in members]
+        table = _compared(members, measured, model, band_average, rules=None)
+        history = History().then("compare backgrounds", model=model, levels=len(known), band_average=band_average)
         return cls(exposures=table, model=repr(model), history=history)
 
     @cached_property
@@ -189,6 +211,36 @@ class BackgroundComparison(HoldsArrays):
         return draw_backgrounds(self.table, ax=ax, **artist_options)
 
 
+class KnownLevel(NamedTuple):
+    """A sky level that was measured before, and its error, MJy/sr."""
+
+    value: float
+    err: float
+
+
+def _to_model(model):
+    model = ZodiacalBackground() if model is None else model
+    if not isinstance(model, BackgroundModel):
+        raise InvalidInputError(f"BackgroundComparison needs a BackgroundModel; got {model!r}")
+    return model
+
+
+def _compared(members, measured, model, band_average, rules):
+    """The table of the exposures; at least one of them must have a measured and a predicted sky."""
+    table = _table(
+        [
+            _row(member, sky, *_predicted(model, member, band_average), model.relative_err, rules)
+            for member, sky in zip(members, measured, strict=True)
+        ]
+    )
+    if not np.isfinite(table["ratio"]).any():
+        raise InvalidInputError(
+            f"BackgroundComparison needs an exposure with a measured and a predicted sky; got none of {len(table)}: "
+            f"{members[0].name or 'the first'}: {table['reason'][0]}"
+        )
+    return table
+
+
 def _by_detector(corrections):
     if corrections is None:
         return {}
@@ -219,7 +271,7 @@ def _row(member, sky, components, no_prediction, relative_err, rules):
     measured, err = (np.nan, np.nan) if level is None else (level.value, level.err)
     predicted = sum(components.values()).to_value(BRIGHTNESS).item() if components else np.nan
     reasons = [*sky.problems, *([no_prediction] if no_prediction else [])]
-    if level is not None:
+    if level is not None and rules is not None:
         reasons += rules.reasons(
             member.detector.channel,
             exposure_time=member.exposure_time,

@@ -380,6 +380,16 @@ class ExposureSet(ShowsCard):
         problems = problems_of(self.members)
         return self.exclude([bool(problem) for problem in problems], problems)
 
+    def plot(self, **options):
+        """Return a figure of the exposures of one detector, over their sky levels, in the order of their rolls.
+
+        What moves from panel to panel is light from elsewhere (claws); what stays is the flat, or a wisp. The options
+        are those of `~nircam_flats.plotting.claw_sequence`: ``correction``, ``forecast``, ``half_range``.
+        """
+        from nircam_flats.plotting import claw_sequence
+
+        return claw_sequence(self, **options)
+
     @property
     def table(self):
         """A `~astropy.table.QTable` with a row for each member; what is not known is masked, NaN or empty."""

@@ -13,6 +13,8 @@ from nircam_flats.kernels.mesh import (
     box_sums,
     expand_mesh,
     fill_mesh,
+    mesh_range,
+    peak_to_peak,
     project_mesh,
     repeat_mesh,
 )
@@ -39,6 +41,8 @@ __all__ = [
     "large_groups",
     "local_medians",
     "look_up",
+    "mesh_range",
+    "peak_to_peak",
     "project_mesh",
     "ratio_moments",
     "repeat_mesh",

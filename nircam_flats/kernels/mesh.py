@@ -16,6 +16,8 @@ __all__ = [
     "box_sums",
     "expand_mesh",
     "fill_mesh",
+    "mesh_range",
+    "peak_to_peak",
     "project_mesh",
     "repeat_mesh",
 ]
@@ -64,6 +66,28 @@ def _box_medians(data, box_size, n_sigma, max_iterations, min_fraction, medians,
             medians[j, i] = median if enough else np.nan
             stds[j, i] = std if enough else np.nan
             kept[j, i] = high - low
+
+
+def mesh_range(mesh):
+    """Return the largest minus the smallest value of a mesh, ignoring NaN; NaN where there is no value."""
+    return float(np.nanmax(mesh) - np.nanmin(mesh)) if np.isfinite(mesh).any() else np.nan
+
+
+def peak_to_peak(image, good, box_size=64):
+    """Return the large-scale range of an image: largest minus smallest of the medians of boxes.
+
+    Of a flat it is how much the flat varies; of found / true, the large-scale error of what was found.
+
+    Parameters
+    ----------
+    image
+        Image ``[y, x]``, about 1.
+    good
+        Boolean image of the pixels that count.
+    box_size
+        Side of the boxes, pixels. Medians are sigma-clipped; boxes with less than 10 % good pixels do not count.
+    """
+    return mesh_range(box_medians(np.where(good, image, np.float32(np.nan)), box_size)[0])
 
 
 def box_means(data, box_size):

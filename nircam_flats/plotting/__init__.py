@@ -1,7 +1,7 @@
 """Figures. Each function draws on an axes, returns the artist, and never shows or changes settings."""
 
 from nircam_flats.plotting.backgrounds import draw_backgrounds
-from nircam_flats.plotting.claws import draw_claw_forecast, draw_claw_zone
+from nircam_flats.plotting.claws import claw_sequence, draw_claw_forecast, draw_claw_zone
 from nircam_flats.plotting.dead_pixels import dead_pixel_cutouts, dead_pixel_figure, draw_dead_pixels
 from nircam_flats.plotting.evidence import draw_evidence
 from nircam_flats.plotting.filter_grid import draw_trend, filter_grid
@@ -15,6 +15,7 @@ from nircam_flats.plotting.wisps import draw_wisp
 
 __all__ = [
     "before_after",
+    "claw_sequence",
     "dead_pixel_cutouts",
     "dead_pixel_figure",
     "detector_figure",

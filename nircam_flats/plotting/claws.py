@@ -1,14 +1,26 @@
-"""Figures of claw forecasts: flux against the roll angle, and stars over the zone they enter by."""
+"""Figures of claws: flux against the roll angle, stars over the zone they enter by, exposures by their roll angle."""
+
+from functools import partial
 
 import numpy as np
 from astropy import units as u
 from matplotlib import pyplot as plt
 from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
 
-__all__ = ["draw_claw_forecast", "draw_claw_zone"]
+from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.kernels import box_medians, clipped_statistics
+from nircam_flats.parallel import map_ordered
+from nircam_flats.plotting.images import draw_flat
+
+__all__ = ["claw_sequence", "draw_claw_forecast", "draw_claw_zone"]
 
 FLUX = u.DN / u.s
+BRIGHTNESS = u.MJy / u.sr
 LARGEST_STAR = 300
+MOST_COLUMNS = 6
+PANEL_BOXES = 128
+"""Boxes along the side of a panel; their clipped medians leave out what is small."""
 
 
 def draw_claw_forecast(forecast, *, ax=None, limit=None, allowed=None, **artist_options):
@@ -93,3 +105,78 @@ def draw_claw_zone(zone, *, ax=None, stars=None, **artist_options):
     ax.set(xlim=(right, left), ylim=(low, high))
     ax.set(xlabel="V2 [deg]", ylabel="V3 [deg]", aspect="equal", title=f"module {zone.module}")
     return artist
+
+
+def claw_sequence(exposures, *, correction=None, forecast=None, half_range=None, executor=None):
+    """Return a figure of the exposures of one detector in the order of their position angles (Figure 10 of the report).
+
+    A wisp stays where it is from one angle to the next; a claw comes, moves and goes with the angle.
+
+    Parameters
+    ----------
+    exposures
+        An `~nircam_flats.ExposureSet`, or exposures with a pointing. Each is divided by its sky level and shown as
+        clipped medians of small boxes, which leave out most sources.
+    correction
+        A `~nircam_flats.FlatModelFit` by which they are divided first, so that the flat does not hide the claws.
+    forecast
+        A `~nircam_flats.ClawForecast` made of the same exposures: the titles say what it predicts, in parts of the sky.
+    half_range
+        Colours run over 1 -+ this in all panels; by default to the 97th percentile of all departures.
+    executor
+        Any `concurrent.futures.Executor`; by default threads for all cores.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no exposure, or they are of several detectors, or one has no pointing or no pixel to show.
+    """
+    members = list(exposures)
+    detectors = sorted({member.detector.name for member in members})
+    if len(detectors) != 1:
+        raise InvalidInputError(
+            f"claw_sequence needs exposures of one detector; got {', '.join(detectors) or 'none'}; choose with "
+            "exposures.where(detector=...)"
+        )
+    lost = [member.name or "unnamed" for member in members if member.pointing is None]
+    if lost:
+        raise InvalidInputError(
+            f"claw_sequence needs exposures with a pointing (RA_REF, DEC_REF, ROLL_REF...); {len(lost)} have none, the "
+            f"first is {lost[0]}"
+        )
+    members.sort(key=lambda member: member.pointing.roll_ref)
+    panels = list(map_ordered(partial(_panel, correction=correction), members, executor=executor, stage="draw claws"))
+    if half_range is None:
+        departures = np.abs(np.concatenate([mesh[np.isfinite(mesh)] for mesh, _, _ in panels]) - 1)
+        half_range = float(np.percentile(departures, 97))
+    n_rows = -(-len(members) // MOST_COLUMNS)
+    n_columns = -(-len(members) // n_rows)
+    figure = Figure(figsize=(2.3 * n_columns + 1, 2.65 * n_rows + 0.5), layout="constrained")
+    axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+    for ax in axes.flat[len(members) :]:
+        ax.set_axis_off()
+    predicted = {} if forecast is None else {row["name"]: row["brightness"] for row in forecast.predicted}
+    for ax, member, (mesh, level, pixel) in zip(axes.flat, members, panels, strict=False):
+        title = f"{member.pointing.roll_ref.to_value(u.deg) % 360:.1f}°, {member.filter}"
+        if forecast is not None:
+            brightness = u.Quantity(predicted.get(member.name, 0), BRIGHTNESS)
+            title += f"\npredicted {(brightness / level).to_value(u.one):.1%}"
+        artist = draw_flat(mesh, ax=ax, half_range=half_range, pixel=pixel, colour_bar=False)
+        ax.set_title(title, fontsize="medium")
+        ax.label_outer()
+    bar = figure.colorbar(artist, ax=axes, shrink=0.85, label="sky brightness / sky level")
+    bar.ax.ticklabel_format(useOffset=False)
+    figure.suptitle(f"{detectors[0]}, by the position angle of V3 at the aperture")
+    return figure
+
+
+def _panel(member, *, correction):
+    """Mesh of an exposure over its sky level, that level, and the side of the boxes."""
+    exposure = member.load(planes=("dq",))
+    data = exposure.data if correction is None else exposure.data / correction.surface
+    data = np.where(exposure.good, data, np.float32(np.nan))
+    level, *_ = clipped_statistics(data)
+    if not level > 0:
+        raise InvalidInputError(f"claw_sequence needs exposures with a sky; that of {exposure.name} is {level:g}")
+    pixel = max(1, -(-max(exposure.shape) // PANEL_BOXES))
+    return box_medians(data / level, pixel)[0], level * exposure.unit, pixel

@@ -9,7 +9,7 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import DQ, Detector
-from nircam_flats.kernels import box_medians
+from nircam_flats.kernels import box_medians, mesh_range
 
 __all__ = ["FlatComparison"]
 
@@ -73,7 +73,7 @@ class FlatComparison(HoldsArrays):
     @property
     def peak_to_peak(self):
         """Largest minus smallest of `large_scale`."""
-        return float(np.nanmax(self.large_scale) - np.nanmin(self.large_scale))
+        return mesh_range(self.large_scale)
 
     @property
     def rms(self):

@@ -2,7 +2,7 @@
 
 from attrs import field, frozen
 
-from nircam_flats.report.flatness import peak_to_peak
+from nircam_flats.kernels import peak_to_peak
 
 __all__ = ["Check", "checks_of", "left_by"]
 

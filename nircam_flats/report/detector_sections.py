@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from nircam_flats._html import element, table
+from nircam_flats.kernels import peak_to_peak
 from nircam_flats.plotting import (
     draw_change,
     draw_contours,
@@ -20,8 +21,8 @@ from nircam_flats.plotting import (
 )
 from nircam_flats.reference.correction import STEP
 from nircam_flats.report.checks import left_by
-from nircam_flats.report.flatness import peak_to_peak
 from nircam_flats.report.section import Picture, Section, folded, paragraph
+from nircam_flats.validation.flatness import NoiseFloor
 
 __all__ = ["DETECTOR_SECTIONS", "detector_section", "exposure_table"]
 
@@ -99,26 +100,28 @@ def filter_section(products):
         return None
     rows, pictures = [], []
     for name, delta in products.by_filter.items():
-        left = left_by(products, name)
+        left, floor = left_by(products, name), NoiseFloor.of_delta(delta).peak_to_peak
         change, rest = (peak_to_peak(image, delta.good) for image in (delta.data, left))
         own = products.fits.get(name)
         surface = "grey" if own is None else f"its own: {own.strategy}"
-        rows.append((name, len(delta.influences), f"{change:.2%}", f"{rest:.2%}", surface))
+        rows.append((name, len(delta.influences), f"{change:.2%}", f"{rest:.2%}", f"{floor:.2%}", surface))
         pictures.append(
             Picture(
                 draw=partial(draw_flat, left - 1, centre=0.0, title=name, label="delta skyflat / surface − 1"),
                 alt=f"Map of what the new flat leaves in {name} on {products.detector}: {rest:.2%} peak to peak.",
-                caption=f"{name}: what the new flat leaves, relative; {rest:.2%} peak to peak.",
+                caption=f"{name}: what the new flat leaves, relative; {rest:.2%} peak to peak, of which noise alone "
+                f"would show {floor:.2%}.",
                 size=SMALL,
             )
         )
-    columns = ("filter", "exposures", "change", "left", "corrected by")
+    columns = ("filter", "exposures", "with the old flat", "with the new", "noise alone", "corrected by")
     caption = (
-        "Change of the flat in each filter, and what the new flat leaves, peak to peak in boxes of 64 px; policy: "
-        f"{products.policy}"
+        "How flat the sky is in the stack of each filter, peak to peak in boxes of 64 px, with the old and with the "
+        "new flat, and what the noise of the exposures would show with a perfect one. They are the exposures that the "
+        f"flat was made of; policy: {products.policy}"
     )
-    made = table(columns, rows, caption=caption, numbers=columns[1:4], words=columns[4:])
-    return Section(title="Filters", body=made, pictures=pictures)
+    made = table(columns, rows, caption=caption, numbers=columns[1:5], words=columns[5:])
+    return Section(title="Flatness, before and after", body=made, pictures=pictures)
 
 
 def dependence_section(products):

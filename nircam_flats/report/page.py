@@ -46,14 +46,16 @@ def report_page(program, *, sections=()):
     program
         A `~nircam_flats.report.SkyFlatProgram`.
     sections
-        Further sections, each a `~nircam_flats.report.Section`; they follow the summary.
+        Further sections, each a `~nircam_flats.report.Section`; they stand before those of the detectors.
     """
     checks = [check for item in program.products for check in checks_of(item)]
-    first = [summary_section(program, checks), *sections, problem_section(program), left_out_section(program)]
     parts = [
-        *first,
+        summary_section(program, checks),
+        problem_section(program),
+        left_out_section(program),
         check_section(checks),
         focal_plane_section(program),
+        *sections,
         *map(detector_section, program.products),
         software_section(program),
     ]

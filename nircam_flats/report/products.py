@@ -16,8 +16,8 @@ from nircam_flats.defects import DeadPixelMap
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.instrument import Detector
+from nircam_flats.kernels import peak_to_peak
 from nircam_flats.plotting import detector_figure
-from nircam_flats.report.flatness import peak_to_peak
 from nircam_flats.report.page import PAGE, write_page
 from nircam_flats.skyflat import DeltaSkyflat
 
@@ -248,8 +248,8 @@ class SkyFlatProgram(ShowsCard):
             item.write(out, overwrite=overwrite)
         self.write_tables(out, overwrite=overwrite)
 
-    def write_tables(self, out, *, overwrite=False):
-        """Write the tables and the page.
+    def write_tables(self, out, *, overwrite=False, sections=()):
+        """Write the tables and the page, with further ``sections`` if there are any.
 
         summary.ecsv (a row per detector; what is missing and why in its header), exposures.ecsv, verdicts.ecsv where
         wisps were separated, and report.html.
@@ -267,7 +267,7 @@ class SkyFlatProgram(ShowsCard):
         for name, table in tables.items():
             with atomic_path(Path(out) / name, overwrite=overwrite) as temporary:
                 table.write(temporary, format="ascii.ecsv", overwrite=True)
-        write_page(self, out, overwrite=overwrite)
+        write_page(self, out, overwrite=overwrite, sections=sections)
         made = {Path(out) / name for item in self.products for name in (*item.files(), item.figure_file)}
         made.add(Path(out) / PAGE)
         stale = [path for path in _products_in(Path(out)) if path not in made]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nircam_flats._html import table
-from nircam_flats.report.flatness import peak_to_peak
+from nircam_flats.kernels import peak_to_peak
 from nircam_flats.report.section import Section, paragraph
 
 __all__ = ["RECOVERY_MEANING", "recovery", "recovery_section", "recovery_table"]

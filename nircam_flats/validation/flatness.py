@@ -11,7 +11,7 @@ from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector
-from nircam_flats.kernels import box_medians, clipped_statistics
+from nircam_flats.kernels import box_means, box_medians, clipped_statistics, mesh_range
 from nircam_flats.masks import Segmentation
 from nircam_flats.provenance import History
 from nircam_flats.skyflat import NormalizedFrame
@@ -77,7 +77,7 @@ class Flatness(HoldsArrays):
     @property
     def peak_to_peak(self):
         """Largest minus smallest value of `stack`."""
-        return float(_peak_to_peak(self.stack))
+        return mesh_range(self.stack)
 
     @property
     def rms(self):
@@ -99,9 +99,9 @@ class Flatness(HoldsArrays):
         """`~astropy.table.QTable`, a row for each exposure: peak to peak, rms, and those of its noise alone."""
         noise = deviations(self.meshes, self.n_pixels)
         table = QTable()
-        table["peak_to_peak"] = [_peak_to_peak(mesh) for mesh in self.meshes]
+        table["peak_to_peak"] = [mesh_range(mesh) for mesh in self.meshes]
         table["rms"] = [np.nanstd(mesh) for mesh in self.meshes]
-        table["floor_peak_to_peak"] = [_peak_to_peak(mesh) for mesh in noise]
+        table["floor_peak_to_peak"] = [mesh_range(mesh) for mesh in noise]
         table["floor_rms"] = [np.nanstd(mesh) for mesh in noise]
         return table
 
@@ -156,15 +156,22 @@ class NoiseFloor:
     rms: float = field()
 
     @classmethod
+    def of_delta(cls, delta, box_size=64):
+        """Return the floor of a `~nircam_flats.DeltaSkyflat` in boxes, by the influences of its exposures.
+
+        They tell how much each exposure pulls each box; halves of the exposures that pull against each other show the
+        noise of the stack and not the flat.
+        """
+        layers = len(delta.influences) * delta.influences.astype(np.float32)
+        layers = np.array([box_means(layer, box_size // delta.box_size) for layer in layers])
+        return cls.of(noise_of_stack(layers, np.ones(layers.shape)))
+
+    @classmethod
     def of(cls, maps):
         """Return the floor that maps of noise show on average."""
         variances = [np.nanvar(item) for item in maps]
-        peaks = [_peak_to_peak(item) for item in maps]
+        peaks = [mesh_range(item) for item in maps]
         return cls(peak_to_peak=float(np.mean(peaks)), rms=float(np.sqrt(np.mean(variances))))
-
-
-def _peak_to_peak(mesh):
-    return np.nanmax(mesh) - np.nanmin(mesh) if np.isfinite(mesh).any() else np.nan
 
 
 def _measured(values, box_size):

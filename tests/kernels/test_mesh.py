@@ -6,7 +6,7 @@ from astropy.stats import SigmaClip, sigma_clipped_stats
 from photutils.background import Background2D, MedianBackground
 from scipy.ndimage import zoom
 
-from nircam_flats.kernels import box_medians, expand_mesh, fill_mesh
+from nircam_flats.kernels import box_medians, expand_mesh, fill_mesh, mesh_range, peak_to_peak
 
 
 @pytest.fixture
@@ -120,3 +120,31 @@ def test_medians_and_interpolation_are_those_of_photutils():
     np.testing.assert_allclose(medians, background.background_mesh, rtol=1e-6)
     found = np.clip(expand_mesh(medians, 16, data.shape), medians.min(), medians.max())
     np.testing.assert_allclose(found, background.background, atol=2e-6)
+
+
+class TestPeakToPeak:
+    def test_is_the_range_of_box_medians(self):
+        image = np.ones((128, 192), np.float32)
+        image[:64, 64:128] = 1.03
+        image[64:, :64] = 0.98
+        image[::7, ::5] = 0.1  # single pixels do not count
+        assert peak_to_peak(image, np.ones(image.shape, bool)) == pytest.approx(0.05, abs=1e-6)
+
+    def test_only_good_pixels_count(self):
+        image = np.ones((128, 128), np.float32)
+        image[:64, :64] = 2
+        good = np.ones(image.shape, bool)
+        good[:64, :64] = False
+        assert peak_to_peak(image, good) == 0
+        assert peak_to_peak(image, ~good | good) == 1
+
+    def test_range_of_a_mesh_ignores_what_has_no_value(self):
+        assert mesh_range(np.array([[1.0, np.nan], [1.25, 0.5]])) == 0.75
+        assert np.isnan(mesh_range(np.full((2, 2), np.nan)))
+
+    def test_smaller_boxes_see_more(self):
+        image = np.ones((128, 128), np.float32)
+        image[:16, :16] = 1.1
+        good = np.ones(image.shape, bool)
+        assert peak_to_peak(image, good) == 0
+        assert peak_to_peak(image, good, box_size=16) == pytest.approx(0.1, abs=1e-6)

@@ -1,11 +1,22 @@
 """Figures of claw forecasts: on the axes given, with labels, limits, and what they should show."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from astropy import units as u
 from matplotlib.figure import Figure
 
-from nircam_flats import ClawForecast, ClawSusceptibilityZone, PlannedPointing
+from nircam_flats import (
+    ClawForecast,
+    ClawSusceptibilityZone,
+    Exposure,
+    ExposureSet,
+    InvalidInputError,
+    PlannedPointing,
+    plotting,
+)
+from nircam_flats.simulation.geometry import FrameGeometry
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +78,57 @@ def test_a_zone_is_drawn_without_stars(forecast, ax):
     zone = ClawSusceptibilityZone.default("A")
     zone.plot(ax=ax, stars=forecast.contributions(172 * u.deg, "F200W", "A")[:0])
     assert len(ax.collections) == 1
+
+
+def turned(roll, *, name, claw=0.0, shape=(256, 256), **facts):
+    """An exposure of a sky of 2 MJy/sr at a roll, with a bright lower half and a dead pixel; named."""
+    geometry = FrameGeometry(detector="B1", shape=shape)
+    data = np.full(shape, 2, np.float32)
+    data[:64] *= 1 + claw
+    dq = np.zeros(shape, np.uint32)
+    data[200, 200], dq[200, 200] = 1e6, 1
+    pointing = geometry.pointing(124.1, 19.2, roll)
+    usual = {"data": data, "dq": dq, "detector": "B1", "filter": "F200W", "pointing": pointing}
+    return Exposure(name=name, **(usual | facts))
+
+
+class TestSequence:
+    def test_exposures_stand_in_the_order_of_their_angles(self):
+        rolls = (200.0, 20.0, 120.0)
+        exposures = ExposureSet.from_exposures(turned(roll, name=f"at {roll:g}", claw=roll / 1e3) for roll in rolls)
+        figure = exposures.plot(half_range=0.3)
+        images = [ax.images[0] for ax in figure.axes if ax.images]
+        angles = [float(image.axes.get_title().split("°")[0]) for image in images]
+        assert angles == sorted(angles)
+        brightest = [float(image.get_array().max()) for image in images]
+        np.testing.assert_allclose(brightest, [1.02, 1.12, 1.2], rtol=1e-5)
+        assert {image.get_clim() for image in images} == {(0.7, 1.3)}
+        assert images[0].get_extent() == [-0.5, 255.5, -0.5, 255.5]
+        assert figure.axes[-1].get_ylabel() == "sky brightness / sky level"
+        assert "position angle of V3" in figure.get_suptitle()
+
+    def test_titles_say_what_was_predicted(self):
+        exposures = [turned(roll, name=f"at {roll:g}") for roll in (230.0, 235.0)]
+        forecast = ClawForecast.from_pointings(exposures, filters=["F200W"])
+        figure = plotting.claw_sequence(exposures, forecast=forecast, half_range=0.1)
+        expected = [f"predicted {row['brightness'].value / 2:.1%}" for row in forecast.predicted]
+        assert [ax.get_title().split("\n")[1] for ax in figure.axes if ax.images] == expected
+
+    def test_correction_takes_the_flat_out(self):
+        surface = np.ones((256, 256), np.float32)
+        surface[:64] = 1.1
+        exposures = [turned(roll, name=str(roll), claw=0.1) for roll in (20.0, 30.0)]
+        figure = plotting.claw_sequence(exposures, correction=SimpleNamespace(surface=surface))
+        for image in (ax.images[0] for ax in figure.axes if ax.images):
+            np.testing.assert_allclose(image.get_array(), 1, rtol=1e-6)
+
+    def test_what_cannot_be_drawn_is_refused(self):
+        one = turned(20.0, name="one")
+        with pytest.raises(InvalidInputError, match="one detector; got none"):
+            plotting.claw_sequence([])
+        with pytest.raises(InvalidInputError, match=r"got NRCB1, NRCB2; choose with exposures\.where"):
+            plotting.claw_sequence([one, turned(20.0, name="two", detector="B2")])
+        with pytest.raises(InvalidInputError, match="1 have none, the first is lost"):
+            plotting.claw_sequence([one, turned(20.0, name="lost", pointing=None)])
+        with pytest.raises(InvalidInputError, match="needs exposures with a sky; that of dark is 0"):
+            plotting.claw_sequence([one, turned(20.0, name="dark", data=np.zeros((256, 256)))])

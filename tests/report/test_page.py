@@ -162,9 +162,9 @@ def test_the_focal_plane_is_of_several_detectors(page, made):
     assert "Focal plane" not in alone.text
 
 
-def test_further_sections_follow_the_summary(made, empty_figures):
+def test_further_sections_stand_before_the_detectors(made, empty_figures):
     page = report_page(made, sections=[Section(title="Wisps & claws", body="none")])
-    assert page.index('id="summary"') < page.index('<section id="wisps-claws"') < page.index('<section id="checks"')
+    assert page.index('<section id="checks"') < page.index('<section id="wisps-claws"') < page.index('<section id="nrc')
 
 
 def test_the_truth_of_a_demo(made, empty_figures):

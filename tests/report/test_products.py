@@ -16,30 +16,6 @@ def b1(made):
     return next(item for item in made.products if item.detector.label == "B1")
 
 
-class TestPeakToPeak:
-    def test_is_the_range_of_box_medians(self):
-        image = np.ones((128, 192), np.float32)
-        image[:64, 64:128] = 1.03
-        image[64:, :64] = 0.98
-        image[::7, ::5] = 0.1  # single pixels do not count
-        assert peak_to_peak(image, np.ones(image.shape, bool)) == pytest.approx(0.05, abs=1e-6)
-
-    def test_only_good_pixels_count(self):
-        image = np.ones((128, 128), np.float32)
-        image[:64, :64] = 2
-        good = np.ones(image.shape, bool)
-        good[:64, :64] = False
-        assert peak_to_peak(image, good) == 0
-        assert peak_to_peak(image, ~good | good) == 1
-
-    def test_smaller_boxes_see_more(self):
-        image = np.ones((128, 128), np.float32)
-        image[:16, :16] = 1.1
-        good = np.ones(image.shape, bool)
-        assert peak_to_peak(image, good) == 0
-        assert peak_to_peak(image, good, box_size=16) == pytest.approx(0.1, abs=1e-6)
-
-
 class TestDetectorProducts:
     def test_summary(self, b1):
         row = b1.summary
