@@ -16,6 +16,7 @@ single exposure, and the worst of a mean over the exposures of one detector and 
 report      the report's mask, no correction
 plain       what BackgroundComparison does without corrections
 corrected   what it does with the flats' correction, fitted to a campaign of 12 exposures of the usual 837 s
+deep        the same, with the sources masked that another dither of that campaign shows in the same filter
 """
 
 import argparse
@@ -72,6 +73,8 @@ SEEDS = range(301, 311)
 TIMES = (10, 100, 1000)
 MEASURED = (0, 2, 3, 5)
 """Of the six exposures in a filter: two in each pointing."""
+DEEP = (1, 4)
+"""The third of each pointing: the simulation's noise is the same in all exposure times, and theirs is another."""
 ANYWHERE = nf.ZodiacalBackground(any_angle=True)
 YEAR = Time("2022-01-01T12:00:00", scale="utc")
 
@@ -212,8 +215,14 @@ def flat_of(program):
 
 
 def light(exposure):
-    """Return the exposure with its data and flags only."""
-    return attrs.evolve(exposure, err=None, area=None, var_poisson=None, var_rnoise=None, var_flat=None)
+    """Return the exposure with its data, flags and photon noise only."""
+    return attrs.evolve(exposure, err=None, area=None, var_rnoise=None, var_flat=None)
+
+
+def exposures_of(program, detector, indices):
+    """Return these exposures of every filter of a detector."""
+    jobs = [(filter, index) for _, filter in program.modes(detector) for index in indices]
+    return nf.ExposureSet.from_exposures(light(program.exposure(detector, *job)) for job in jobs)
 
 
 def measured_ratios(detector, seed, times, shape=(2048, 2048)):
@@ -225,11 +234,12 @@ def measured_ratios(detector, seed, times, shape=(2048, 2048)):
         "report": {"masks": nf.Segmentation.of_report()},
         "plain": {},
         "corrected": {"corrections": fit},
+        "deep": {"corrections": fit, "deep": exposures_of(usual, detector, DEEP)},
     }
     for time in times:
         program = attrs.evolve(usual, exposure_time=time * u.s)
         jobs = [(filter, index) for _, filter in program.modes() for index in MEASURED]
-        exposures = nf.ExposureSet.from_exposures(light(program.exposure(detector, *job)) for job in jobs)
+        exposures = exposures_of(program, detector, MEASURED)
         injected = [truth.sky(*job) * np.nanmedian(truth.delta(job[0])) for job in jobs]
         for name, settings in recipes.items():
             table = nf.BackgroundComparison.from_exposures(exposures, model=ANYWHERE, **settings).exposures

@@ -378,6 +378,27 @@ def test_a_benchmark_that_fails_does_not_keep_the_others_from_running(script, tr
 # --- claws
 
 
+def test_without_the_published_files_claws_are_not_run_and_say_why(script, tmp_path, monkeypatch):
+    run = script("run")
+    monkeypatch.setenv("NIRCAM_FLATS_REAL_DATA", str(tmp_path))
+    out = tmp_path / "RESULTS.md"
+    assert run.main(["--only", "claws", "--out", str(out)]) == 0
+    line = next(line for line in out.read_text().splitlines() if line.startswith("| claws"))
+    assert "not run: needs" in line
+    assert "rogue_path_nrca.fits" in line
+
+
+def test_the_row_of_claws(script, real_data):
+    run, row = script("run"), script("claws").row
+    if not (real_data / "claws").is_dir():
+        pytest.skip(f"needs the published claw maps, which are not at {real_data / 'claws'}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [str(FOLDER / "claws.py")])
+        cells = dict(zip(run.COLUMNS, run.comparison(row(real_data / "claws"), "the tool"), strict=True))
+    assert cells["benchmark"] == "claws, one observation, 360 angles"
+    assert "the same clean ranges" in cells["agreement"]
+
+
 def test_clean_ranges_by_the_rule_of_the_published_tool(script):
     flux = np.array([[1, 1, 9, 1, 1, 1], [1, 1, 1, 9, 1, 1]])
     assert script("claws").runs_below(flux, np.array([5, 5])) == [[0, 1], [4, 5]]

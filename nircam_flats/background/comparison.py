@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, readonly
 from nircam_flats._files import open_product, read_keyword, read_table, write_product
-from nircam_flats.background._measure import MeasuredSky
+from nircam_flats.background._measure import MeasuredSky, deep_mask_of
 from nircam_flats.background.model import BRIGHTNESS, BackgroundModel
 from nircam_flats.background.rules import BackgroundRules
 from nircam_flats.background.zodiacal import ZodiacalBackground
@@ -37,7 +37,8 @@ class BackgroundComparison(HoldsArrays):
     exposures
         `~astropy.table.QTable` with a row for each exposure, in their order: ``name``, ``detector``, ``filter``,
         ``start``, ``exposure_time``, ``ra``, ``dec``; ``measured`` and ``predicted`` with their errors, MJy/sr; the
-        predicted components (``predicted_zodiacal``...); ``ratio`` (measured / predicted) and ``ratio_err``;
+        predicted components (``predicted_zodiacal``...); ``n_deep``, the number of other exposures whose masks took the
+        place of its own; ``ratio`` (measured / predicted) and ``ratio_err``;
         ``masked_fraction`` and ``asymmetry``, which the rules look at; ``reason``, why the exposure is flagged, empty
         if it is not. What is not known is NaN.
     model
@@ -57,7 +58,16 @@ class BackgroundComparison(HoldsArrays):
 
     @classmethod
     def from_exposures(
-        cls, exposures, *, model=None, masks=None, corrections=None, rules=None, band_average=False, executor=None
+        cls,
+        exposures,
+        *,
+        model=None,
+        masks=None,
+        corrections=None,
+        deep=(),
+        rules=None,
+        band_average=False,
+        executor=None,
     ):
         """Measure the sky of each exposure and predict it.
 
@@ -76,6 +86,11 @@ class BackgroundComparison(HoldsArrays):
             `~nircam_flats.FlatModelFit` of the detectors, in any order: each divides the images of its detector before
             sources are looked for and the level is measured. Without, the level is that of an image whose flat may
             be wrong by several per cent.
+        deep
+            Longer exposures of the same fields, an `~nircam_flats.ExposureSet`. Where those of its detector (in its
+            filter, if there are any) cover more than half of an exposure, the sources that they show are masked in it
+            instead of those that it shows itself, and the level is that of the rest that they cover. Use it for
+            exposures of less than a few hundred seconds, which do not show the sources that raise their sky.
         rules
             `~nircam_flats.BackgroundRules` that flag exposures; by default those of the mission's monitor.
         band_average
@@ -96,7 +111,10 @@ class BackgroundComparison(HoldsArrays):
         members = tuple(exposures)
         if not members:
             raise InvalidInputError("BackgroundComparison needs at least one exposure; got none")
-        work = partial(MeasuredSky.of, masks=masks, corrections=corrections)
+        settings = {"masks": masks, "corrections": corrections}
+        work = partial(deep_mask_of, **settings)
+        deep_masks = tuple(map_ordered(work, tuple(deep), executor=executor, stage="mask deep exposures"))
+        work = partial(MeasuredSky.of, deep=deep_masks, **settings)
         measured = map_ordered(work, members, executor=executor, stage="measure the sky")
         table = _compared(members, measured, model, band_average, rules)
         history = History().then(
@@ -104,6 +122,7 @@ class BackgroundComparison(HoldsArrays):
             model=model,
             masks="default" if masks is None else described(masks),
             corrections=", ".join(corrections) or "none",
+            deep=", ".join(mask.name for mask in deep_masks) or "none",
             rules=rules,
             band_average=band_average,
         )
@@ -292,6 +311,7 @@ def _row(member, sky, components, no_prediction, relative_err, rules):
         "predicted_err": relative_err * predicted * BRIGHTNESS,
         "ratio": measured / predicted,
         "ratio_err": err / predicted,
+        "n_deep": sky.n_deep,
         "masked_fraction": sky.masked_fraction,
         "asymmetry": sky.asymmetry,
         "reason": "; ".join(reasons),
