@@ -181,14 +181,11 @@ def _parse(text):
 
 
 def _is_as_written(handle, start, end):
-    """Whether the words of an extension add up as its CHECKSUM says (FITS standard 4.0, appendix J).
-
-    The order of the bytes in a word is of no account: bits carried off one end come back at the other.
-    """
+    """Whether the words of an extension add up as its CHECKSUM says (FITS standard 4.0, appendix J)."""
     handle.seek(start)
     total = 0
     while piece := handle.read(min(_PIECE, end - handle.tell())):
-        total += int(np.frombuffer(piece, np.uint32).sum(dtype=np.uint64))
+        total += int(np.frombuffer(piece, ">u4").sum(dtype=np.uint64))
     while total > _LARGEST:
         total = (total & _LARGEST) + (total >> 32)
     return total == _LARGEST

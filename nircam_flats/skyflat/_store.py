@@ -23,6 +23,7 @@ import os
 import shutil
 import weakref
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 
@@ -237,13 +238,11 @@ class FrameStore:
     def remembered(self, cls, parts, make):
         """Return ``make()``, a product of class ``cls``, or what an earlier call with these ``parts`` left here."""
         path = self.folder / "models" / f"{digest(VERSION, *parts)}.fits"
-        checksum = path.with_suffix(".sum")
-        kept = self._read(checksum)
-        if kept is not None and path.exists() and kept == _checksum_of(path):
-            return cls.read(path)
+        if path.exists():
+            with suppress(InvalidInputError):  # damaged, as the checksums of products tell
+                return cls.read(path)
         made = make()
         made.write(path, overwrite=True)
-        self._write(checksum, _checksum_of(path))
         return made
 
     # ------------------------------------------------------------------------------------------ entries
@@ -265,25 +264,15 @@ class FrameStore:
 
 
 def _is_whole(path):
-    """Whether an entry is there and has its checksum."""
+    """Whether an entry is there and has its checksum; it is read piece by piece."""
     try:
         with open(path, "rb", buffering=0) as handle:
-            return handle.read(CHECKSUM) == _rest_of(handle)
+            expected, found = handle.read(CHECKSUM), 0
+            while piece := handle.read(1 << 20):
+                found = zlib.crc32(piece, found)
     except OSError:
         return False
-
-
-def _checksum_of(path):
-    with open(path, "rb", buffering=0) as handle:
-        return _rest_of(handle)
-
-
-def _rest_of(handle):
-    """Checksum of what is left in an open file, read piece by piece."""
-    piece, found = memoryview(bytearray(1 << 20)), 0
-    while n := handle.readinto(piece):
-        found = zlib.crc32(piece[:n], found)
-    return found.to_bytes(CHECKSUM, "little")
+    return expected == found.to_bytes(CHECKSUM, "little")
 
 
 def _remove(folder, owner):
