@@ -66,7 +66,10 @@ class TestFromArrays:
             ({"start": 59800.5}, "Exposure.start and .end must be one astropy Time each; got 59800.5"),
             ({"end": Time([1, 2], format="mjd")}, "must be one astropy Time each"),
             ({"exposure_time": 100}, "Exposure.exposure_time must be a Quantity convertible to 's'; got 100"),
-            ({"corner": (0, 1)}, r"Exposure.corner must be \(x, y\), whole numbers from 1 to \(2048, 2048\); got \(0, 1\)"),
+            (
+                {"corner": (0, 1)},
+                r"Exposure.corner must be \(x, y\), whole numbers from 1 to \(2048, 2048\); got \(0, 1\)",
+            ),
             ({"corner": (1, 2, 3)}, r"Exposure.corner must be \(x, y\)"),
             ({"photmjsr": np.nan}, "Exposure.photmjsr must be finite and above 0, or None where not known; got nan"),
             ({"pointing": (53.0, -27.0)}, "Exposure.pointing must be a Pointing, or None"),
