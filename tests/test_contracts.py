@@ -88,6 +88,7 @@ def values(tmp_path_factory):
         *(parts, parts.evidence, parts.identifiability, parts.evidence.judge(exposures[0].good)),
         *(dead, dead.compare(dead), relative[0], relative[0].gradient, nf.WavelengthTrend.from_dependences(relative)),
         *(flight.provenance, flight.provenance.photometry),
+        nf.AdmissionRules(first_date="2022-07-01"),
         nf.BackgroundRules(),
         nf.BackgroundComparison.from_exposures(exposures, model=nf.ZodiacalBackground(any_angle=True)),
         *(header.pointing.attitude, nf.PlannedPointing.of(header), nf.AngleRanges([(340, 20)])),

@@ -14,6 +14,7 @@ from nircam_flats import (
     Attitude,
     ClawForecast,
     ClawSusceptibilityZone,
+    DeltaSkyflat,
     Exposure,
     ExposureSet,
     InvalidInputError,
@@ -323,6 +324,34 @@ def test_exposures_with_claws_can_be_left_out(exposures, zone):
     assert table["brightness"][0].to_value(u.MJy / u.sr) == pytest.approx(2.299 * table["flux"][0].value)
     assert table["fraction"][0] == 1
     assert table["star"][1] == ""
+
+
+def test_claws_harm_a_flat_unless_they_are_left_out(zone):
+    """Half of the exposures have the roll at which a bright star shines in; their light is that of the forecast."""
+    shape, sky = (128, 128), 0.3
+    members = []
+    for number in range(6):
+        pointing = FrameGeometry(detector="B4", shape=shape).pointing(50, 3, (120, 300)[number % 2])
+        data = np.random.default_rng(number).normal(sky, 0.01 * sky, shape)
+        facts = {"detector": "B4", "filter": "F150W", "flat_name": "flat.fits", "name": f"jw{number}"}
+        members.append(Exposure(data=data, pointing=pointing, **facts))
+    ra, dec = PlannedPointing.of(members[0]).attitude().to_sky(1 * u.deg, 10 * u.deg)
+    stars = StarCatalog(ra=ra.reshape(1), dec=dec.reshape(1), h=[2.0] * u.mag)
+    zones = (zone, attrs.evolve(zone, module="A"))
+    forecast = ClawForecast.from_pointings(ExposureSet.from_exposures(members), zones=zones, stars=stars)
+    light = dict(zip(forecast.predicted["name"], forecast.predicted["brightness"].to_value(u.MJy / u.sr), strict=True))
+    claw = np.zeros(shape)
+    claw[40:80, 30:90] = 1
+    exposures = ExposureSet.from_exposures(
+        attrs.evolve(member, data=member.data + np.nan_to_num(light[member.name]) * claw) for member in members
+    )
+    kept = exposures.exclude(forecast.flags(0.1 * sky * u.MJy / u.sr), "claws predicted")
+    harmed, right = (DeltaSkyflat.from_exposures(found, masks=lambda one: ~one.good) for found in (exposures, kept))
+    inside = claw > 0
+    assert np.median(harmed.data[inside]) / np.median(harmed.data[~inside]) > 1.1
+    assert np.median(right.data[inside]) / np.median(right.data[~inside]) == pytest.approx(1, abs=0.001)
+    left_out = right.exposures[~right.exposures["used"]]
+    assert {row["name"]: row["reason"] for row in left_out} == dict.fromkeys(("jw0", "jw2", "jw4"), "claws predicted")
 
 
 def test_only_some_detectors_have_claws(pointing):
