@@ -9,8 +9,8 @@ response is asked for slow drifts, for jumps, and for pixels that died.
 # %%
 # Three years of exposures
 # ------------------------
-# Twelve quarters, eight exposures of as many fields in each, of detector B1 in one filter. The simulated response is the
-# same in all of them; here it is made to drift along x, by 2 % a year from edge to edge, and to jump along y in the
+# Twelve quarters, eight exposures of as many fields in each, of detector B1 in one filter. The simulated response is
+# the same in all of them; here it is made to drift along x, by 2 % a year from edge to edge, and to jump along y in the
 # eighth quarter, by 4 %. Five pixels die in the fifth.
 
 import attrs
