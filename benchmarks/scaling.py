@@ -82,9 +82,13 @@ def run_job(folder, n_exposures, store):
         for name, flat in products.flats.items():
             flat.write(Path(out) / f"{name}_flat.fits")
     seconds = time.perf_counter() - started
+    return {"seconds": seconds, "peak": peak_memory(), "digest": digest_of(products)}
+
+
+def digest_of(products):
+    """Return a text that stands for the delta skyflat and the fit of a detector."""
     images = (products.grey.data, products.grey.err, products.fit.surface, products.fit.err)
-    digest = hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
-    return {"seconds": seconds, "peak": peak_memory(), "digest": digest}
+    return hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
 
 
 def run_alone(folder, n_exposures, store):

@@ -76,6 +76,9 @@ def values(tmp_path_factory):
     dead = nf.DeadPixelMap.from_delta(delta)
     both = nf.NormalizedFrames.from_exposures(nf.ExposureSet.from_exposures(pair.exposures()))
     grey = nf.DeltaSkyflat.from_frames(both)
+    days = np.arange(len(exposures)) // 2 * 90 * u.day
+    moved = [attrs.evolve(item, start=item.start + day) for item, day in zip(exposures, days, strict=True)]
+    series = nf.SkyflatSeries.from_exposures(nf.ExposureSet.from_exposures(moved), min_exposures=2)
     relative = [nf.DeltaSkyflat.from_frames(both.where(filter=item)).relative_to(grey) for item in both.filters]
     made = [
         *(nf.Detector.get("B4"), nf.Filter.get("F200W"), nf.imaging_modes()[0]),
@@ -96,6 +99,7 @@ def values(tmp_path_factory):
         *validated(),
         validated()[3].compare(fit),
         *(wisp, wisp.fit_scale(exposures[0], rows=False)),
+        *(series, series.epochs[0], series.coefficient_trend(degree=1)),
         nf.FlatDelivery.from_ground(ground, fit, out=tmp_path_factory.mktemp("delivery")),
     ]
     return {type(value): value for value in made}

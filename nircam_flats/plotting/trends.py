@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from nircam_flats.plotting.images import draw_flat
+from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["draw_skyflat_trend"]
 
@@ -32,7 +33,12 @@ def draw_skyflat_trend(trend, *, ax=None, **artist_options):
     title = f"{trend.detector} {trend.label}"
     if trend.mesh_shape is not None:
         slopes = trend.slope.value.reshape(trend.mesh_shape)
-        options = {"centre": 0.0, "title": f"{title}: change in a year", "label": "relative response / yr"}
+        options = {
+            "centre": 0.0,
+            "title": f"{title}: change in a year",
+            "label": "relative response / yr",
+            "pixel": MESH_BOX,
+        }
         return draw_flat(slopes, ax=ax, **(options | artist_options))
     errors = trend.scatter * trend.errors
     departures = 100 * (trend.values - np.nanmean(trend.values, axis=0))
@@ -52,5 +58,5 @@ def draw_skyflat_trend(trend, *, ax=None, **artist_options):
     ax.axhline(0, color="0.7", linewidth=0.8, zorder=0)
     ax.set(ylabel="coefficient less its mean [%]", title=title)
     ax.tick_params(axis="x", rotation=30)
-    ax.legend(loc="upper left", fontsize="small")
+    ax.legend(loc="best", fontsize="small")
     return artists

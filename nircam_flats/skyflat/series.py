@@ -273,14 +273,16 @@ class SkyflatSeries(HoldsArrays):
         values, errors = zip(*found, strict=True)
         return self._trend([f"P{i}(x) P{j}(y)" for i, j in terms], values, errors)
 
-    def new_dead_pixels(self, find, *, executor=None):
+    def new_dead_pixels(self, find, *, min_epochs=2, executor=None):
         """Return the pixels that died between two epochs of the series, a `~astropy.table.QTable`.
 
         Parameters
         ----------
         find
-            Called with the delta skyflat of each epoch, returns a map with a boolean image ``new``:
-            ``nf.DeadPixelMap.from_delta``, say.
+            Called with the delta skyflat of each epoch, returns a map with boolean images ``new``, ``uncertain`` and
+            ``measured``: ``nf.DeadPixelMap.from_delta``, say.
+        min_epochs
+            In how many epochs a pixel must be dead: noise does not strike the same pixel twice.
         executor
             As in `from_exposures`.
 
@@ -296,12 +298,12 @@ class SkyflatSeries(HoldsArrays):
         last_alive, first_dead, n_dead = (np.full(shape, value, np.int32) for value in (-1, -1, 0))
         for number, epoch in enumerate(self.epochs):
             delta = self.between(epoch.start, epoch.end, executor=executor)
-            dead = np.asarray(find(delta).new)
-            alive = delta.good & ~dead
+            found = find(delta)
+            dead, alive = found.new, found.measured & ~found.new & ~found.uncertain
             first_dead[dead & (first_dead < 0)] = number
             n_dead[dead] += 1
             first_dead[alive], n_dead[alive], last_alive[alive] = -1, 0, number
-        y, x = np.nonzero((last_alive >= 0) & (first_dead > last_alive))
+        y, x = np.nonzero((last_alive >= 0) & (first_dead > last_alive) & (n_dead >= min_epochs))
         order = np.argsort(first_dead[y, x], kind="stable")
         y, x = y[order], x[order]
         days = np.array([(epoch.start.isot[:10], epoch.end.isot[:10]) for epoch in self.epochs], "U10").reshape(-1, 2)

@@ -149,7 +149,7 @@ class SkyflatTrend(HoldsArrays):
     @property
     def table(self):
         """A `~astropy.table.QTable` with a row per value: name, slope and its error, number of epochs."""
-        return QTable(
+        table = QTable(
             {
                 "name": list(self.names),
                 "slope": self.slope,
@@ -157,6 +157,8 @@ class SkyflatTrend(HoldsArrays):
                 "n_epochs": np.isfinite(self.values).sum(axis=0),
             }
         )
+        table["slope"].info.format = table["slope_err"].info.format = ".5f"
+        return table
 
     def plot(self, ax=None, **artist_options):
         """Draw the values against time, or the map of the slopes of a mesh; returns the artists, or the artist."""

@@ -11,6 +11,8 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.time import Time
 
+from nircam_flats._strategy import Strategy
+
 __all__ = ["assert_same", "check_value"]
 
 LONGEST_REPR = 2000
@@ -62,7 +64,7 @@ def assert_same(actual, expected, *, name=None):
     elif isinstance(expected, Time):
         _same_type(actual, expected, name)
         assert_same(actual.scale, expected.scale, name=f"{name}.scale")
-        if actual.shape != expected.shape or np.any(np.abs(actual - expected) > 1 * u.ns):
+        if actual.shape != expected.shape or np.any(np.abs((actual - expected).to_value(u.ns)) > 1):
             raise AssertionError(f"{name}: {actual} is not {expected}")
     elif isinstance(expected, u.Quantity):
         _same_type(actual, expected, name)
@@ -81,6 +83,9 @@ def assert_same(actual, expected, *, name=None):
             raise AssertionError(f"{name}: {len(actual)} items, not {len(expected)}")
         for index, (one, other) in enumerate(zip(actual, expected, strict=True)):
             assert_same(one, other, name=f"{name}[{index}]")
+    elif isinstance(expected, Strategy):
+        _same_type(actual, expected, name)
+        assert_same(repr(actual), repr(expected), name=name)  # which holds all settings
     elif not (actual == expected or (_is_nothing(actual) and _is_nothing(expected))):
         raise AssertionError(f"{name}: {actual!r} is not {expected!r}")
 

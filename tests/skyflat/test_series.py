@@ -23,7 +23,7 @@ SHAPE = (192, 224)
 LENGTH = 90 * u.day
 DRIFT = 0.008
 """A year, of the coefficient of x."""
-STEP = 0.004
+STEP = 0.008
 """Of the coefficient of y, at the sixth epoch."""
 DEAD = (100, 70)
 
