@@ -14,6 +14,7 @@ from astropy.table import QTable, Table
 
 from nircam_flats import FlatDelivery, FlatReference, FlatsWarning, __main__, parallel
 from nircam_flats.__main__ import main
+from nircam_flats.report import products
 
 pytestmark = pytest.mark.usefixtures("empty_figures")
 ROOT = Path(__file__).parents[1]
@@ -48,6 +49,15 @@ class TestRun:
         assert f"Written to {out} after" in said.out
         assert "Left out" not in said.out
         assert "Not made" not in said.out
+
+    def test_photometry_when_asked(self, campaign, of_b1, tmp_path):
+        arguments = ["run", *of_b1, "--ground-flats", str(campaign.folder / "ground_flats"), "--photometry"]
+        assert main([*arguments, "--out", str(tmp_path / "new")]) == 0
+        page = (tmp_path / "new" / "report.html").read_text()
+        assert '<section id="photometry-of-stars"' in page
+        assert "NRCB1 F200W: not measured: PhotometricRepeatability needs" in page
+        assert main([*arguments[:-1], "--out", str(tmp_path / "other")]) == 0
+        assert "photometry-of-stars" not in (tmp_path / "other" / "report.html").read_text()
 
     def test_what_is_left_out_is_told_and_is_no_failure(self, campaign, of_b1, tmp_path, capsys):
         text = tmp_path / "notes_cal.fits"
@@ -164,6 +174,13 @@ class TestDemo:
         assert all(re.fullmatch(r"\d+\.\d\d%", text) for text in grey[2:5])
         assert [row[:2] for row in filters] == [["NRCB1", "F115W"], ["NRCB1", "F200W"]]
         assert all(re.fullmatch(r"\d\.\d{4}", row[4]) for row in filters)
+
+    def test_the_page_is_drawn_once_with_the_truth_on_it(self, tmp_path, monkeypatch):
+        drawn = []
+        monkeypatch.setattr(products, "write_page", lambda *args, **options: drawn.append(options["sections"]))
+        assert main([*SMALL_DEMO, "--out", str(tmp_path / "demo")]) == 0
+        (sections,) = drawn
+        assert [item.title for item in sections] == ["Backgrounds", "Truth"]
 
     def test_its_last_line_works(self, tmp_path, capsys):
         out = tmp_path / "demo"

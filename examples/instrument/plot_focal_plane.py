@@ -25,7 +25,8 @@ changes = {detector: program.truth(detector).grey() for detector in program.dete
 # %%
 # As on the sky
 # -------------
-# All share their colours. A white dot marks the corner of pixel (0, 0). One short-wavelength detector covers about a
-# quarter of what a long-wavelength detector sees.
+# All share their colours, from -4 % to +4 %; what died since is beyond (dark blue). A white dot marks the corner of
+# pixel (0, 0). One short-wavelength detector covers about a quarter of what a long-wavelength detector sees.
 
-figure = focal_plane(changes, title="response in flight / ground flat", figure=plt.figure(figsize=(9, 8.8)))
+figure = plt.figure(figsize=(9, 8.8))
+focal_plane(changes, title="response in flight / ground flat", half_range=0.04, figure=figure)

@@ -6,9 +6,9 @@ from matplotlib import pyplot as plt
 
 __all__ = ["draw_backgrounds"]
 
-COLOURS = {"A": "tab:blue", "B": "tab:orange"}
-"""Of the dots, by module."""
-SHIFT = 0.004
+STYLES = {"A": {"fmt": "o", "color": "#0072b2"}, "B": {"fmt": "s", "color": "#d55e00", "markerfacecolor": "white"}}
+"""Of the dots, by module: colours of Okabe and Ito, and symbols that differ in grey."""
+SHIFT = 0.006
 """Between the dots of the detectors of one filter, relative to the wavelength."""
 
 
@@ -49,10 +49,10 @@ def draw_backgrounds(table, *, ax=None, title="", **artist_options):
     ax.plot(at, [predicted[found].mean() for found in here], color="0.3", label="predicted, mean")
     shifted = wavelength * (1 + SHIFT * _places(table["filter"]))
     dots = []
-    for module, colour in COLOURS.items():
+    for module, style in STYLES.items():
         found = np.array([name.startswith(f"NRC{module}") for name in table["detector"]], dtype=bool)
         if found.any():
-            options = {"fmt": "o", "markersize": 4, "color": colour, "label": f"measured, module {module}"}
+            options = {"markersize": 5, "label": f"measured, module {module}"} | style
             dots.append(ax.errorbar(shifted[found], measured[found], err[found], **(options | artist_options)))
     ax.set(xlabel="wavelength [µm]", ylabel="sky [MJy/sr]", title=title)
     ax.set_ylim(bottom=0)

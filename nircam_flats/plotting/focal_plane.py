@@ -60,7 +60,7 @@ def focal_plane(
         for detector in (item for item in Detector.all() if item.channel == channel):
             _draw_detector(ax, detector, shown.get(detector), norm, artist_options)
         ax.set(aspect="equal", ylabel="V3 [arcsec]", title=TITLES[channel])
-        mark_directions(ax, up="+V3", left="+V2", at=(0.54, 0.08))
+        mark_directions(ax, up="+V3", left="+V2", at=(0.545, 0.08), length=(0.065, 0.14))
     corners = np.concatenate([item.corners.to_value(u.arcsec) for item in Detector.all()])
     low, high = corners.min(axis=0) - 6, corners.max(axis=0) + 6
     axes[-1].set(xlim=(high[0], low[0]), ylim=(low[1], high[1]), xlabel="V2 [arcsec]")

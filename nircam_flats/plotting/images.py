@@ -74,9 +74,9 @@ def draw_flat(
     return artist
 
 
-def mark_directions(ax, *, up, left, at=(0.94, 0.06), length=0.11):
+def mark_directions(ax, *, up, left, at=(0.94, 0.06), length=(0.11, 0.11)):
     """Mark what lies up and to the left on an axes with two arrows in its lower right corner."""
-    for (dx, dy), name in (((0, length), up), ((-length, 0), left)):
+    for (dx, dy), name in (((0, length[1]), up), ((-length[0], 0), left)):
         options = {"xycoords": "axes fraction", "ha": "center", "va": "center", "fontsize": "small"}
         arrow = {"arrowstyle": "<-", "shrinkA": 1, "shrinkB": 0}
         tip = (at[0] + dx, at[1] + dy)

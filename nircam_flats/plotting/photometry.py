@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.ndimage import gaussian_filter1d
 
 from nircam_flats.plotting.flatness import OLD_NEW
@@ -48,7 +49,7 @@ def draw_repeatability(photometry, *, ax=None, **artist_options):
     noise = 100 * numbers["noise_new"]
     ax.axvline(noise, color="black", linestyle=":", linewidth=1.5, label=f"median noise {noise / 100:.2%}")
     ax.set(xscale="log", xlabel="scatter of a star between dithers [%]", ylabel="stars")
-    ax.xaxis.set_major_formatter("{x:g}")
+    _label_log(ax.xaxis)
     ax.set_title(f"{photometry.detector}: {numbers['n_stars']} stars in {numbers['n_exposures']} exposures")
     ax.set_ylim(top=1.45 * ax.get_ylim()[1])  # room for the legend
     ax.legend(loc="upper left", fontsize="small")
@@ -89,9 +90,16 @@ def draw_scatter(photometry, *, ax=None, **artist_options):
         xscale="log", yscale="log", xlabel="signal to noise of one measurement", ylabel="scatter between dithers [%]"
     )
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter("{x:g}")
+        _label_log(axis)
     ax.legend(loc="lower left", fontsize="small")
     return artist
+
+
+def _label_log(axis):
+    """Label 1 and 3 of each decade of a logarithmic axis with plain numbers, and nothing else."""
+    axis.set_major_locator(LogLocator(subs=(1, 3)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def draw_star_flat(flat, *, ax=None, **artist_options):

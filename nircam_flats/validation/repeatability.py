@@ -268,6 +268,8 @@ def _detections(member, *, exchange, apertures, n_sigma, min_snr):
         raise InvalidInputError(f"the planes {', '.join(missing).upper()} are needed for photometry; it has none")
     after = exchange.after(before)
     x, y = find_sources(after, n_sigma=n_sigma)
+    if not x.size:
+        raise InvalidInputError(f"no source stands out by {n_sigma:g} times the noise of a pixel (n_sigma)")
     table = measure(before, after, x, y, apertures)
     bright = table["flux_new"] > min_snr * table["err_new"]
     return member.without_pixels(), wcs, table[bright]

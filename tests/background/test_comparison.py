@@ -49,6 +49,21 @@ def test_the_injected_sky_is_found(comparison, sky, exposures):
     assert np.abs(np.mean(ratio) - 1) < 0.005
 
 
+def test_levels_known_already_are_compared_without_pixels(exposures, typical, comparison):
+    levels = comparison.exposures["name", "measured", "measured_err"][1:]
+    levels.rename_columns(["measured", "measured_err"], ["level", "level_err"])
+    levels["level"][0] = np.nan  # as of an exposure that was left out
+    found = nf.BackgroundComparison.from_levels(exposures, levels, model=typical).exposures
+    expected = comparison.exposures[2:]
+    for name in ("name", "measured", "measured_err", "predicted", "ratio"):
+        np.testing.assert_array_equal(found[name], expected[name])
+    assert set(found["reason"]) == {""}
+    with pytest.raises(nf.InvalidInputError, match="needs exposures whose levels are known; got none among 0"):
+        nf.BackgroundComparison.from_levels(exposures, levels[:1], model=typical)
+    with pytest.raises(nf.InvalidInputError, match="needs a BackgroundModel"):
+        nf.BackgroundComparison.from_levels(exposures, levels, model=1)
+
+
 def test_corrections_are_applied(sky, exposures, typical):
     b1 = exposures.where(detector="B1", filter="F200W")
     fit = nf.FlatModelFit.from_delta(nf.DeltaSkyflat.from_exposures(b1), n_replicates=0)

@@ -5,9 +5,19 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from nircam_flats import Flatness, FlatnessComparison, InvalidInputError, plotting
+from nircam_flats import (
+    DeltaSkyflat,
+    Flatness,
+    FlatnessComparison,
+    InvalidInputError,
+    NormalizedFrame,
+    NormalizedFrames,
+    SkyLevel,
+    plotting,
+)
 from nircam_flats.kernels import box_medians
 from nircam_flats.testing import assert_same
+from nircam_flats.validation.flatness import NoiseFloor
 
 SIZE = 192
 
@@ -42,6 +52,20 @@ def test_flat_sky_shows_its_noise_alone(rng):
     assert flatness.peak_to_peak == pytest.approx(flatness.floor.peak_to_peak, rel=0.15)
     table = flatness.table
     np.testing.assert_allclose(table["rms"], table["floor_rms"], rtol=0.1)
+
+
+def test_floor_of_a_delta_skyflat_is_its_noise(rng):
+    frames = []
+    for number, values in enumerate(images(rng, np.linspace(0.95, 1.05, SIZE), n=8)):
+        level = SkyLevel.measure(values, np.zeros(values.shape, bool))
+        facts = {"detector": "B1", "filter": "F200W", "flat_name": "flat.fits", "start": None, "end": None}
+        frames.append(NormalizedFrame(name=str(number), level=level, values=values.astype(np.float32), **facts))
+    delta = DeltaSkyflat.from_frames(NormalizedFrames(detector="B1", frames=frames), balance=False)
+    noise = box_medians(delta.data - np.linspace(0.95, 1.05, SIZE), 32)[0]
+    floor = NoiseFloor.of_delta(delta, box_size=32)
+    assert floor.rms == pytest.approx(np.std(noise), rel=0.35)  # 36 boxes, and the median of a box is not its mean
+    assert floor.peak_to_peak == pytest.approx(np.ptp(noise), rel=0.5)
+    assert floor.peak_to_peak < 0.05  # and not the gradient
 
 
 def test_boxes_with_less_than_half_of_their_pixels_have_no_value(rng):

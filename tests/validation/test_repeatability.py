@@ -4,6 +4,7 @@ import attrs
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.table import QTable
 from matplotlib.figure import Figure
 
 from nircam_flats import (
@@ -120,6 +121,21 @@ def test_scatter_falls_to_the_noise_with_a_perfect_flat(photometry):
     assert f"new flat: scatter {numbers['scatter_new']:.2%}" in str(photometry)
 
 
+@pytest.mark.parametrize("n", [2, 3, 6])
+def test_scatter_of_few_measurements_is_that_of_many(photometry, rng, n):
+    n_stars, noise = 2000, 0.01
+    flux = 1 + noise * rng.standard_normal(n_stars * n)
+    table = QTable({"exposure": np.tile(np.arange(n), n_stars), "star": np.repeat(np.arange(n_stars), n)})
+    table["x"], table["y"], table["flags"] = 0.0, 0.0, 0
+    for name in ("old", "new"):
+        table[f"flux_{name}"], table[f"err_{name}"] = flux * u.uJy, np.full(len(flux), noise) * u.uJy
+    positions = QTable({"ra": np.zeros(n_stars) * u.deg, "dec": np.zeros(n_stars) * u.deg})
+    numbers = attrs.evolve(photometry, measurements=table, positions=positions).summary
+    assert numbers["noise_new"] == pytest.approx(noise, rel=0.02)
+    assert numbers["scatter_new"] == pytest.approx(noise, rel=0.06)
+    assert numbers["ratio_new"] == pytest.approx(1, abs=0.05)
+
+
 def test_fluxes_are_those_of_the_stars(photometry, star_program):
     geometry = FrameGeometry(detector="B1", shape=star_program.shape)
     settings = {"star_density": star_program.star_density, "dither_range": star_program.dither_range}
@@ -214,6 +230,9 @@ def test_too_few_sources_or_one_dither_only(star_program, star_field, old_flat, 
     flats = {"old": old_flat, "new": true_flat}
     with pytest.raises(InvalidInputError, match=r"needs 5 sources .* got 0 in 2 exposures"):
         PhotometricRepeatability.from_exposures(star_field[:2], min_snr=1e5, **flats)
+    with pytest.raises(InvalidInputError, match=r"got 0; left out: .* no source stands out by 10 times the noise"):
+        empty = [attrs.evolve(item, data=np.ones(item.shape, np.float32)) for item in star_field[:2]]
+        PhotometricRepeatability.from_exposures(empty, **flats)
     fields = attrs.evolve(star_program, n_pointings=2, n_dithers=1)
     with pytest.raises(InvalidInputError, match="one dither only"):
         PhotometricRepeatability.from_exposures(ExposureSet.from_exposures(fields.exposures()), **flats)
