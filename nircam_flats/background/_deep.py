@@ -1,6 +1,7 @@
 """Masks of longer exposures carried over to shorter ones of the same field."""
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 from attrs import field, frozen
 from scipy.interpolate import RectBivariateSpline
@@ -46,12 +47,13 @@ class DeepMask:
 
     def onto(self, wcs, shape):
         """Return what it masks and what it covers of an image, two boolean images; None where it covers nothing."""
+        (centre, reach), (own_centre, own_reach) = _extent(wcs, shape), _extent(self.wcs, self.shape)
+        if centre.separation(own_centre) > reach + own_reach:
+            return None
         nodes = [np.append(np.arange(0, n - 1, STEP), n - 1) for n in shape]
         columns, rows = np.meshgrid(nodes[1], nodes[0])
-        places = wcs.pixel_to_world(columns, rows)
-        found = self.wcs.world_to_pixel(places)
-        if not np.isfinite(found).all():
-            return None
+        world = wcs.all_pix2world(columns, rows, 0)
+        found = self.wcs.all_world2pix(*world, 0, quiet=True)  # far outside its image a distortion has no inverse
         x, y = (
             np.rint(RectBivariateSpline(*nodes, values, kx=1, ky=1)(np.arange(shape[0]), np.arange(shape[1])))
             for values in found
@@ -65,11 +67,18 @@ class DeepMask:
         return masks, covers
 
 
-def carried(exposure, good, deep):
-    """Return what other exposures say is to be masked in one, a boolean image, and how many they are.
+def _extent(wcs, shape):
+    """Return the middle of an image on the sky, and how far from it its corners are."""
+    x, y = (shape[1] - 1) / 2, (shape[0] - 1) / 2
+    places = SkyCoord(*wcs.all_pix2world([x, 0, 0, 2 * x, 2 * x], [y, 0, 2 * y, 0, 2 * y], 0), unit="deg")
+    return places[0], places[0].separation(places[1:]).max()
 
-    Those of the same detector count, in the same filter if there is one. What none of them covers is masked. None and
-    0 where they cover too little.
+
+def carried(exposure, good, deep):
+    """Return what other exposures say is to be masked in one, where they cover it, and how many they are.
+
+    Those of the same detector count, in the same filter if there is one. Two boolean images, of masked and of covered
+    pixels; None, None and 0 where they cover too little.
 
     Parameters
     ----------
@@ -82,11 +91,11 @@ def carried(exposure, good, deep):
     others = [item for item in deep if item.detector == exposure.detector and item.name != exposure.name]
     others = [item for item in others if item.filter == exposure.filter] or others
     if not others or exposure.wcs is None or not exposure.wcs.has_celestial:
-        return None, 0
+        return None, None, 0
     parts = [part for item in others if (part := item.onto(exposure.wcs, exposure.shape)) is not None]
     if not parts:
-        return None, 0
+        return None, None, 0
     masks, covers = (np.logical_or.reduce(images) for images in zip(*parts, strict=True))
     if np.count_nonzero(covers & good) < MIN_COVERED * np.count_nonzero(good):
-        return None, 0
-    return masks | ~covers, len(parts)
+        return None, None, 0
+    return masks, covers, len(parts)

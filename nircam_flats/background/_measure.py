@@ -54,8 +54,11 @@ class MeasuredSky:
 
     @classmethod
     def _measured(cls, image, deep):
-        masked, n_deep = carried(image.exposure, image.good, deep)
-        level = SkyLevel.measure(image.data, image.mask()) if masked is None else image.level_outside(masked)
+        masked, covered, n_deep = carried(image.exposure, image.good, deep)
+        if n_deep:  # its own sources only at the edges, so that no row is without sky
+            level = image.level_outside(masked if covered.all() else np.where(covered, masked, image.mask()))
+        else:
+            level = SkyLevel.measure(image.data, image.mask())
         scale = u.Quantity(1, image.exposure.unit).to_value(BRIGHTNESS)
         sources = Segmentation.of_report()(image.data, image.good)
         median, mean, _, _ = clipped_statistics(np.where(sources, np.float32(np.nan), image.data))
