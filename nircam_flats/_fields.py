@@ -4,6 +4,8 @@ Arrays are owned by the object that holds them: copied or converted on entry, re
 unpickling and copying), and printed as ``<float32 (2048, 2048)>``.
 """
 
+from collections.abc import Iterable
+
 import attrs
 import numpy as np
 from astropy import units as u
@@ -23,6 +25,11 @@ __all__ = [
     "short_repr",
     "unit",
 ]
+
+
+def to_tuple(values: Iterable) -> tuple:
+    """Convert to a tuple, as a named function: so type checkers know what a field takes."""
+    return tuple(values)
 
 
 def readonly(array):
@@ -212,5 +219,5 @@ class HoldsArrays(ShowsCard):
     __slots__ = ()
 
     def __reduce__(self):
-        fields = attrs.fields(type(self))
+        fields = attrs.fields(type(self))  # type: ignore[arg-type]  # of the class it is mixed in
         return _rebuild, (type(self), {f.alias: getattr(self, f.name) for f in fields if f.init})

@@ -35,8 +35,15 @@ __all__ = [
 _BLOCK = 2880
 _PIECE = 364 * _BLOCK  # about 1 MB
 _CARD = 80
-_OF_DAMAGED_FILES = (OSError, EOFError, VerifyError, zlib.error)  # what astropy raises besides is anything at all
-_OF_DAMAGED_FILES += (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+_ASTROPY_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)  # anything at all
+_OF_DAMAGED_FILES = (OSError, EOFError, VerifyError, zlib.error, *_ASTROPY_ERRORS)
 _GZIP = b"\x1f\x8b"
 _LARGEST = 0xFFFFFFFF
 """Of 32 bits; what the words of an extension with a CHECKSUM add up to."""
@@ -204,7 +211,7 @@ def read_sections(path, *, sealed=False):
     InvalidInputError
         If this is no FITS file, not a whole one, or one that was changed since.
     """
-    sections = {}
+    sections: dict[str, Section] = {}
     with reading(path):
         if not path.is_file():
             came = "a folder" if path.is_dir() else "nothing there"
@@ -249,8 +256,8 @@ def read_keyword(header, name, kind, path, *, where="primary header", default=..
         if default is not ...:
             return default
         raise InvalidInputError(f"{path}: keyword {name} is needed in the {where}; it is missing")
-    accepted = {str: str, bool: (bool, np.bool_), int: (int, np.integer), float: (int, float, np.number)}[kind]
-    if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
+    kinds: dict = {str: str, bool: (bool, np.bool_), int: (int, np.integer), float: (int, float, np.number)}
+    if not isinstance(value, kinds[kind]) or (kind is not bool and isinstance(value, bool)):
         raise InvalidInputError(f"{path}: keyword {name} in the {where} must be of type {kind.__name__}; got {value!r}")
     if kind is float and not np.isfinite(value):
         raise InvalidInputError(f"{path}: keyword {name} in the {where} must be finite; got {value!r}")

@@ -106,7 +106,7 @@ class ShowsCard:
     def _repr_html_(self):
         rows = [
             (item.name.lstrip("_"), _told(item, getattr(self, item.name)))
-            for item in attrs.fields(type(self))
+            for item in attrs.fields(type(self))  # type: ignore[arg-type]  # of the class it is mixed in
             if item.repr
         ]
         cells = [

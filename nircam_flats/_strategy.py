@@ -27,7 +27,7 @@ def key_of(strategy):
     kind = type(strategy)
     name = f"{kind.__module__}.{kind.__qualname__}"
     if name.startswith("nircam_flats."):
-        own = repr(strategy)
+        own: str | None = repr(strategy)
     else:
         own = strategy.cache_key if "cache_key" in vars(kind) or "cache_key" in vars(strategy) else None
     parts = [own, *(key_of(part) for part in vars(strategy).values() if isinstance(part, Strategy))]

@@ -78,7 +78,7 @@ def map_ordered(function, items, *, executor=None, stage="", ahead=None):
     silent = not stage or not sys.stderr.isatty()
     with pool as workers, tqdm(total=len(items), desc=stage, disable=silent, leave=False) as bar:
         sent = workers.left(function) if isinstance(workers, _Sharing) else nullcontext(function)
-        waiting = deque()
+        waiting: deque = deque()
         with sent as call:
             try:
                 for item in items:

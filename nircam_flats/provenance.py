@@ -7,6 +7,8 @@ from astropy.io import fits
 from astropy.table import Table
 from attrs import field, frozen
 
+from nircam_flats._fields import to_tuple
+
 __all__ = ["History", "Step", "software_versions"]
 
 
@@ -45,8 +47,8 @@ class History:
     combine: strategy=SigmaClippedMedian()
     """
 
-    steps: tuple = field(factory=tuple, converter=tuple)
-    versions: tuple = field(factory=software_versions, converter=tuple, repr=False)
+    steps: tuple = field(factory=tuple, converter=to_tuple)
+    versions: tuple = field(factory=software_versions, converter=to_tuple, repr=False)
 
     def then(self, name, /, **settings):
         """Return the longer history that ends with a step called ``name``."""
@@ -72,7 +74,8 @@ class History:
     @classmethod
     def from_table(cls, table):
         """Return the history that `to_hdu` wrote, from its table."""
-        versions, steps = [], {}
+        versions: list = []
+        steps: dict = {}
         for number, step, setting, value in zip(*(table[name] for name in table.colnames), strict=True):
             if number == 0:
                 versions.append((str(setting), str(value)))

@@ -63,7 +63,8 @@ def sky_flat_detector(
     InvalidInputError, FitError
         If no grey delta skyflat can be made of the exposures as a set.
     """
-    ground_flats, problems = GroundFlats.collect(ground_flats), []
+    ground_flats = GroundFlats.collect(ground_flats)
+    problems: list[Problem] = []
     policy = Grey() if policy is None else policy
     settings = {"executor": executor, "memory_limit": memory_limit, "store": store}
     frames = masked_frames(exposures, masks=masks, admission=admission, **settings)

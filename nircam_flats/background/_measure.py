@@ -1,5 +1,7 @@
 """What is measured in one exposure."""
 
+from typing import Any
+
 import numpy as np
 from astropy import units as u
 from attrs import evolve, frozen
@@ -33,7 +35,7 @@ class MeasuredSky:
         Why it could not be measured, texts.
     """
 
-    level: SkyLevel | None = None
+    level: Any = None
     n_deep: int = 0
     masked_fraction: float = np.nan
     asymmetry: float = np.nan

@@ -194,9 +194,9 @@ class BackgroundComparison(HoldsArrays):
         """The ratio of each exposure over the median of the detectors that took it at once; NaN where it was alone."""
         relative = np.full(len(self.exposures), np.nan)
         taken = [f"{row['filter']} {row['start']}" if row["start"] else "" for row in self.exposures]
-        taken = np.where(self.flags, "", taken)
-        for one in set(taken) - {""}:
-            together = np.flatnonzero(taken == one)
+        unflagged = np.where(self.flags, "", taken)
+        for one in set(unflagged) - {""}:
+            together = np.flatnonzero(unflagged == one)
             if len(together) > 1:
                 ratio = self.exposures["ratio"][together]
                 relative[together] = ratio / np.median(ratio)
@@ -248,7 +248,7 @@ def _compared(members, measured, model, band_average, rules):
     """The table of the exposures; at least one of them must have a measured and a predicted sky."""
     table = _table(
         [
-            _row(member, sky, *_predicted(model, member, band_average), model.relative_err, rules)
+            _row(member, sky, *_predicted(model, member, band_average), model.relative_err, rules)  # type: ignore[call-arg]
             for member, sky in zip(members, measured, strict=True)
         ]
     )

@@ -110,7 +110,8 @@ class JBTBackground(BackgroundModel):
             )
         found = self._field(coordinate, grid)
         number = np.searchsorted(found.days, self._day(found.days, coordinate, date))
-        thermal = np.interp(grid, *read_curve(self.thermal, 2), left=0, right=0)
+        wavelengths, light = read_curve(self.thermal, 2)
+        thermal = np.interp(grid, wavelengths, light, left=0, right=0)
         spectra = {
             "zodiacal": found.zodiacal[number],
             "stray": found.stray[number],

@@ -43,7 +43,7 @@ class BackgroundModel(Strategy, ABC):
     <Quantity 0.1026 MJy / sr>
     """
 
-    relative_err = np.nan
+    relative_err: float = np.nan
 
     @abstractmethod
     def spectrum(self, coordinate, date, wavelength):
@@ -106,7 +106,7 @@ class BackgroundModel(Strategy, ABC):
         if not band_average:
             return self(coordinate, date, bandpass.pivot)
         half = bandpass.bandwidth / 2
-        wavelength = np.linspace(bandpass.pivot - half, bandpass.pivot + half, N_SAMPLES)
+        wavelength: u.Quantity = np.linspace(bandpass.pivot - half, bandpass.pivot + half, N_SAMPLES)
         weight = 1 / wavelength.to_value(u.um)  # photons are counted, for a brightness by frequency
         weight[[0, -1]] /= 2
         spectra = self(coordinate, date, wavelength)

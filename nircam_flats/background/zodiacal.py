@@ -57,7 +57,7 @@ class ZodiacalBackground(BackgroundModel):
         return f"ZodiacalBackground(any_angle={self.any_angle}, tuning=<{source}>)"
 
     @property
-    def relative_err(self):
+    def relative_err(self):  # type: ignore[override]
         """1 sigma error of the total, relative: as scored against the files of the JWST Backgrounds Tool."""
         return float(self.tuning.meta["relative_err"])
 

@@ -45,8 +45,8 @@ def look_at(frames, excluded, y, x, *, executor=None):
     each frame the pixel is divided by the median of its neighbours, those of ``excluded`` left out.
     """
     work = partial(_look, excluded=excluded, y=y, x=x)
-    values, weights = zip(*map_ordered(work, frames.frames, executor=frames.sharing(executor)), strict=True)
-    values, weights = np.array(values), np.array(weights)
+    looks = zip(*map_ordered(work, frames.frames, executor=frames.sharing(executor)), strict=True)
+    values, weights = (np.array(items) for items in looks)
     n, total = np.sum(weights > 0, axis=0), np.sum(weights, axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.sum(weights * values, axis=0) / total

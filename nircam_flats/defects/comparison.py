@@ -6,6 +6,7 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays, mask, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector
+from nircam_flats.instrument.detector import to_detector
 
 __all__ = ["DeadPixelComparison"]
 
@@ -27,7 +28,7 @@ class DeadPixelComparison(HoldsArrays):
         Boolean image: dead in one map and, in the other, unmeasured, uncertain or in a vignetted strip.
     """
 
-    detector: Detector = field(converter=Detector.get)
+    detector: Detector = field(converter=to_detector)
     new: np.ndarray = mask()
     recovered: np.ndarray = mask()
     persisting: np.ndarray = mask()

@@ -19,6 +19,7 @@ from nircam_flats.defects.comparison import DeadPixelComparison
 from nircam_flats.defects.known import LOW_BITS, known_flags
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import DQ, Detector
+from nircam_flats.instrument.detector import to_detector
 from nircam_flats.provenance import History
 from nircam_flats.skyflat.delta import to_filters
 
@@ -76,7 +77,7 @@ class DeadPixelMap(HoldsArrays):
     ['41.5', '31.5', '16']
     """
 
-    detector: Detector = field(converter=Detector.get)
+    detector: Detector = field(converter=to_detector)
     classes: np.ndarray = image(np.uint8, sets_shape=True)
     response: np.ndarray = image()
     err: np.ndarray = image()

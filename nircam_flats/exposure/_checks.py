@@ -54,7 +54,7 @@ def problems_of(members):
     own = [list(own_problems(member)) for member in members]
     usual = _usual_layouts(member for member, found in zip(members, own, strict=True) if not found)
     told = {(member.detector, member.filter) for member in members if member.flat_name is not None}
-    seen = {}
+    seen: dict = {}
     for member, found in zip(members, own, strict=True):
         earlier = next((seen[key] for key in _identities(member) if key in seen), None)
         if earlier is not None:
@@ -95,7 +95,7 @@ def demand_one_flat(members):
     InvalidInputError
         Naming the flats and how many exposures each divided.
     """
-    flats = defaultdict(Counter)
+    flats: dict = defaultdict(Counter)
     for member in members:
         flats[member.detector, member.filter][member.flat_name or "an unknown flat"] += 1
     for (detector, filter), counts in flats.items():

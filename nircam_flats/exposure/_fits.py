@@ -1,5 +1,6 @@
 """The ``_cal.fits`` format: one table maps the facts of an exposure to header keywords, both ways."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -43,8 +44,8 @@ class _Fact:
     name: str
     keywords: tuple
     kind: type
-    decode: object  # the values of the keywords -> the fact
-    encode: object  # the fact -> {keyword: value}
+    decode: Callable  # the values of the keywords -> the fact
+    encode: Callable  # the fact -> {keyword: value}
     needed: bool = field(default=False)
 
     def read(self, headers, path):
@@ -259,7 +260,7 @@ def _as_read(fact, headers):
 
 def _changed_cards(exposure, headers):
     """Return the cards of all facts that the exposure's own headers do not tell, or tell otherwise."""
-    changed = {}
+    changed: dict = {}
     for fact in _FACTS:
         value, as_read = getattr(exposure, fact.name), _as_read(fact, headers)
         if value is not None and (as_read is None or as_read != value):

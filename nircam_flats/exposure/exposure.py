@@ -9,7 +9,7 @@ import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 from attrs import field, frozen
 
-from nircam_flats._fields import image, readonly
+from nircam_flats._fields import image, readonly, to_tuple
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure._fits import PLANES, read_facts, read_pixels, write_exposure
@@ -170,7 +170,7 @@ class ExposureHeader(ExposureFacts):
     Its facts are those of `~nircam_flats.exposure.facts.ExposureFacts`, and `shape`, the rows and columns of the image.
     """
 
-    shape: tuple[int, int] = field(converter=tuple)
+    shape: tuple[int, int] = field(converter=to_tuple)
 
     @classmethod
     def read(cls, path):

@@ -10,6 +10,7 @@ import numpy as np
 from astropy import units as u
 from attrs import evolve, field, frozen
 
+from nircam_flats._fields import to_tuple
 from nircam_flats._html import ShowsCard
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
 from nircam_flats.exposure._checks import demand_one_detector, demand_one_flat, problems_of
@@ -161,7 +162,7 @@ class ExposureSet(ShowsCard):
     """
 
     members: tuple = field(converter=_to_members)
-    excluded: tuple = field(default=(), converter=tuple)
+    excluded: tuple = field(default=(), converter=to_tuple)
 
     @classmethod
     def read(cls, paths, *, executor=None):
@@ -324,8 +325,8 @@ class ExposureSet(ShowsCard):
             raise InvalidInputError(f"ExposureSet.exclude: flags must be {len(self)} booleans; got {came}")
         reasons = [reason] * len(self) if isinstance(reason, str) else list(reason)
         if len(reasons) != len(self):
-            came = len(reasons)
-            raise InvalidInputError(f"ExposureSet.exclude: reason must be one text or {len(self)}; got {came}")
+            needed = f"one text or {len(self)}"
+            raise InvalidInputError(f"ExposureSet.exclude: reason must be {needed}; got {len(reasons)}")
         rows = list(zip(self, flags, reasons, strict=True))
         left_out = [Exclusion.of(member, text) for member, flag, text in rows if flag]
         return ExposureSet(

@@ -9,22 +9,21 @@ from astropy.io import fits
 from astropy.time import Time
 from astropy.wcs import WCS
 from attrs import field, frozen
+from attrs.converters import optional
 
-from nircam_flats._fields import HoldsArrays, quantity, unit
+from nircam_flats._fields import HoldsArrays, quantity, to_tuple, unit
 from nircam_flats._files import bare_file_name
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure.pointing import Pointing
 from nircam_flats.instrument import Detector, Filter
+from nircam_flats.instrument.detector import to_detector
+from nircam_flats.instrument.filters import to_filter
 from nircam_flats.instrument.subarray import check_corner
 
 __all__ = ["ExposureFacts"]
 
 _EARLIEST, _LATEST = 47892, 88069
 """MJD of 1990 and 2100: simulations may be older than the telescope."""
-
-
-def _optional(convert):
-    return lambda value: None if value is None else convert(value)
 
 
 def _isot(time):
@@ -124,20 +123,20 @@ class ExposureFacts(HoldsArrays):
     """
 
     name: str = field(default="", converter=str)
-    path: Path | None = field(default=None, converter=_optional(Path), repr=False)
-    detector: Detector = field(converter=Detector.get, repr=str)
-    filter: Filter = field(converter=Filter.get, validator=_check_filter, repr=str)
-    start: Time | None = field(default=None, converter=_optional(_to_time), validator=_check_time, repr=_isot)
-    end: Time | None = field(default=None, converter=_optional(_to_time), validator=_check_time, repr=False)
+    path: Path | None = field(default=None, converter=optional(Path), repr=False)
+    detector: Detector = field(converter=to_detector, repr=str)
+    filter: Filter = field(converter=to_filter, validator=_check_filter, repr=str)
+    start: Time | None = field(default=None, converter=optional(_to_time), validator=_check_time, repr=_isot)
+    end: Time | None = field(default=None, converter=optional(_to_time), validator=_check_time, repr=False)
     exposure_time: u.Quantity | None = quantity(u.s, optional=True, validator=_check_above_nothing)
     unit: u.UnitBase = unit()
     subarray: str = field(default="FULL", converter=str)
-    corner: tuple[int, int] = field(default=(1, 1), converter=tuple, validator=check_corner, repr=False)
+    corner: tuple[int, int] = field(default=(1, 1), converter=to_tuple, validator=check_corner, repr=False)
     exposure_type: str = field(default="NRC_IMAGE", converter=str, repr=False)
-    program: str | None = field(default=None, converter=_optional(str), repr=False)
-    observation: str | None = field(default=None, converter=_optional(str), repr=False)
-    visit: str | None = field(default=None, converter=_optional(str), repr=False)
-    visit_status: str | None = field(default=None, converter=_optional(str), repr=False)
+    program: str | None = field(default=None, converter=optional(str), repr=False)
+    observation: str | None = field(default=None, converter=optional(str), repr=False)
+    visit: str | None = field(default=None, converter=optional(str), repr=False)
+    visit_status: str | None = field(default=None, converter=optional(str), repr=False)
     flat_name: str | None = field(default=None, converter=bare_file_name)
     _steps: tuple = field(
         default=(("S_FLAT", "COMPLETE"), ("S_PHOTOM", "COMPLETE")),
@@ -146,7 +145,7 @@ class ExposureFacts(HoldsArrays):
         alias="steps",
     )
     pointing: Pointing | None = field(default=None, validator=_check_pointing, repr=False)
-    photmjsr: float | None = field(default=None, converter=_optional(float), validator=_check_above_nothing, repr=False)
+    photmjsr: float | None = field(default=None, converter=optional(float), validator=_check_above_nothing, repr=False)
     _header: str = field(default="", converter=_to_text, repr=False, alias="header")
     _sci_header: str = field(default="", converter=_to_text, repr=False, alias="sci_header")
 

@@ -183,7 +183,7 @@ class PlannedPointing(HoldsArrays):
         What looks at one place with the same modules is one pointing, with all its filters. The base of a dither
         pattern, which takes no images, is left out. The roll is open.
         """
-        found = {}
+        found: dict = {}
         for row in read_apt_rows(path, observation):
             key = tuple(row[name] for name in ("ra", "dec", "v2", "v3", "modules"))
             entry = found.setdefault(key, {"name": row["name"], "filters": []})

@@ -6,7 +6,7 @@ from attrs import field, frozen
 from regions import PixelRegion, SkyRegion
 from scipy.signal import fftconvolve
 
-from nircam_flats._fields import HoldsArrays, check_not_negative, image
+from nircam_flats._fields import HoldsArrays, check_not_negative, image, to_tuple
 from nircam_flats._files import read_image, read_keyword
 from nircam_flats._strategy import checked_image
 from nircam_flats.exceptions import InvalidInputError
@@ -47,7 +47,7 @@ class SurfaceCovariance(HoldsArrays):
         validator=check_not_negative,
     )
     misfit_correlation: np.ndarray = image(ndim=1, follows_shape=False)
-    shape: tuple = field(converter=tuple)
+    shape: tuple = field(converter=to_tuple)
     box_size: int = field(converter=int)
     outliers: np.ndarray | None = image(optional=True, follows_shape=False)
 

@@ -15,6 +15,7 @@ from nircam_flats.fit.covariance import SurfaceCovariance, correlation_by_distan
 from nircam_flats.fit.median import MedianFilter
 from nircam_flats.fit.polynomial import Polynomial2D
 from nircam_flats.instrument import Detector
+from nircam_flats.instrument.detector import to_detector
 from nircam_flats.kernels import box_means, box_medians, clipped_statistics, expand_mesh
 from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
@@ -55,7 +56,7 @@ class FlatModelFit(HoldsArrays):
         How it was made.
     """
 
-    detector: Detector = field(converter=Detector.get)
+    detector: Detector = field(converter=to_detector)
     filters: tuple = field(converter=to_filters, repr=lambda items: f"<{', '.join(map(str, items))}>")
     surface: np.ndarray = image(sets_shape=True)
     residual: np.ndarray = image()

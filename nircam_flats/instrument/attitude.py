@@ -152,7 +152,8 @@ class Attitude(HoldsArrays):
             angle = radians_of(roll, "Attitude.from_aperture: roll")
             return cls(matrix=_frames(ra, dec, angle) @ np.swapaxes(_frames(v2, v3, 0.0), -1, -2))
         angle = radians_of(pa_v3, "Attitude.from_aperture: pa_v3")
-        return cls(matrix=_frames(*_v1_of(ra, dec, v2, v3, angle), angle))
+        ra_v1, dec_v1 = _v1_of(ra, dec, v2, v3, angle)
+        return cls(matrix=_frames(ra_v1, dec_v1, angle))
 
     def to_sky(self, v2, v3):
         """Return right ascension (0 to 360 deg) and declination of telescope positions.

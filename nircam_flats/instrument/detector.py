@@ -18,6 +18,11 @@ CLAW_DETECTORS = ("NRCA1", "NRCA3", "NRCB1", "NRCB2", "NRCB4")
 """The same, section 3.6."""
 
 
+def to_detector(value: "Detector | str | int") -> "Detector":
+    """Convert to a `Detector`, as a named function: so type checkers know what a field takes."""
+    return Detector.get(value)
+
+
 @frozen(kw_only=True)
 class Detector(HoldsArrays):
     """One of the ten NIRCam detectors (sensor chip assemblies); `Detector.get` finds it by any of its names.

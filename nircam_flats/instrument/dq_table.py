@@ -34,7 +34,8 @@ def decoded_flags(stored, table):
     flagged = np.flatnonzero(stored)
     theirs = stored.ravel()[flagged]
     ours, explained = np.zeros_like(theirs), 0
-    told, faults = [], []
+    told: list[str] = []
+    faults: list[str] = []
     for row in table:
         name = str(row["NAME"]).strip()
         value = int(row["VALUE"]) if "VALUE" in table.dtype.names else 1 << int(row["BIT"])
@@ -45,8 +46,8 @@ def decoded_flags(stored, table):
             ours[here] |= np.uint32(DQ[name])
         elif value:  # GOOD has value 0 and flags nothing
             n_pixels = np.count_nonzero(here)
-            fault = f"DQ_DEF must use the pipeline's names; {name!r} is left out, set at {n_pixels} pixels"
-            (told if n_pixels else faults).append(fault)
+            one = f"DQ_DEF must use the pipeline's names; {name!r} is left out, set at {n_pixels} pixels"
+            (told if n_pixels else faults).append(one)
     rest = theirs & ~np.uint32(explained)
     if rest.any():
         bits = [bit for bit in range(32) if (rest & np.uint32(1 << bit)).any()]
@@ -74,6 +75,6 @@ def dq_definition(dq, *, always=DQ.DO_NOT_USE):
         fits.Column("BIT", "J", array=np.array([flag.bit_length() - 1 for flag in flags], np.int32)),
         fits.Column("VALUE", "J", bzero=1 << 31, array=np.array(flags, np.uint32)),
         fits.Column("NAME", "40A", array=[flag.name for flag in flags]),
-        fits.Column("DESCRIPTION", "80A", array=[flag.name.replace("_", " ").capitalize() for flag in flags]),
+        fits.Column("DESCRIPTION", "80A", array=[str(flag.name).replace("_", " ").capitalize() for flag in flags]),
     ]
     return fits.BinTableHDU.from_columns(columns, name="DQ_DEF")

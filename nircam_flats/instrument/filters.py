@@ -8,9 +8,14 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays, choice, quantity
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument._tables import packaged_table
-from nircam_flats.instrument.detector import Detector
+from nircam_flats.instrument.detector import Detector, to_detector
 
 __all__ = ["Filter", "ImagingMode", "imaging_modes"]
+
+
+def to_filter(value: "Filter | str") -> "Filter":
+    """Convert to a `Filter`, as a named function: so type checkers know what a field takes."""
+    return Filter.get(value)
 
 
 @frozen(kw_only=True)
@@ -94,8 +99,8 @@ class Filter(HoldsArrays):
 class ImagingMode(HoldsArrays):
     """A detector with a filter of its channel; ``pivot`` and ``bandwidth`` are this detector's own."""
 
-    detector: Detector = field(converter=Detector.get)
-    filter: Filter = field(converter=Filter.get)
+    detector: Detector = field(converter=to_detector)
+    filter: Filter = field(converter=to_filter)
     pivot: u.Quantity = quantity(u.um)
     bandwidth: u.Quantity = quantity(u.um)
 

@@ -4,10 +4,10 @@ from functools import cache
 
 from attrs import field, frozen
 
-from nircam_flats._fields import HoldsArrays
+from nircam_flats._fields import HoldsArrays, to_tuple
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument._tables import packaged_table
-from nircam_flats.instrument.detector import Detector
+from nircam_flats.instrument.detector import Detector, to_detector
 
 __all__ = ["Subarray", "check_corner"]
 
@@ -46,11 +46,11 @@ class Subarray(HoldsArrays):
     (1803, 1769)
     """
 
-    detector: Detector = field(converter=Detector.get)
+    detector: Detector = field(converter=to_detector)
     name: str = field(converter=str)
-    corner: tuple[int, int] = field(converter=tuple, validator=check_corner)
-    shape: tuple[int, int] = field(converter=tuple)
-    reference: tuple[float, float] = field(converter=tuple)
+    corner: tuple[int, int] = field(converter=to_tuple, validator=check_corner)
+    shape: tuple[int, int] = field(converter=to_tuple)
+    reference: tuple[float, float] = field(converter=to_tuple)
 
     def __str__(self):
         return f"{self.detector} {self.name}"

@@ -111,7 +111,7 @@ def _box_means(data, box_size, means):
                 part = np.float32(0)
                 for value in row:
                     part += np.float32(value)
-                total += part
+                total += part  # type: ignore[assignment]
             means[j, i] = total / box.size
 
 

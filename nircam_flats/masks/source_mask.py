@@ -120,7 +120,8 @@ class SourceMask(HoldsArrays):
         """Return the outlines of the masked areas as pixel polygons, a `regions.Regions`; holes are filled."""
         filled = np.pad(binary_fill_holes(self.masked).astype(np.float32), 1)
         outlines = contour_generator(z=filled).lines(0.5)
-        return Regions([PolygonPixelRegion(PixCoord(*(points.T - 1))) for points in outlines])
+        vertices = [np.asarray(points).T - 1 for points in outlines]
+        return Regions([PolygonPixelRegion(PixCoord(*points)) for points in vertices])
 
     def grow(self, radius):
         """Return the mask with its SOURCE and REGION pixels grown by a disk of ``radius`` pixels, flagged GROWN."""

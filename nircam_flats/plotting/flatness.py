@@ -55,7 +55,7 @@ def draw_profiles(comparison, *, ax=None, along="columns", exposure=None, **arti
 def flatness_figure(comparison):
     """Return a figure of a `~nircam_flats.FlatnessComparison`: stacks with both flats, and their profiles."""
     figure = Figure(figsize=(11, 8), layout="constrained")
-    images, profiles = figure.subfigures(2, 1, height_ratios=(1.25, 1))
+    images, profiles = figure.subfigures(2, 1, height_ratios=(1.25, 1))  # type: ignore[misc]  # two of them
     titles = []
     for name in OLD_NEW:
         item = getattr(comparison, name)

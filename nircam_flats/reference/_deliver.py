@@ -196,5 +196,5 @@ def _sha256_of_flat(ground):
     digest = hashlib.sha256(repr((ground.name, ground.author, ground.useafter, ground.history)).encode())
     for plane in (ground.data, ground.err, ground.dq):
         if plane is not None:
-            digest.update(plane)
+            digest.update(plane)  # type: ignore[arg-type]
     return digest.hexdigest()

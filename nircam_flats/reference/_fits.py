@@ -37,7 +37,8 @@ def read_flat(path):
     What is wrong with the file, those texts included, is the field ``faults``.
     """
     path = Path(path)
-    faults, told = [], []
+    faults: list[str] = []
+    told: list[str] = []
     with open_fits(path) as hdus:
         fields = _facts(hdus[0].header.copy(), path)
         fields["data"] = _read_floats(hdus, "SCI", path, faults)

@@ -42,8 +42,8 @@ class Change(HoldsArrays):
 
     @classmethod
     def of(cls, fit):
-        names = ("detector", "surface", "err", "covariance", "flat_names", "exposures")
-        names += ("first_date", "last_date", "history")
+        names = ["detector", "surface", "err", "covariance", "flat_names", "exposures"]
+        names += ["first_date", "last_date", "history"]
         facts = {name: getattr(fit, name) for name in names}
         digest = hashlib.sha256()
         for part in (facts["surface"], facts["err"], repr((fit.history, fit.flat_names)).encode()):
@@ -95,7 +95,8 @@ def collect_grounds(source):
     InvalidInputError
         If there is no file or flat at all, or the mapping has other keys.
     """
-    flats, unusable = {}, {}
+    flats: dict = {}
+    unusable: dict = {}
     for wanted, item in _items(source):
         name = item.name or f"{item.detector} {item.filter}"
         try:

@@ -6,9 +6,10 @@ import numpy as np
 from astropy.table import Table
 from attrs import field, frozen
 
-from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats._fields import HoldsArrays, image, readonly, to_tuple
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import DQ, Detector
+from nircam_flats.instrument.detector import to_detector
 from nircam_flats.kernels import box_medians, mesh_range
 
 __all__ = ["FlatComparison"]
@@ -34,8 +35,8 @@ class FlatComparison(HoldsArrays):
         ``n_set`` (here, not there) and ``n_cleared`` (there, not here).
     """
 
-    detector: Detector = field(converter=Detector.get, repr=str)
-    names: tuple[str, str] = field(converter=tuple)
+    detector: Detector = field(converter=to_detector, repr=str)
+    names: tuple[str, str] = field(converter=to_tuple)
     ratio: np.ndarray = image()
     flags: Table = field(repr=lambda table: f"<{len(table)} flags>")
 

@@ -9,6 +9,7 @@ from astropy.table import Table
 from astropy.time import Time
 from attrs import field, frozen
 
+from nircam_flats._fields import to_tuple
 from nircam_flats._files import atomic_path
 from nircam_flats._html import ShowsCard
 from nircam_flats.exceptions import InvalidInputError
@@ -52,7 +53,7 @@ class FlatDelivery(ShowsCard):
     folder: Path = field(converter=Path)
     manifest: Table = field(repr=lambda table: f"<{len(table)} files>")
     not_made: Table = field(repr=lambda table: f"<{len(table)} rows>")
-    made: tuple[str, ...] = field(default=(), converter=tuple, repr=False)
+    made: tuple[str, ...] = field(default=(), converter=to_tuple, repr=False)
 
     @classmethod
     def from_ground(cls, ground_flats, fits, *, out, useafter=None, author=None, overwrite=False, executor=None):

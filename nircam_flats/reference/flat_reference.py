@@ -11,11 +11,13 @@ from astropy.io import fits
 from astropy.time import Time
 from attrs import field, frozen
 
-from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats._fields import HoldsArrays, image, readonly, to_tuple
 from nircam_flats._files import bare_file_name, reading
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
 from nircam_flats.fit import SurfaceCovariance
 from nircam_flats.instrument import Detector, Filter
+from nircam_flats.instrument.detector import to_detector
+from nircam_flats.instrument.filters import to_filter
 from nircam_flats.kernels import usable_pixels
 from nircam_flats.reference._arithmetic import NO_ANSWER, exchanged
 from nircam_flats.reference._datamodel import flat_model
@@ -99,8 +101,8 @@ class FlatReference(HoldsArrays):
     'author (AUTHOR) must be given; it is missing'
     """
 
-    detector: Detector = field(converter=Detector.get)
-    filter: Filter = field(converter=Filter.get)
+    detector: Detector = field(converter=to_detector)
+    filter: Filter = field(converter=to_filter)
     data: np.ndarray = image(sets_shape=True)
     err: np.ndarray | None = image(optional=True)
     dq: np.ndarray = image(np.uint32)
@@ -110,12 +112,12 @@ class FlatReference(HoldsArrays):
     pedigree: str | None = field(default=None, converter=_text)
     useafter: str | None = field(default=None, converter=_moment)
     subarray: str = field(default="FULL")
-    corner: tuple[int, int] = field(default=(1, 1), converter=tuple)
+    corner: tuple[int, int] = field(default=(1, 1), converter=to_tuple)
     history: tuple[str, ...] = field(default=(), converter=_history_lines, repr=False)
     provenance: FlatProvenance | None = field(default=None, repr=False)
     covariance: SurfaceCovariance | None = field(default=None, repr=False)
     _header: str = field(default="", converter=_header_text, repr=False, alias="header")
-    _faults: tuple[str, ...] = field(default=(), converter=tuple, repr=False, alias="faults")
+    _faults: tuple[str, ...] = field(default=(), converter=to_tuple, repr=False, alias="faults")
 
     @dq.default
     def _no_flags(self):

@@ -257,7 +257,7 @@ def exposure_table(exposures, caption):
         why = element("span", row["reason"], class_="problem")
         rows.append((number, element("code", row["name"]), row["filter"], *used, str(row["start"])[:19], why))
     if all(exposures["used"]):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
+        columns, rows = columns[:-1], [row[:-1] for row in rows]  # type: ignore[assignment]
     return table(columns, rows, caption=caption, numbers=numbers, words=("why not",))
 
 

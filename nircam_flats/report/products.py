@@ -10,6 +10,7 @@ from astropy import units as u
 from astropy.table import QTable, Table, vstack
 from attrs import field, frozen
 
+from nircam_flats._fields import to_tuple
 from nircam_flats._files import atomic_path
 from nircam_flats._html import ShowsCard
 from nircam_flats.defects import DeadPixelMap
@@ -97,8 +98,8 @@ class DetectorProducts(ShowsCard):
     dead: DeadPixelMap | None = field(default=None, repr=False)
     dependences: dict = field(factory=dict, converter=dict, repr=lambda items: f"<{', '.join(items)}>")
     decompositions: dict = field(factory=dict, converter=dict, repr=lambda items: f"<{', '.join(items)}>")
-    notes: tuple = field(factory=tuple, converter=tuple)
-    problems: tuple = field(converter=tuple)
+    notes: tuple = field(factory=tuple, converter=to_tuple)
+    problems: tuple = field(converter=to_tuple)
     policy: str = field(default="Grey()", converter=str)
 
     @property
@@ -199,9 +200,9 @@ class SkyFlatProgram(ShowsCard):
         `~nircam_flats.Exclusion`. (What was left out of a detector's products, those tell themselves.)
     """
 
-    products: tuple = field(converter=tuple, repr=lambda items: f"<{len(items)} detectors>")
-    problems: tuple = field(converter=tuple)
-    left_out: tuple = field(factory=tuple, converter=tuple, repr=lambda items: f"<{len(items)} left out>")
+    products: tuple = field(converter=to_tuple, repr=lambda items: f"<{len(items)} detectors>")
+    problems: tuple = field(converter=to_tuple)
+    left_out: tuple = field(factory=tuple, converter=to_tuple, repr=lambda items: f"<{len(items)} left out>")
 
     @property
     def complete(self):

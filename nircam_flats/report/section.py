@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64encode
+from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from nircam_flats._fields import to_tuple
 from nircam_flats._html import element
 
 __all__ = ["Picture", "Section", "folded", "paragraph"]
@@ -38,7 +40,7 @@ class Picture:
         Whether it has axes of its own making, and the page to itself.
     """
 
-    draw: object = field(repr=False)
+    draw: Callable = field(repr=False)
     alt: str = field()
     caption: str = field()
     size: tuple = field(default=(5.2, 4.3))
@@ -98,8 +100,8 @@ class Section:
 
     title: str = field(converter=str)
     body: tuple = field(default=(), converter=lambda value: (value,) if isinstance(value, str) else tuple(value))
-    pictures: tuple = field(default=(), converter=tuple)
-    sections: tuple = field(default=(), converter=tuple)
+    pictures: tuple = field(default=(), converter=to_tuple)
+    sections: tuple = field(default=(), converter=to_tuple)
 
     def to_html(self, *, level=2, within=""):
         """Return the section as an element, its heading of ``level``, its anchor after that of the one around it."""

@@ -119,8 +119,9 @@ def _reach(zone, v2, v3):
         return 1.0, 1.0
     v2_0, v3_0, across, up = zone.grid
     rows, columns = np.array([y.min() - 1, y.max() + 2]), np.array([x.min() - 1, x.max() + 2])  # as interpolation does
-    longitude = np.radians(np.linspace(*(v2_0 + columns / across), 50))
-    latitude = np.radians(np.linspace(*(v3_0 + rows / up), 50))[:, np.newaxis]
+    (left, right), (low, high) = v2_0 + columns / across, v3_0 + rows / up
+    longitude = np.radians(np.linspace(left, right, 50))
+    latitude = np.radians(np.linspace(low, high, 50))[:, np.newaxis]
     cosine = np.sin(v3) * np.sin(latitude) + np.cos(v3) * np.cos(latitude) * np.cos(longitude - v2)
     return cosine.min() - 1e-4, cosine.max() + 1e-4
 

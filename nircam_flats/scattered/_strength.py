@@ -137,7 +137,7 @@ class _Line:
             power=np.sum(wpp),
             levels=np.ascontiguousarray(np.broadcast_to(levels, shape)),
             pattern_levels=np.broadcast_to(mean_pattern, shape),
-            n_levels=np.count_nonzero(w),
+            n_levels=int(np.count_nonzero(w)),
             sky=float(np.sum(w * levels) / np.sum(w)),
         )
 

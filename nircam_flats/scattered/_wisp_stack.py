@@ -1,6 +1,7 @@
 """From exposures to the picture of their wisp: strengths and shape are found in turns."""
 
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from attrs import evolve, field, frozen
@@ -32,7 +33,7 @@ class WispStack:
     """
 
     frames: NormalizedFrames = field()
-    correction: object = field()
+    correction: Any = field()
     executor: object = field(default=None)
 
     @cached_property

@@ -35,7 +35,7 @@ def _pieces(pairs):
     cut = []
     for start, end in pairs:
         cut += [(start, end)] if start <= end else [(start, 360.0), (0.0, end)]
-    merged = []
+    merged: list[list[float]] = []
     for start, end in sorted(cut):
         if merged and start <= merged[-1][1]:
             merged[-1][1] = max(merged[-1][1], end)
@@ -47,7 +47,7 @@ def _pieces(pairs):
 def _to_ranges(value):
     pairs = []
     for pair in value:
-        if not np.iterable(pair) or len(pair) != 2:
+        if not (np.iterable(pair) and len(tuple(pair)) == 2):
             raise InvalidInputError(f"AngleRanges: each range must be a pair of start and end; got {pair!r}")
         start, end = (float(degrees_of(angle, "AngleRanges: an angle")) for angle in pair)
         if start == end:

@@ -7,7 +7,7 @@ from astropy import units as u
 from astropy.table import QTable
 from attrs import field, frozen
 
-from nircam_flats._fields import HoldsArrays, choice, image, quantity
+from nircam_flats._fields import HoldsArrays, choice, image, quantity, to_tuple
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure import PlannedPointing
@@ -82,7 +82,7 @@ class ClawForecast(HoldsArrays):
 
     pointings: tuple = field(converter=_to_pointings, repr=lambda value: f"<{len(value)} pointings>")
     filters: tuple = field(converter=lambda value: tuple(map(Filter.get, value)), repr=lambda v: ", ".join(map(str, v)))
-    zones: tuple = field(converter=tuple, repr=lambda value: ", ".join(map(str, value)))
+    zones: tuple = field(converter=to_tuple, repr=lambda value: ", ".join(map(str, value)))
     stars: StarCatalog = field()
     angles: u.Quantity = quantity(u.deg, ndim=1, eq=False, repr=False)
     angle_at: str = choice("aperture", "v1", default="aperture")

@@ -7,10 +7,12 @@ from astropy.table import QTable
 from attrs import evolve, field, frozen
 from scipy.ndimage import label
 
-from nircam_flats._fields import HoldsArrays, image
+from nircam_flats._fields import HoldsArrays, image, to_tuple
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
+from nircam_flats.instrument.detector import to_detector
+from nircam_flats.instrument.filters import to_filter
 from nircam_flats.kernels import box_medians
 from nircam_flats.provenance import History
 from nircam_flats.scattered import _decomposition_fits
@@ -78,13 +80,13 @@ class SkyDecomposition(HoldsArrays):
 
     MIN_FRAMES: ClassVar[int] = 3
 
-    detector: Detector = field(converter=Detector.get)
-    filter: Filter = field(converter=Filter.get)
+    detector: Detector = field(converter=to_detector)
+    filter: Filter = field(converter=to_filter)
     delta: DeltaSkyflat = field()
     wisp: WispTemplate | None = field()
     strengths: QTable = field(repr=lambda table: f"<{len(table)} frames>")
     evidence: LightEvidence = field(repr=False)
-    verdicts: tuple = field(converter=tuple, repr=lambda items: f"<{', '.join(item.kind for item in items)}>")
+    verdicts: tuple = field(converter=to_tuple, repr=lambda items: f"<{', '.join(item.kind for item in items)}>")
     identifiability: Identifiability = field(repr=False)
     light: dict = field(converter=dict, repr=lambda items: f"<{len(items)} frames>")
     light_err: np.ndarray = image()

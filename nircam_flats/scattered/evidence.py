@@ -8,7 +8,7 @@ from scipy.interpolate import RBFInterpolator
 from scipy.ndimage import binary_dilation
 from scipy.special import ndtr
 
-from nircam_flats._fields import HoldsArrays, choice, image, readonly
+from nircam_flats._fields import HoldsArrays, choice, image, readonly, to_tuple
 from nircam_flats._html import ShowsCard
 from nircam_flats._strategy import checked_image
 from nircam_flats.kernels import box_means, repeat_mesh
@@ -97,7 +97,7 @@ class LightEvidence(HoldsArrays):
     light: np.ndarray = image()
     constant_err: float = field()
     box_size: int = field(converter=int)
-    shape: tuple = field(converter=tuple)
+    shape: tuple = field(converter=to_tuple)
     rests_on: str = field()
 
     @cached_property
@@ -176,7 +176,7 @@ class LightEvidence(HoldsArrays):
         }
         kind, reason = self._decided(facts, float(np.min(self.excess_err)))
         place = f"The structure of {facts['excess']:+.1%} of the sky around x {facts['x']:.0f}, y {facts['y']:.0f}"
-        return Verdict(kind=kind, sentence=f"{place} {reason}", **facts)
+        return Verdict(kind=kind, sentence=f"{place} {reason}", **facts)  # type: ignore[arg-type]
 
     def _decided(self, facts, noise):
         fraction, err, evidence = facts["fraction"], facts["fraction_err"], facts["delta_chi2"]

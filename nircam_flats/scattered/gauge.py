@@ -83,7 +83,7 @@ class SmoothResponse(Gauge):
         self.degree = int(degree)
 
     @property
-    def statement(self):
+    def statement(self):  # type: ignore[override]
         return f"the response is smooth, a polynomial of degree {self.degree}, across the outline of the light"
 
     def fit(self, regression, light, misfit):
@@ -102,7 +102,7 @@ class SmoothResponse(Gauge):
         return GaugeFit(
             constant=float(constant),
             constant_err=float(_jackknife(constants)),
-            surface=surface,
+            surface=surface,  # type: ignore[arg-type]  # there is one after the first iteration
             surface_err=_jackknife(surfaces),
         )
 
@@ -127,7 +127,7 @@ class CleanestExposures(Gauge):
         self.degree = int(degree)
 
     @property
-    def statement(self):
+    def statement(self):  # type: ignore[override]
         which = "the cleanest exposure holds" if self.n == 1 else f"the {self.n} cleanest exposures hold"
         return f"{which} none of the light"
 

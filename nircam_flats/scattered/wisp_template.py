@@ -11,6 +11,8 @@ from nircam_flats._fields import HoldsArrays, check_not_negative, image, mask, u
 from nircam_flats._files import open_fits, reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
+from nircam_flats.instrument.detector import to_detector
+from nircam_flats.instrument.filters import to_filter
 from nircam_flats.provenance import History
 from nircam_flats.scattered._wisp_build import build_template
 from nircam_flats.scattered._wisp_fits import read_template, write_template
@@ -61,8 +63,8 @@ class WispTemplate(HoldsArrays):
     (128, 128)
     """
 
-    detector: Detector = field(converter=Detector.get)
-    filter: Filter = field(converter=Filter.get)
+    detector: Detector = field(converter=to_detector)
+    filter: Filter = field(converter=to_filter)
     data: np.ndarray = image(sets_shape=True)
     err: np.ndarray | None = image(optional=True)
     outline: np.ndarray = mask()

@@ -13,15 +13,15 @@ class Memory:
     def __init__(self, size):
         self._size = size
         self._lock = Lock()
-        self._results = OrderedDict()
+        self._results: OrderedDict[object, Future] = OrderedDict()
 
     def get(self, key, make):
         """Return the result for ``key``, made by ``make()`` if it is not kept; others who ask meanwhile wait."""
         with self._lock:
-            future = self._results.get(key)
-            ours = future is None
+            future = self._results.get(key) or Future()
+            ours = key not in self._results
             if ours:
-                future = self._results[key] = Future()
+                self._results[key] = future
                 while len(self._results) > self._size:
                     self._results.popitem(last=False)
             else:

@@ -8,6 +8,7 @@ from astropy.io import fits
 from astropy.table import QTable
 from attrs import field, frozen
 
+from nircam_flats._fields import to_tuple
 from nircam_flats._files import atomic_path
 from nircam_flats.parallel import map_ordered
 
@@ -29,9 +30,9 @@ class SimulatedFiles:
     """
 
     folder: Path = field(converter=Path)
-    exposures: tuple = field(converter=tuple, repr=False)
-    ground_flats: tuple = field(converter=tuple, repr=False)
-    truth: tuple = field(converter=tuple, repr=False)
+    exposures: tuple = field(converter=to_tuple, repr=False)
+    ground_flats: tuple = field(converter=to_tuple, repr=False)
+    truth: tuple = field(converter=to_tuple, repr=False)
 
     @classmethod
     def write(cls, program, folder, *, executor=None, overwrite=False):

@@ -12,6 +12,7 @@ from nircam_flats._fields import readonly
 from nircam_flats.exposure import Pointing
 from nircam_flats.instrument import Attitude, Detector
 from nircam_flats.instrument._tables import packaged_table
+from nircam_flats.instrument.detector import to_detector
 
 __all__ = ["FULL_SIZE", "FrameGeometry", "displaced"]
 
@@ -51,7 +52,7 @@ class FrameGeometry:
         Rows and columns.
     """
 
-    detector: Detector = field(converter=Detector.get)
+    detector: Detector = field(converter=to_detector)
     shape: tuple[int, int] = field()
 
     @cached_property

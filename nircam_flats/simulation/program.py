@@ -1,5 +1,6 @@
 """A simulated campaign: exposures, ground flats, and the truth they were made from."""
 
+from collections.abc import Iterable
 from functools import cached_property, partial
 
 import attrs
@@ -7,7 +8,7 @@ import numpy as np
 from astropy import units as u
 from attrs import field, frozen
 
-from nircam_flats._fields import HoldsArrays, quantity, readonly
+from nircam_flats._fields import HoldsArrays, quantity, readonly, to_tuple
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure import Exposure
 from nircam_flats.instrument import Detector, Filter, imaging_modes
@@ -40,13 +41,17 @@ def _number(smallest):
     return check
 
 
-def _unique(kind, default=()):
-    def convert(values):
-        values = default if values is None else values
-        values = [values] if isinstance(values, str | kind) else values
-        return tuple(dict.fromkeys(kind.get(value) for value in values))
+def _unique(kind, values):
+    values = [values] if isinstance(values, str | kind) else values
+    return tuple(dict.fromkeys(kind.get(value) for value in values))
 
-    return convert
+
+def _to_detectors(values: Iterable[Detector | str | int] | Detector | str) -> tuple:
+    return _unique(Detector, values)
+
+
+def _to_filters(values: Iterable[Filter | str] | Filter | str | None) -> tuple:
+    return _unique(Filter, DEFAULT_FILTERS if values is None else values)
 
 
 def _check_detectors(instance, attribute, value):
@@ -141,15 +146,15 @@ class SimulatedProgram(HoldsArrays):
     (64, 64)
     """
 
-    detectors: tuple = field(default=("NRCB4", "NRCALONG"), converter=_unique(Detector), validator=_check_detectors)
-    filters: tuple = field(default=None, converter=_unique(Filter, DEFAULT_FILTERS), validator=_check_filters)
+    detectors: tuple = field(default=("NRCB4", "NRCALONG"), converter=_to_detectors, validator=_check_detectors)
+    filters: tuple = field(default=None, converter=_to_filters, validator=_check_filters)
     n_pointings: int = field(default=2, validator=_number(1))
     n_dithers: int = field(default=3, validator=_number(1))
-    shape: tuple[int, int] = field(default=(2048, 2048), converter=tuple, validator=_check_shape)
+    shape: tuple[int, int] = field(default=(2048, 2048), converter=to_tuple, validator=_check_shape)
     seed: int = field(default=1, validator=_number(0))
     exposure_time: u.Quantity = quantity(u.s, default=EXPOSURE_TIME * u.s)
     effects: Effects = field(factory=Effects, validator=_check_effects)
-    dither_range: tuple[float, float] = field(default=sky.DITHER, converter=tuple, validator=_check_dither_range)
+    dither_range: tuple[float, float] = field(default=sky.DITHER, converter=to_tuple, validator=_check_dither_range)
     wisp_range: tuple[float, float] | None = field(
         default=None, converter=attrs.converters.optional(tuple), validator=_check_wisp_range
     )
@@ -197,13 +202,13 @@ class SimulatedProgram(HoldsArrays):
         detector, filter = self._mode(detector, filter)
         place = pointing_number, dither = self._place(index)
         geometry = self._geometry(detector)
-        pointing = geometry.pointing(*sky.telescope_pointing(self.seed, self.shape, *place, self.dither_range))
+        pointing = geometry.pointing(*sky.telescope_pointing(self.seed, self.shape, *place, self.dither_range))  # type: ignore[call-arg]
         level = sky.sky_level(self.seed, filter, *place)
         calibration = photmjsr(detector, filter)
         area = geometry.area if self.effects.area else readonly(np.ones(self.shape, np.float32))
         light = self._sources(detector, pointing_number).light(geometry, pointing, filter)
         if self.effects.persistence and self.effects.saturated_star:
-            patches = sky.persistence_patches(geometry, self.seed, *place, level, self.dither_range)
+            patches = sky.persistence_patches(geometry, self.seed, *place, level, self.dither_range)  # type: ignore[call-arg]
             sky.add_patches(light, patches, area)
         setup = self.filters_of(detector).index(filter)
         n_setups = max(len(self.filters_of(one)) for one in self.detectors)
@@ -301,7 +306,7 @@ class SimulatedProgram(HoldsArrays):
         detector, filter = self._mode(detector, filter)
         if self._wisp(detector) is None:
             return 0.0
-        return sky.wisp_level(self.seed, detector, filter, *self._place(index), self.wisp_range)
+        return sky.wisp_level(self.seed, detector, filter, *self._place(index), self.wisp_range)  # type: ignore[call-arg]
 
     # ------------------------------------------------------------------ parts, kept for the next exposure
 

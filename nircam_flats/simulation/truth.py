@@ -7,6 +7,7 @@ from astropy import units as u
 from attrs import field, frozen
 
 from nircam_flats.instrument import Detector
+from nircam_flats.instrument.detector import to_detector
 from nircam_flats.simulation._levels import electrons_per_mjsr
 from nircam_flats.skyflat import FrameStack
 
@@ -29,7 +30,7 @@ class SimulatedTruth:
     """
 
     program: Any = field(repr=False)
-    detector: Detector = field(converter=Detector.get)
+    detector: Detector = field(converter=to_detector)
 
     @property
     def filters(self):
@@ -61,11 +62,11 @@ class SimulatedTruth:
         numpy.ndarray
             float32 image, NaN where the ground flats have no answer.
         """
-        deltas = []
+        scaled = []
         for filter in self.filters:
             delta = self.delta(filter)
-            deltas.append(delta / np.nanmedian(delta))
-        deltas = np.stack(deltas)
+            scaled.append(delta / np.nanmedian(delta))
+        deltas = np.stack(scaled)
         if strategy is None:  # every filter has as many frames: the median of all is that of one of each
             return np.median(deltas, axis=0).astype(np.float32)
         modes = [(filter, index) for filter in self.filters for index in range(self.program.n_exposures)]

@@ -26,6 +26,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -90,7 +91,7 @@ class FrameStore:
     """
 
     def __init__(self, folder=None):
-        self.folder = None if folder is None else Path(folder).expanduser().absolute()
+        self.folder: Any = None if folder is None else Path(folder).expanduser().absolute()
         self._known = {}  # what this run has asked for already
         if self.folder is not None:
             for name in ("index", "pixels", "frames", "models"):

@@ -139,7 +139,7 @@ class AdmissionRules(HoldsArrays):
         by_filter = defaultdict(list)
         for frame in frames.frames:
             by_filter[frame.filter].append(frame)
-        found = {}
+        found: dict[str, list[str]] = {}
         for group in by_filter.values():
             typical = np.median([frame.level.value for frame in group])
             for frame, mesh in zip(group, _relative_meshes(group), strict=True):
@@ -187,7 +187,8 @@ def _relative_meshes(group: list) -> np.ndarray:
 
 def _persistence(exposures: ExposureSet, glow: u.Quantity) -> list[float]:
     """Part of the pixels of each exposure that saturated in an earlier one of its visit and detector."""
-    parts, seen = [0.0] * len(exposures), defaultdict(list)
+    parts = [0.0] * len(exposures)
+    seen: dict = defaultdict(list)
     order = sorted((m.start, i) for i, m in enumerate(exposures) if m.start is not None)
     for start, i in order:
         member = exposures[i]

@@ -11,6 +11,7 @@ from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
+from nircam_flats.instrument.detector import to_detector
 from nircam_flats.kernels import box_influences, stack_scatter
 from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
@@ -74,7 +75,7 @@ class DeltaSkyflat(HoldsArrays):
         How it was made.
     """
 
-    detector: Detector = field(converter=Detector.get)
+    detector: Detector = field(converter=to_detector)
     filters: tuple = field(converter=to_filters, repr=lambda items: f"<{', '.join(map(str, items))}>")
     data: np.ndarray = image(sets_shape=True)
     err: np.ndarray = image()

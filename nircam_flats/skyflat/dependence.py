@@ -7,10 +7,12 @@ from astropy.table import QTable
 from astropy.time import Time
 from attrs import field, frozen
 
-from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats._fields import HoldsArrays, image, readonly, to_tuple
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
+from nircam_flats.instrument.detector import to_detector
+from nircam_flats.instrument.filters import to_filter
 from nircam_flats.kernels import box_medians, clipped_statistics
 from nircam_flats.provenance import History
 from nircam_flats.skyflat import _fits
@@ -58,14 +60,14 @@ class FilterDependence(HoldsArrays):
         How it was made.
     """
 
-    detector: Detector = field(converter=Detector.get)
-    filter: Filter = field(converter=Filter.get)
+    detector: Detector = field(converter=to_detector)
+    filter: Filter = field(converter=to_filter)
     data: np.ndarray = image(sets_shape=True)
     err: np.ndarray = image()
     n_used: np.ndarray = image(np.int32)
     mesh: np.ndarray = image(follows_shape=False)
     influences: np.ndarray = image(ndim=3, follows_shape=False)
-    frames: tuple = field(converter=tuple, repr=lambda names: f"<{len(names)} frames>")
+    frames: tuple = field(converter=to_tuple, repr=lambda names: f"<{len(names)} frames>")
     grey_filters: tuple = field(converter=_to_filters, repr=lambda items: f"<{', '.join(map(str, items))}>")
     flat_names: dict = field(converter=dict, repr=False)
     exposures: QTable = field(repr=lambda table: f"<{len(table)} exposures>")

@@ -10,6 +10,8 @@ from attrs import evolve, field, frozen
 from nircam_flats._fields import HoldsArrays, image, owned, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
+from nircam_flats.instrument.detector import to_detector
+from nircam_flats.instrument.filters import to_filter
 from nircam_flats.kernels import box_medians, divide_rows, expand_mesh, repeat_mesh
 from nircam_flats.masks import MaskReason, MaskStrategy, Segmentation, SkyLevel, SourceMask
 from nircam_flats.skyflat._store import StoredImage, digest
@@ -67,8 +69,8 @@ class NormalizedFrame(HoldsArrays):
     """
 
     name: str = field()
-    detector: Detector = field(converter=Detector.get)
-    filter: Filter = field(converter=Filter.get)
+    detector: Detector = field(converter=to_detector)
+    filter: Filter = field(converter=to_filter)
     flat_name: str | None = field()
     start: Time | None = field(repr=False)
     end: Time | None = field(repr=False)

@@ -9,11 +9,12 @@ from astropy import units as u
 from astropy.table import QTable
 from attrs import evolve, field, frozen
 
-from nircam_flats._fields import HoldsArrays, readonly
+from nircam_flats._fields import HoldsArrays, readonly, to_tuple
 from nircam_flats._strategy import key_of
 from nircam_flats.exceptions import InvalidInputError, StorageError
 from nircam_flats.exposure import Exclusion
 from nircam_flats.instrument import Detector, Filter
+from nircam_flats.instrument.detector import to_detector
 from nircam_flats.masks import MaskStrategy, Segmentation
 from nircam_flats.parallel import map_ordered, shares_memory, sharing
 from nircam_flats.provenance import History, software_versions
@@ -133,9 +134,9 @@ class NormalizedFrames(HoldsArrays):
         Where their pixels are kept: a temporary folder lives as long as this.
     """
 
-    detector: Detector = field(converter=Detector.get)
-    frames: tuple = field(converter=tuple, repr=lambda frames: f"<{len(frames)} frames>")
-    excluded: tuple = field(factory=tuple, converter=tuple, repr=lambda items: f"<{len(items)} left out>")
+    detector: Detector = field(converter=to_detector)
+    frames: tuple = field(converter=to_tuple, repr=lambda frames: f"<{len(frames)} frames>")
+    excluded: tuple = field(factory=tuple, converter=to_tuple, repr=lambda items: f"<{len(items)} left out>")
     history: History = field(factory=History, repr=False)
     store: FrameStore | None = field(default=None, repr=False)
 
@@ -361,7 +362,7 @@ class NormalizedFrames(HoldsArrays):
             frame.rows(rows, out)
         return FrameStack(
             values=readonly(values),
-            noise=[frame.noise for frame in self.frames],
+            noise=np.array([frame.noise for frame in self.frames]),
         )
 
     @property

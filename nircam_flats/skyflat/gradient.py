@@ -7,6 +7,7 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays, image, quantity, readonly
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
+from nircam_flats.instrument.detector import to_detector
 
 __all__ = ["Gradient", "MeshPlane", "WavelengthTrend", "jackknife_covariance", "jackknife_factor"]
 
@@ -86,7 +87,7 @@ class WavelengthTrend(HoldsArrays):
         Of the two slopes, with what the filters share, shape (2, 2), 1/um^2.
     """
 
-    detector: Detector = field(converter=Detector.get)
+    detector: Detector = field(converter=to_detector)
     filters: tuple = field(converter=lambda names: tuple(Filter.get(name) for name in names))
     gradients: np.ndarray = image(np.float64, follows_shape=False)
     covariance: np.ndarray = image(np.float64, follows_shape=False)

@@ -9,7 +9,7 @@ from astropy.time import Time
 from attrs import evolve, field, frozen
 from numpy.polynomial import legendre
 
-from nircam_flats._fields import HoldsArrays, image, quantity, readonly
+from nircam_flats._fields import HoldsArrays, image, quantity, readonly, to_tuple
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure import ExposureSet
 from nircam_flats.kernels import box_medians
@@ -49,8 +49,8 @@ class SkyflatEpoch(HoldsArrays):
     start: Time = field()
     end: Time = field()
     date: Time = field(repr=False)
-    names: tuple = field(converter=tuple, repr=lambda names: f"<{len(names)} exposures>")
-    filters: tuple = field(converter=tuple)
+    names: tuple = field(converter=to_tuple, repr=lambda names: f"<{len(names)} exposures>")
+    filters: tuple = field(converter=to_tuple)
     mesh: np.ndarray = image()
     influences: np.ndarray = image(ndim=3)
 
@@ -85,7 +85,7 @@ class SkyflatSeries(HoldsArrays):
     frames: NormalizedFrames = field()
     length: u.Quantity = quantity(u.day)
     min_exposures: int = field(converter=int)
-    epochs: tuple = field(converter=tuple, repr=lambda epochs: f"<{len(epochs)} epochs>")
+    epochs: tuple = field(converter=to_tuple, repr=lambda epochs: f"<{len(epochs)} epochs>")
     settings: dict = field(converter=dict, repr=False)
 
     def __len__(self):
@@ -324,7 +324,7 @@ class SkyflatSeries(HoldsArrays):
 
     def _groups(self):
         """Return pairs of the number of an epoch and its frames, in order."""
-        groups = {}
+        groups: dict = {}
         for frame in self.frames.frames:
             index = int((frame.start - ORIGIN).to_value(u.day) // self.length.to_value(u.day))
             groups.setdefault(index, []).append(frame)

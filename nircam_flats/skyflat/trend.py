@@ -9,9 +9,10 @@ from astropy.time import Time
 from attrs import field, frozen
 from scipy import stats
 
-from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats._fields import HoldsArrays, image, readonly, to_tuple
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector
+from nircam_flats.instrument.detector import to_detector
 
 __all__ = ["SkyflatTrend"]
 
@@ -57,9 +58,9 @@ class SkyflatTrend(HoldsArrays):
     2024-02-20 2024-05-20 0.01
     """
 
-    detector: Detector = field(converter=Detector.get)
+    detector: Detector = field(converter=to_detector)
     label: str = field()
-    names: tuple = field(converter=tuple, repr=lambda names: f"<{len(names)} values>")
+    names: tuple = field(converter=to_tuple, repr=lambda names: f"<{len(names)} values>")
     dates: Time = field(repr=lambda dates: f"<{len(dates)} epochs>")
     values: np.ndarray = image(np.float64, sets_shape=True)
     errors: np.ndarray = image(np.float64)

@@ -1,5 +1,7 @@
 """Detections of many exposures brought together on the sky."""
 
+from typing import Any
+
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord, search_around_sky
@@ -38,7 +40,7 @@ class Catalog:
 
     max_shift: u.Quantity = field()
     radius: u.Quantity = field()
-    positions: SkyCoord | None = field(default=None)
+    positions: Any = field(default=None)
 
     def add(self, exposure, wcs, x, y):
         """Take up the sources of one exposure.

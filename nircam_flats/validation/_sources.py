@@ -34,7 +34,7 @@ class MeasurementFlag(IntFlag):
     @classmethod
     def names(cls, value):
         """Return the bits set in ``value`` as words, joined by commas; '' for none."""
-        return ", ".join(flag.name.lower().replace("_", " ") for flag in cls if int(value) & flag)
+        return ", ".join(str(flag.name).lower().replace("_", " ") for flag in cls if int(value) & flag)
 
 
 @frozen(kw_only=True)

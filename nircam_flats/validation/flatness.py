@@ -11,6 +11,7 @@ from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector
+from nircam_flats.instrument.detector import to_detector
 from nircam_flats.kernels import box_means, box_medians, clipped_statistics, mesh_range
 from nircam_flats.masks import Segmentation
 from nircam_flats.provenance import History
@@ -213,7 +214,7 @@ class FlatnessComparison(HoldsArrays):
         How it was made.
     """
 
-    detector: Detector = field(converter=Detector.get, repr=str)
+    detector: Detector = field(converter=to_detector, repr=str)
     old: Flatness = field()
     new: Flatness = field()
     exposures: QTable = field(repr=lambda table: f"<{len(table)} exposures>")
@@ -313,7 +314,7 @@ class FlatnessComparison(HoldsArrays):
         with reading(path):
             fields = _fits.read_flatness(path)
             parts = {name: Flatness(**fields.pop(name)) for name in ("old", "new")}
-            return cls(**fields, **parts)
+            return cls(old=parts["old"], new=parts["new"], **fields)
 
     def plot(self, ax=None, *, along="columns", **artist_options):
         """Draw the stack's profile along 'rows' or 'columns' with both flats; returns the artist of the new one."""

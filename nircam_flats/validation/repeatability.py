@@ -8,11 +8,12 @@ from astropy.table import QTable
 from attrs import field, frozen
 from scipy.stats import chi2
 
-from nircam_flats._fields import HoldsArrays
+from nircam_flats._fields import HoldsArrays, to_tuple
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure import Exclusion
 from nircam_flats.instrument import Detector
+from nircam_flats.instrument.detector import to_detector
 from nircam_flats.provenance import History
 from nircam_flats.validation import _fits
 from nircam_flats.validation._exchange import FlatExchange, exposure_rows, to_exposures, work_on_each
@@ -55,8 +56,8 @@ class PhotometricRepeatability(HoldsArrays):
     Only what is measured without any flag counts for `stars` and `summary`; flagged measurements are kept.
     """
 
-    detector: Detector = field(converter=Detector.get, repr=str)
-    shape: tuple[int, int] = field(converter=tuple)
+    detector: Detector = field(converter=to_detector, repr=str)
+    shape: tuple[int, int] = field(converter=to_tuple)
     measurements: QTable = field(repr=lambda table: f"<{len(table)} measurements>")
     positions: QTable = field(repr=lambda table: f"<{len(table)} stars>")
     exposures: QTable = field(repr=lambda table: f"<{len(table)} exposures>")
@@ -195,7 +196,7 @@ class PhotometricRepeatability(HoldsArrays):
         """
         stars = self.stars[self.stars["n_clean"] >= 2]
         outliers = self.outliers
-        numbers = {"n_exposures": int(np.sum(self.exposures["used"])), "n_stars": len(stars)}
+        numbers: dict[str, float] = {"n_exposures": int(np.sum(self.exposures["used"])), "n_stars": len(stars)}
         for name in ("old", "new"):
             numbers[f"scatter_{name}"] = float(np.median(stars[f"scatter_{name}"]))
             numbers[f"peak_{name}"] = histogram_peak(stars[f"scatter_{name}"])
@@ -290,7 +291,7 @@ def _matched(made, max_shift, radius):
 
 def _table_of(matched):
     """One table of all measurements of stars that more than one exposure saw."""
-    columns = {name: [] for name in ("exposure", "star")}
+    columns: dict[str, list] = {name: [] for name in ("exposure", "star")}
     for number, (_, table, stars, _) in enumerate(matched):
         columns["exposure"].append(np.full(len(table), number))
         columns["star"].append(stars)
@@ -316,8 +317,8 @@ def _star_table(photometry):
     clean, everything = np.asarray(table["flags"]) == 0, np.ones(len(table), bool)
     star = np.asarray(table["star"])
     of = {name: [table[f"{kind}_{name}"].to_value(u.uJy) for kind in ("flux", "err")] for name in ("old", "new")}
-    spread = {name: _Spread.of(*of[name], star, clean, n_stars) for name in of}
-    raw = {name: _Spread.of(*of[name], star, everything, n_stars) for name in of}
+    spread = {name: _Spread.of(*of[name], star, clean, n_stars) for name in of}  # type: ignore[call-arg]
+    raw = {name: _Spread.of(*of[name], star, everything, n_stars) for name in of}  # type: ignore[call-arg]
     flags = np.zeros(n_stars, int)
     np.bitwise_or.at(flags, star, np.asarray(table["flags"]))
     stars = QTable({"star": np.arange(n_stars), "ra": photometry.positions["ra"], "dec": photometry.positions["dec"]})

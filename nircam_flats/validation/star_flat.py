@@ -7,11 +7,12 @@ from astropy.table import QTable
 from attrs import field, frozen
 from scipy.stats import chi2
 
-from nircam_flats._fields import HoldsArrays, image, readonly
+from nircam_flats._fields import HoldsArrays, image, readonly, to_tuple
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.fit import SurfaceCovariance
 from nircam_flats.instrument import Detector
+from nircam_flats.instrument.detector import to_detector
 from nircam_flats.provenance import History
 from nircam_flats.skyflat.meshes import MESH_BOX
 from nircam_flats.validation import _fits
@@ -54,8 +55,8 @@ class StarFlat(HoldsArrays):
     have one zero point: free ones could not be told from a gradient in a field that was dithered but not turned.
     """
 
-    detector: Detector = field(converter=Detector.get, repr=str)
-    shape: tuple[int, int] = field(converter=tuple)
+    detector: Detector = field(converter=to_detector, repr=str)
+    shape: tuple[int, int] = field(converter=to_tuple)
     degree: int = field(converter=int)
     coefficients: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
     covariance: np.ndarray = image(np.float64, follows_shape=False)
@@ -176,8 +177,8 @@ class StarFlatComparison(HoldsArrays):
         the sky. (Its correlations are left out: a dozen exposures do not tell them well enough to be inverted.)
     """
 
-    detector: Detector = field(converter=Detector.get, repr=str)
-    shape: tuple[int, int] = field(converter=tuple)
+    detector: Detector = field(converter=to_detector, repr=str)
+    shape: tuple[int, int] = field(converter=to_tuple)
     degree: int = field(converter=int)
     coefficients: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
     covariance: np.ndarray = image(np.float64, follows_shape=False)
