@@ -50,7 +50,7 @@ def filter_grid(dependences, *, significance=False, half_range=None):
                 ax.set_axis_off()
                 continue
             ny, nx = found[filter, detector].data.shape
-            options = {"extent": (-0.5, nx - 0.5, -0.5, ny - 0.5), "label": label, "centre": centre}
+            options: dict = {"extent": (-0.5, nx - 0.5, -0.5, ny - 0.5), "label": label, "centre": centre}
             draw_flat(meshes[filter, detector], ax=ax, half_range=float(half_range), **options)
             ax.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), title=f"{detector.label} {filter}")
     return figure

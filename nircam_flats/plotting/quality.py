@@ -64,7 +64,7 @@ def draw_map(data, *, ax=None, title="", label="", **artist_options):
     data = np.asarray(data, np.float32)
     finite = data[np.isfinite(data)]
     low, high = np.percentile(finite, [0.5, 99.5]) if finite.size else (0.0, 1.0)
-    options = {"cmap": "cividis", "norm": Normalize(low, high if high > low else low + 1)}
+    options: dict = {"cmap": "cividis", "norm": Normalize(low, high if high > low else low + 1)}
     return draw_flat(data, ax=ax, title=title, label=label, **(options | artist_options))
 
 

@@ -34,7 +34,7 @@ class WispStack:
 
     frames: NormalizedFrames = field()
     correction: Any = field()
-    executor: object = field(default=None)
+    executor: Any = field(default=None)
 
     @cached_property
     def levels(self):

@@ -154,16 +154,16 @@ class DeltaSkyflat(HoldsArrays):
         )
         data, err, n_used, influences, scatter = zip(*bands, strict=True)
         # The stack keeps the mean of the stripes that were taken out of each frame.
-        influences = np.concatenate(influences, axis=1) + frames.stripes / len(frames)
+        pulls = np.concatenate(influences, axis=1) + frames.stripes / len(frames)
         if balance:
-            influences *= _freedom(frames)[:, None, None]
+            pulls *= _freedom(frames)[:, None, None]
         return cls(
             detector=frames.detector,
             filters=frames.filters,
             data=readonly(np.concatenate(data)),
             err=readonly(np.concatenate(err)),
             n_used=readonly(np.concatenate(n_used)),
-            influences=readonly(influences),
+            influences=readonly(pulls),
             scatter=readonly(np.concatenate(scatter)),
             flat_names=frames.flat_names,
             exposures=_table_of(frames),
