@@ -48,6 +48,7 @@ autosummary_generate = True
 autosummary_imported_members = True
 autosummary_ignore_module_all = False
 autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the text says what they mean; names of other projects would link to nothing
 numpydoc_show_class_members = False
 numpydoc_use_plots = False
 

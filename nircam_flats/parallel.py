@@ -4,11 +4,13 @@ import os
 import pickle
 import sys
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
+from typing import Any
 
 import cloudpickle
 from attrs import frozen
@@ -24,17 +26,17 @@ FUNCTIONS = 4
 """How many functions a worker keeps, since several may be in work at once."""
 
 
-def n_cores():
+def n_cores() -> int:
     """Return the number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def shares_memory(executor):
+def shares_memory(executor: Executor | None) -> bool:
     """Whether the workers of ``executor`` are threads of this process; None stands for such."""
     return executor is None or isinstance(executor, ThreadPoolExecutor)
 
 
-def sharing(executor, folder):
+def sharing(executor: Executor | None, folder: str | Path | None) -> Any:
     """Return an executor whose workers find what they work with in ``folder``, which must be theirs as well.
 
     What `map_ordered` is given as a function, with all that is bound to it, is then written there once and read by each
@@ -46,7 +48,14 @@ def sharing(executor, folder):
     return _Sharing(executor, folder)
 
 
-def map_ordered(function, items, *, executor=None, stage="", ahead=None):
+def map_ordered(
+    function: Callable,
+    items: Iterable,
+    *,
+    executor: Executor | None = None,
+    stage: str = "",
+    ahead: float | None = None,
+) -> Iterator:
     """Yield ``function(item)`` for each item, in the order of the items.
 
     Parameters

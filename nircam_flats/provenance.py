@@ -2,6 +2,7 @@
 
 from functools import cache
 from importlib.metadata import version
+from typing import Any, Self
 
 from astropy.io import fits
 from astropy.table import Table
@@ -50,19 +51,19 @@ class History:
     steps: tuple = field(factory=tuple, converter=to_tuple)
     versions: tuple = field(factory=software_versions, converter=to_tuple, repr=False)
 
-    def then(self, name, /, **settings):
+    def then(self, name: Any, /, **settings: Any) -> "History":
         """Return the longer history that ends with a step called ``name``."""
         return History(steps=(*self.steps, Step(name=name, settings=settings)), versions=self.versions)
 
     def __str__(self):
         return "\n".join(str(step) for step in self.steps)
 
-    def to_lines(self):
+    def to_lines(self) -> list[str]:
         """Return the history as text lines for FITS HISTORY cards, the versions last."""
         versions = ", ".join(f"{name} {number}" for name, number in self.versions)
         return [*(str(step) for step in self.steps), f"software: {versions}"]
 
-    def to_hdu(self):
+    def to_hdu(self) -> Any:
         """Return the history as a FITS table HISTORY with a row per setting; step 0 holds the versions."""
         rows = [(0, "software", name, number) for name, number in self.versions]
         for number, step in enumerate(self.steps, 1):
@@ -72,7 +73,7 @@ class History:
         return hdu
 
     @classmethod
-    def from_table(cls, table):
+    def from_table(cls, table: Any) -> Self:
         """Return the history that `to_hdu` wrote, from its table."""
         versions: list = []
         steps: dict = {}

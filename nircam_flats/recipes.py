@@ -1,14 +1,17 @@
 """The whole procedure, from exposures to flight flats, readable in one screen."""
 
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import cache, partial
+from pathlib import Path
+from typing import Any
 
 from astropy import units as u
 
 from nircam_flats.defects import DeadPixelMap
 from nircam_flats.exceptions import FlatsError, InvalidInputError
 from nircam_flats.exposure import Exclusion, ExposureSet
-from nircam_flats.fit import FlatModelFit, Grey, MedianFilter
+from nircam_flats.fit import FitStrategy, FlatModelFit, FlatPolicy, Grey, MedianFilter
 from nircam_flats.masks import Segmentation
 from nircam_flats.parallel import map_ordered
 from nircam_flats.reference import GroundFlats
@@ -20,18 +23,18 @@ __all__ = ["sky_flat_detector", "sky_flat_program"]
 
 
 def sky_flat_detector(
-    exposures,
-    ground_flats,
+    exposures: ExposureSet,
+    ground_flats: Any,
     *,
-    strategy=None,
-    masks=None,
-    combine=None,
-    policy=None,
-    admission=None,
-    executor=None,
-    memory_limit=1 * u.GiB,
-    store=None,
-):
+    strategy: FitStrategy | None = None,
+    masks: Any = None,
+    combine: Any = None,
+    policy: FlatPolicy | None = None,
+    admission: AdmissionRules | None = None,
+    executor: Executor | None = None,
+    memory_limit: u.Quantity = 1 * u.GiB,
+    store: Any = None,
+) -> DetectorProducts:
     """Make the flats of one detector: the procedure of Sunnquist et al. 2022 (JWST-STScI-008304, section 3).
 
     Parameters
@@ -204,7 +207,15 @@ def rough_model(frames, executor=None):
     return FlatModelFit.from_delta(delta, strategy=MedianFilter(box_size=32, filter_size=5), n_replicates=0)
 
 
-def sky_flat_program(exposures, ground_flats, *, out=None, overwrite=False, sections=None, **settings):
+def sky_flat_program(
+    exposures: ExposureSet,
+    ground_flats: Any,
+    *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    sections: Any = None,
+    **settings: Any,
+) -> SkyFlatProgram:
     """Make the flats of every detector that the exposures show.
 
     Parameters

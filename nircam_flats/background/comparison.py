@@ -1,7 +1,9 @@
 """The measured sky beside the predicted one."""
 
+from concurrent.futures import Executor
 from functools import cached_property, partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from astropy import units as u
@@ -16,6 +18,7 @@ from nircam_flats.background.model import BRIGHTNESS, BackgroundModel
 from nircam_flats.background.rules import BackgroundRules
 from nircam_flats.background.zodiacal import ZodiacalBackground
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exposure import ExposureSet
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.parallel import map_ordered
@@ -59,16 +62,16 @@ class BackgroundComparison(HoldsArrays):
     @classmethod
     def from_exposures(
         cls,
-        exposures,
+        exposures: ExposureSet,
         *,
-        model=None,
-        masks=None,
-        corrections=None,
-        deep=(),
-        rules=None,
-        band_average=False,
-        executor=None,
-    ):
+        model: BackgroundModel | None = None,
+        masks: Any = None,
+        corrections: Any = None,
+        deep: Any = (),
+        rules: BackgroundRules | None = None,
+        band_average: bool = False,
+        executor: Executor | None = None,
+    ) -> Self:
         """Measure the sky of each exposure and predict it.
 
         Parameters
@@ -129,7 +132,9 @@ class BackgroundComparison(HoldsArrays):
         return cls(exposures=table, model=repr(model), history=history)
 
     @classmethod
-    def from_levels(cls, exposures, levels, *, model=None, band_average=False):
+    def from_levels(
+        cls, exposures: ExposureSet, levels: Any, *, model: BackgroundModel | None = None, band_average: bool = False
+    ) -> Any:
         """Predict the sky of exposures whose levels are known already: nothing is read again.
 
         Parameters
@@ -166,7 +171,7 @@ class BackgroundComparison(HoldsArrays):
         return readonly(np.array([bool(reason) for reason in self.reasons]))
 
     @property
-    def reasons(self):
+    def reasons(self) -> list[str]:
         """Why each exposure is flagged, a list of texts; empty where it is not."""
         return [str(reason) for reason in self.exposures["reason"]]
 
@@ -202,13 +207,13 @@ class BackgroundComparison(HoldsArrays):
                 relative[together] = ratio / np.median(ratio)
         return relative
 
-    def write(self, path, *, overwrite=False):
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a FITS file (table EXPOSURES, and HISTORY) that `read` reads back."""
         header = {"MODEL": self.model}
         write_product(path, PRODUCT, header, {}, {"EXPOSURES": self.exposures}, self.history, overwrite=overwrite)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Read what `write` wrote.
 
         Raises
@@ -223,7 +228,7 @@ class BackgroundComparison(HoldsArrays):
                 history=History.from_table(read_table(hdus, "HISTORY", path)),
             )
 
-    def plot(self, ax=None, **artist_options):
+    def plot(self, ax: Any = None, **artist_options: Any) -> Any:
         """Draw measured levels (dots) over predictions (lines and grey range); returns the artists of the dots."""
         from nircam_flats.plotting import draw_backgrounds
 

@@ -2,9 +2,11 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy import units as u
+from astropy.coordinates import SkyCoord
 
 from nircam_flats.background._jbt_files import GRID, file_name, pixel_of, read_curve, read_field
 from nircam_flats.background.model import BackgroundModel, day_of_year, one_coordinate, one_date, told
@@ -57,15 +59,15 @@ class JBTBackground(BackgroundModel):
 
     def __init__(
         self,
-        source,
+        source: Any,
         *,
-        refdata=None,
-        thermal=None,
-        correct_1p2_micron=False,
-        nearest_day=False,
-        cache_version=None,
-        relative_err=np.nan,
-    ):
+        refdata: Any = None,
+        thermal: Any = None,
+        correct_1p2_micron: bool = False,
+        nearest_day: bool = False,
+        cache_version: Any = None,
+        relative_err: Any = np.nan,
+    ) -> None:
         self.source = Path(source)
         if not self.source.exists():
             raise InvalidInputError(
@@ -86,11 +88,11 @@ class JBTBackground(BackgroundModel):
     def _folder(self):
         return self.source if self.source.is_dir() else self.source.parent
 
-    def visible_days(self, coordinate):
+    def visible_days(self, coordinate: SkyCoord) -> Any:
         """Return the days of the year (1 January is day 0) on which a field is visible, an array."""
         return self._field(one_coordinate(coordinate, "JBTBackground"), self.grid).days
 
-    def day_used(self, coordinate, date):
+    def day_used(self, coordinate: SkyCoord, date: Any) -> Any:
         """Return the day of the year whose prediction is taken for a date.
 
         Raises
@@ -101,7 +103,7 @@ class JBTBackground(BackgroundModel):
         coordinate, date = one_coordinate(coordinate, "JBTBackground"), one_date(date, "JBTBackground")
         return self._day(self.visible_days(coordinate), coordinate, date)
 
-    def spectrum(self, coordinate, date, wavelength):
+    def spectrum(self, coordinate: SkyCoord, date: Any, wavelength: u.Quantity) -> Any:
         grid = self.grid
         if wavelength.min() < grid[0] or wavelength.max() > grid[-1]:
             raise InvalidInputError(
@@ -122,7 +124,7 @@ class JBTBackground(BackgroundModel):
         return {name: np.interp(wavelength, grid, values) * factor for name, values in spectra.items()}
 
     @property
-    def grid(self):
+    def grid(self) -> Any:
         """Wavelengths of the files, um, an array."""
         return read_curve(self.wavelengths, 1)[0]
 

@@ -1,6 +1,7 @@
 """The interface of background models."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -46,7 +47,7 @@ class BackgroundModel(Strategy, ABC):
     relative_err: float = np.nan
 
     @abstractmethod
-    def spectrum(self, coordinate, date, wavelength):
+    def spectrum(self, coordinate: SkyCoord, date: Any, wavelength: u.Quantity) -> Any:
         """Return the brightness by component, a dictionary from names to arrays like ``wavelength``, MJy/sr.
 
         Parameters
@@ -59,7 +60,7 @@ class BackgroundModel(Strategy, ABC):
             Array of one dimension, um.
         """
 
-    def __call__(self, coordinate, date, wavelength):
+    def __call__(self, coordinate: SkyCoord, date: Any, wavelength: u.Quantity) -> dict:
         """Return the spectrum by component, a dictionary of quantities in MJy/sr.
 
         Parameters
@@ -100,7 +101,7 @@ class BackgroundModel(Strategy, ABC):
             checked[name] = value * BRIGHTNESS
         return checked
 
-    def components(self, coordinate, date, filter, *, band_average=False):
+    def components(self, coordinate: SkyCoord, date: Any, filter: Filter | str, *, band_average: bool = False) -> dict:
         """Return the brightness in a filter by component, a dictionary of quantities; parameters as in `predict`."""
         bandpass = Filter.get(filter)
         if not band_average:
@@ -112,7 +113,9 @@ class BackgroundModel(Strategy, ABC):
         spectra = self(coordinate, date, wavelength)
         return {name: (value @ weight) / weight.sum() for name, value in spectra.items()}
 
-    def predict(self, coordinate, date, filter, *, band_average=False):
+    def predict(
+        self, coordinate: SkyCoord, date: Any, filter: Filter | str, *, band_average: bool = False
+    ) -> u.Quantity:
         """Return the brightness of the sky in a filter, a quantity in MJy/sr.
 
         Parameters
@@ -134,7 +137,7 @@ class BackgroundModel(Strategy, ABC):
         """
         return sum(self.components(coordinate, date, filter, band_average=band_average).values())
 
-    def table(self, coordinate, date, wavelength):
+    def table(self, coordinate: SkyCoord, date: Any, wavelength: u.Quantity) -> QTable:
         """Return the spectrum as a `~astropy.table.QTable`, which `TabulatedBackground` reads as ECSV."""
         table = QTable({"wavelength": _wavelength(wavelength, type(self).__name__).to(u.um)})
         table.update(self(coordinate, date, wavelength))

@@ -1,9 +1,11 @@
 """Backgrounds from a table of the user."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy import units as u
+from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 
 from nircam_flats.background.model import BRIGHTNESS, BackgroundModel
@@ -29,12 +31,12 @@ class TabulatedBackground(BackgroundModel):
         If the file is no such table: the text names the column and what is needed.
     """
 
-    def __init__(self, path, *, relative_err=np.nan):
+    def __init__(self, path: str | Path, *, relative_err: Any = np.nan) -> None:
         self.path = Path(path)
         self.relative_err = float(relative_err)
         self._read()
 
-    def spectrum(self, coordinate, date, wavelength):
+    def spectrum(self, coordinate: SkyCoord, date: Any, wavelength: u.Quantity) -> Any:
         grid, components = self._read()
         if wavelength.min() < grid[0] or wavelength.max() > grid[-1]:
             raise InvalidInputError(

@@ -1,7 +1,10 @@
 """A compact model of the background that needs no files: the offline default."""
 
+from typing import Any
+
 import numpy as np
 from astropy import units as u
+from astropy.coordinates import SkyCoord
 
 from nircam_flats.background._dust import LineOfSight, black_body, ecliptic_vector, sun
 from nircam_flats.background.model import BackgroundModel, told
@@ -48,7 +51,7 @@ class ZodiacalBackground(BackgroundModel):
     0.24 MJy / sr
     """
 
-    def __init__(self, *, tuning=None, any_angle=False):
+    def __init__(self, *, tuning: Any = None, any_angle: bool = False) -> None:
         self.tuning = packaged_table("zodiacal", "nircam_flats.background") if tuning is None else tuning
         self.any_angle = bool(any_angle)
 
@@ -57,11 +60,11 @@ class ZodiacalBackground(BackgroundModel):
         return f"ZodiacalBackground(any_angle={self.any_angle}, tuning=<{source}>)"
 
     @property
-    def relative_err(self):  # type: ignore[override]
+    def relative_err(self) -> float:  # type: ignore[override]
         """1 sigma error of the total, relative: as scored against the files of the JWST Backgrounds Tool."""
         return float(self.tuning.meta["relative_err"])
 
-    def spectrum(self, coordinate, date, wavelength):
+    def spectrum(self, coordinate: SkyCoord, date: Any, wavelength: u.Quantity) -> Any:
         table = self.tuning
         grid = table["wavelength"].to_value(u.um)
         if wavelength.min() < grid[0] or wavelength.max() > grid[-1]:

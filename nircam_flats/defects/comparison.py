@@ -1,5 +1,7 @@
 """What became of dead pixels between two epochs."""
 
+from typing import Any, Self
+
 import numpy as np
 from attrs import field, frozen
 
@@ -35,7 +37,7 @@ class DeadPixelComparison(HoldsArrays):
     undecided: np.ndarray = mask()
 
     @classmethod
-    def between(cls, earlier, later):
+    def between(cls, earlier: Any, later: Any) -> Self:
         """Compare two `DeadPixelMap`.
 
         Raises
@@ -59,7 +61,7 @@ class DeadPixelComparison(HoldsArrays):
         )
 
     @property
-    def counts(self):
+    def counts(self) -> dict:
         """Number of pixels new, recovered, persisting and undecided, a dict."""
         return {name: int(np.sum(getattr(self, name))) for name in ("new", "recovered", "persisting", "undecided")}
 

@@ -1,9 +1,13 @@
 """Maps of the pixels of a detector that died."""
 
+from concurrent.futures import Executor
 from enum import IntFlag
 from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
+from astropy.table import QTable
 from astropy.time import Time
 from attrs import field, frozen
 from regions import CirclePixelRegion, PixCoord, RegionMeta, Regions
@@ -21,6 +25,7 @@ from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import DQ, Detector
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.provenance import History
+from nircam_flats.skyflat import DeltaSkyflat, NormalizedFrames
 from nircam_flats.skyflat.delta import to_filters
 
 __all__ = ["DeadPixelMap", "PixelClass"]
@@ -91,7 +96,16 @@ class DeadPixelMap(HoldsArrays):
     history: History = field(factory=History, repr=False)
 
     @classmethod
-    def from_delta(cls, grey, *, known=None, frames=None, threshold=0.8, purity=0.998, executor=None):
+    def from_delta(
+        cls,
+        grey: DeltaSkyflat,
+        *,
+        known: Any = None,
+        frames: NormalizedFrames | None = None,
+        threshold: float = 0.8,
+        purity: float = 0.998,
+        executor: Executor | None = None,
+    ) -> Self:
         """Find the dead pixels in a delta skyflat.
 
         Parameters
@@ -169,7 +183,7 @@ class DeadPixelMap(HoldsArrays):
         )
 
     @classmethod
-    def from_image(cls, dead, *, detector, known=None):
+    def from_image(cls, dead: np.ndarray, *, detector: Detector | str | int, known: Any = None) -> Self:
         """Return the map of pixels that somebody else found.
 
         Parameters
@@ -245,17 +259,17 @@ class DeadPixelMap(HoldsArrays):
             return readonly((1 - self.response) / self.err)
 
     @property
-    def expected_purity(self):
+    def expected_purity(self) -> float:
         """Part of the new and worse pixels that are dead, by their probabilities; NaN if there are none."""
         found = self.probability[self.new | self.worse]
         return float(found.mean(dtype=float)) if found.size else np.nan
 
     @property
-    def counts(self):
+    def counts(self) -> dict:
         """Number of pixels in each class, a dict by its name."""
         return {flag.name: int(self._in(flag).sum()) for flag in PixelClass}
 
-    def concentrations(self, *, linking_length=5, min_pixels=10):
+    def concentrations(self, *, linking_length: float = 5, min_pixels: int = 10) -> QTable:
         """Return the clusters of new and worse pixels, a `~astropy.table.QTable`, the largest first.
 
         Parameters
@@ -279,7 +293,7 @@ class DeadPixelMap(HoldsArrays):
         lost = self.new | self.worse
         return clusters(lost, self.response, linking_length=linking_length, min_pixels=min_pixels)
 
-    def to_regions(self, **settings):
+    def to_regions(self, **settings: Any) -> Any:
         """Return circles around the concentrations as `regions.Regions`, which can write them for DS9.
 
         ``settings`` are those of `concentrations`. The text of each circle says how many pixels are in it.
@@ -296,12 +310,12 @@ class DeadPixelMap(HoldsArrays):
             ]
         )
 
-    def compare(self, other):
+    def compare(self, other: "DeadPixelMap") -> Any:
         """Return the `DeadPixelComparison` of this map, the earlier one, with ``other``, the later one."""
         return DeadPixelComparison.between(self, other)
 
     @property
-    def dq(self):
+    def dq(self) -> np.ndarray:
         """uint32 image of `DQ` bits for a bad-pixel mask.
 
         The flags that were there before, and for new and worse pixels DO_NOT_USE and DEAD (response below 0.5 or not
@@ -314,7 +328,16 @@ class DeadPixelMap(HoldsArrays):
         dq[lost & ~dead] |= np.uint32(DQ.LOW_QE)
         return readonly(dq)
 
-    def write_mask(self, path, *, author, useafter=None, pedigree=None, description=None, overwrite=False):
+    def write_mask(
+        self,
+        path: str | Path,
+        *,
+        author: str | None,
+        useafter: Any = None,
+        pedigree: str | None = None,
+        description: str | None = None,
+        overwrite: bool = False,
+    ) -> None:
         """Write `dq` as a MASK reference file of the JWST pipeline.
 
         Parameters
@@ -346,12 +369,12 @@ class DeadPixelMap(HoldsArrays):
             overwrite=overwrite,
         )
 
-    def write(self, path, *, overwrite=False):
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a FITS file (extensions CLASSES, RESPONSE, ERR, PROBABILITY, KNOWN_DQ) that `read` reads back."""
         _fits.write_map(self, path, overwrite=overwrite)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Read what `write` wrote.
 
         Raises
@@ -362,7 +385,7 @@ class DeadPixelMap(HoldsArrays):
         with reading(path):
             return cls(**_fits.read_map(path))
 
-    def plot(self, ax=None, **artist_options):
+    def plot(self, ax: Any = None, **artist_options: Any) -> Any:
         """Draw the dead pixels on the detector, circles around their concentrations; returns the artist."""
         from nircam_flats.plotting import draw_dead_pixels
 

@@ -1,8 +1,10 @@
 """One image of one detector: whole in memory, or its headers only."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, Self
 
 import attrs
 import numpy as np
@@ -62,7 +64,7 @@ class Exposure(ExposureFacts):
     area: np.ndarray | None = image(optional=True)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """Rows and columns of the image."""
         return self.data.shape
 
@@ -75,7 +77,7 @@ class Exposure(ExposureFacts):
         return readonly(good)
 
     @classmethod
-    def read(cls, path, planes=tuple(PLANES)):
+    def read(cls, path: str | Path, planes: Iterable[str] = tuple(PLANES)) -> Self:
         """Read a ``_cal`` file of the JWST pipeline.
 
         Parameters
@@ -97,7 +99,7 @@ class Exposure(ExposureFacts):
             return cls(**facts, **read_pixels(path, planes))
 
     @classmethod
-    def from_datamodel(cls, model):
+    def from_datamodel(cls, model: Any) -> Self:
         """Return the exposure that an ``ImageModel`` of stdatamodels holds.
 
         A copy of the model passes through its own FITS writer, so it is understood, or refused, as a file is.
@@ -118,7 +120,7 @@ class Exposure(ExposureFacts):
             exposure = cls.read(path)
         return attrs.evolve(exposure, path=None, name=exposure.name if name else "")
 
-    def write(self, path, *, overwrite=False):
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the exposure as a ``_cal`` file, with the header cards it was read with that still hold.
 
         Without `dq`, the file's DQ flags nothing.
@@ -138,7 +140,7 @@ class Exposure(ExposureFacts):
         """
         write_exposure(self, path, overwrite=overwrite)
 
-    def to_ccddata(self):
+    def to_ccddata(self) -> Any:
         """Return a copy as `~astropy.nddata.CCDData`; its mask is True where a pixel is not `good`."""
         return CCDData(
             self.data.copy(),
@@ -150,15 +152,15 @@ class Exposure(ExposureFacts):
             wcs=self.wcs,
         )
 
-    def load(self, planes=tuple(PLANES)):
+    def load(self, planes: Iterable[str] = tuple(PLANES)) -> Any:
         """Return this exposure, so that members of an `ExposureSet` in memory and on disk are used alike."""
         return self
 
-    def without_pixels(self):
+    def without_pixels(self) -> "ExposureHeader":
         """Return the facts alone."""
         return ExposureHeader(**_facts_of(self), shape=self.shape)
 
-    def with_pixels(self, data):
+    def with_pixels(self, data: np.ndarray) -> "Exposure":
         """Return the exposure with no other image than ``data``, NaN where it is not good."""
         return Exposure(**_facts_of(self), data=data)
 
@@ -173,7 +175,7 @@ class ExposureHeader(ExposureFacts):
     shape: tuple[int, int] = field(converter=to_tuple)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Read the headers of a ``_cal`` file, no pixels.
 
         Raises
@@ -184,16 +186,16 @@ class ExposureHeader(ExposureFacts):
         with reading(path):
             return cls(**read_facts(path))
 
-    def load(self, planes=tuple(PLANES)):
+    def load(self, planes: Iterable[str] = tuple(PLANES)) -> Any:
         """Return the `Exposure`, read from `path`; ``planes`` as in `Exposure.read`."""
         if self.path is None:
             raise InvalidInputError(f"ExposureHeader.load: needed a path; exposure {self.name!r} came from no file")
         return Exposure.read(self.path, planes)
 
-    def without_pixels(self):
+    def without_pixels(self) -> "ExposureHeader":
         """Return this header, which has none."""
         return self
 
-    def with_pixels(self, data):
+    def with_pixels(self, data: np.ndarray) -> "Exposure":
         """Return the exposure of these facts and the image ``data``, NaN where it is not good."""
         return Exposure(**_facts_of(self), data=data)

@@ -4,10 +4,14 @@ import glob
 import os
 import warnings
 from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import Executor
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from astropy import units as u
+from astropy.table import QTable
 from attrs import evolve, field, frozen
 
 from nircam_flats._fields import to_tuple
@@ -45,7 +49,7 @@ class Exclusion(ShowsCard):
     header: ExposureHeader | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, member, reason):
+    def of(cls, member: Any, reason: Any) -> Any:
         """Return the exclusion of ``member`` (an `Exposure` or `ExposureHeader`) for ``reason``."""
         return cls(name=member.name, path=member.path, reason=str(reason), header=member.without_pixels())
 
@@ -165,7 +169,7 @@ class ExposureSet(ShowsCard):
     excluded: tuple = field(default=(), converter=to_tuple)
 
     @classmethod
-    def read(cls, paths, *, executor=None):
+    def read(cls, paths: Any, *, executor: Executor | None = None) -> Self:
         """Read the headers of many ``_cal`` files; the pixels stay on disk.
 
         A file that cannot be used is left out and named in `excluded` with the reason; one `FlatsWarning` says
@@ -203,21 +207,21 @@ class ExposureSet(ShowsCard):
         return cls(members=members, excluded=excluded)
 
     @classmethod
-    def from_exposures(cls, exposures):
+    def from_exposures(cls, exposures: Any) -> Self:
         """Return the set of these: one or an iterable of `Exposure` or `ExposureHeader`."""
         return cls(members=exposures)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.members)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator:
         return iter(self.members)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         """Return the member at ``index``, or for a slice the set of those members."""
         return evolve(self, members=self.members[index]) if isinstance(index, slice) else self.members[index]
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> Any:
         """Return the set with the members of both, in order."""
         if not isinstance(other, ExposureSet):
             return NotImplemented
@@ -231,7 +235,7 @@ class ExposureSet(ShowsCard):
             text += f" of {', '.join(map(str, detectors))} in {', '.join(map(str, filters))}"
         return f"<ExposureSet: {text}{f'; {len(self.excluded)} left out' if self.excluded else ''}>"
 
-    def where(self, **wanted):
+    def where(self, **wanted: Any) -> "ExposureSet":
         """Return the set of the members with these facts.
 
         Parameters
@@ -267,7 +271,7 @@ class ExposureSet(ShowsCard):
             excluded=[item for item in self.excluded if matches(item.header)],
         )
 
-    def group_by(self, *names):
+    def group_by(self, *names: Any) -> Iterator:
         """Yield pairs of a value and the `ExposureSet` of the members that have it, in a fixed order.
 
         Parameters
@@ -304,7 +308,7 @@ class ExposureSet(ShowsCard):
             for values in sorted(members, key=order)
         )
 
-    def exclude(self, flags, reason):
+    def exclude(self, flags: Any, reason: Any) -> "ExposureSet":
         """Return the set without the flagged members, which are kept in `excluded` with the reason.
 
         Parameters
@@ -334,7 +338,7 @@ class ExposureSet(ShowsCard):
             excluded=(*self.excluded, *left_out),
         )
 
-    def check(self):
+    def check(self) -> tuple:
         """Return an `Exclusion` for each member that cannot be combined with the others, saying why.
 
         That is: not imaging, not flat-fielded (S_FLAT), sky subtracted already (S_BKDSUB), a visit that was not
@@ -343,7 +347,7 @@ class ExposureSet(ShowsCard):
         """
         return self._without_problems().excluded[len(self.excluded) :]
 
-    def check_pointings(self):
+    def check_pointings(self) -> tuple:
         """Return an `Exclusion` for each member whose pointing is not known or contradicts itself, saying how.
 
         That does not keep it out of a flat, but its sky positions and predicted claws are not to be trusted; see
@@ -357,7 +361,7 @@ class ExposureSet(ShowsCard):
                 found.append(Exclusion.of(member, ", and ".join(problems)))
         return tuple(found)
 
-    def for_one_detector(self):
+    def for_one_detector(self) -> "ExposureSet":
         """Return the set of the members that can be combined, with those that `check` names in `excluded`.
 
         Raises
@@ -381,7 +385,7 @@ class ExposureSet(ShowsCard):
         problems = problems_of(self.members)
         return self.exclude([bool(problem) for problem in problems], problems)
 
-    def plot(self, **options):
+    def plot(self, **options: Any) -> Any:
         """Return a figure of the exposures of one detector, over their sky levels, in the order of their rolls.
 
         What moves from panel to panel is light from elsewhere (claws); what stays is the flat, or a wisp. The options
@@ -392,6 +396,6 @@ class ExposureSet(ShowsCard):
         return claw_sequence(self, **options)
 
     @property
-    def table(self):
+    def table(self) -> QTable:
         """A `~astropy.table.QTable` with a row for each member; what is not known is masked, NaN or empty."""
         return exposure_table(self.members)

@@ -150,17 +150,17 @@ class ExposureFacts(HoldsArrays):
     _sci_header: str = field(default="", converter=_to_text, repr=False, alias="sci_header")
 
     @property
-    def steps(self):
+    def steps(self) -> dict:
         """Calibration steps and their status, a dictionary."""
         return dict(self._steps)
 
     @property
-    def header(self):
+    def header(self) -> fits.Header:
         """The primary header, a fresh copy."""
         return fits.Header.fromstring(self._header)
 
     @property
-    def sci_header(self):
+    def sci_header(self) -> fits.Header:
         """The header of the extension SCI, a fresh copy."""
         return fits.Header.fromstring(self._sci_header)
 

@@ -1,5 +1,8 @@
 """Exposures as they are planned: a place on the sky, held at a place in the telescope frame."""
 
+from pathlib import Path
+from typing import Any, Self
+
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
@@ -71,7 +74,7 @@ class PlannedPointing(HoldsArrays):
         self.attitude(0 * u.deg)  # refuses what is no direction
 
     @classmethod
-    def of(cls, item):
+    def of(cls, item: Any) -> Self:
         """Return the pointing of anything that has one.
 
         Parameters
@@ -116,7 +119,15 @@ class PlannedPointing(HoldsArrays):
         return cls(ra=pointing.ra_ref, dec=pointing.dec_ref, roll=pointing.roll_ref, **place, **facts)
 
     @classmethod
-    def from_sky(cls, coordinates, detector, *, dithers=((0, 0),), filters=(), modules=("A", "B")):
+    def from_sky(
+        cls,
+        coordinates: Any,
+        detector: Detector | str | int,
+        *,
+        dithers: Any = ((0, 0),),
+        filters: Any = (),
+        modules: Any = ("A", "B"),
+    ) -> tuple:
         """Return the pointings that put a target on a detector, moved by each dither, as a tuple.
 
         Parameters
@@ -163,7 +174,7 @@ class PlannedPointing(HoldsArrays):
         )
 
     @classmethod
-    def read_apt(cls, path, observation=None):
+    def read_apt(cls, path: str | Path, observation: Any = None) -> Any:
         """Return the NIRCam pointings in the ``records.json`` that APT exports, as a tuple.
 
         Parameters
@@ -193,7 +204,7 @@ class PlannedPointing(HoldsArrays):
             for (ra, dec, v2, v3, modules), entry in found.items()
         )
 
-    def attitude(self, angles=None, *, angle_at="aperture"):
+    def attitude(self, angles: u.Quantity | None = None, *, angle_at: str = "aperture") -> Attitude:
         """Return the `Attitude` for position angles of V3.
 
         Parameters

@@ -1,5 +1,8 @@
 """Where an exposure looked: the reference point of its own aperture, on the sky and in the telescope frame."""
 
+from pathlib import Path
+from typing import Any, Self
+
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from attrs import field, frozen
@@ -78,7 +81,7 @@ class Pointing(HoldsArrays):
                 raise InvalidInputError(f"Pointing.{name} must be finite and at most {most} from 0; got {value}")
 
     @classmethod
-    def from_header(cls, sci_header, path="SCI header"):
+    def from_header(cls, sci_header: Any, path: str | Path = "SCI header") -> Self | None:
         """Return the pointing that the SCI header of a ``_cal`` file gives; None if it gives none at all.
 
         Parameters
@@ -108,11 +111,11 @@ class Pointing(HoldsArrays):
             raise InvalidInputError(f"{path}: {error}") from None
 
     @property
-    def attitude(self):
+    def attitude(self) -> Attitude:
         """The `~nircam_flats.Attitude` of the telescope, from the reference point and its roll."""
         return Attitude.from_aperture(self.ra_ref, self.dec_ref, self.v2_ref, self.v3_ref, roll=self.roll_ref)
 
-    def check(self):
+    def check(self) -> tuple:
         """Return what is wrong with the pointing, as a tuple of texts.
 
         The position and angle of V1 (RA_V1, DEC_V1, PA_V3), where they are known, and those of the reference point
@@ -137,7 +140,7 @@ class Pointing(HoldsArrays):
             )
         return tuple(found)
 
-    def to_cards(self):
+    def to_cards(self) -> dict:
         """Return the SCI header's keywords and their values as a dictionary, without those not known."""
         values = {keyword: (getattr(self, name), unit) for name, (keyword, unit) in _KEYWORDS.items()}
         return {

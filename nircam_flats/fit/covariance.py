@@ -1,5 +1,8 @@
 """How the errors of a surface hang together: what an average over many pixels does not average away."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from astropy.io import fits
 from attrs import field, frozen
@@ -63,7 +66,7 @@ class SurfaceCovariance(HoldsArrays):
                     f"has; got {values.shape[-2:]}"
                 )
 
-    def err(self):
+    def err(self) -> np.ndarray:
         """Return the 1 sigma error of each pixel, a float32 image."""
         variance = np.sum(self.modes.astype(np.float64) ** 2, axis=0)
         deviation = np.maximum(expand_mesh(np.sqrt(variance), self.box_size, self.shape), 0)
@@ -72,7 +75,7 @@ class SurfaceCovariance(HoldsArrays):
             return deviation
         return np.hypot(deviation, repeat_mesh(self.outliers, self.box_size, self.shape))
 
-    def error_of_mean(self, where):
+    def error_of_mean(self, where: Any) -> float:
         """Return the 1 sigma error of the mean of the surface over some pixels, a float.
 
         It is also the relative error that the surface leaves in the flux summed over these pixels; unlike the noise of
@@ -97,7 +100,7 @@ class SurfaceCovariance(HoldsArrays):
         off = 0.0 if self.outliers is None else np.sum(boxes * self.outliers)
         return float(np.sqrt(np.sum(noise**2) + self.misfit**2 * max(structure, 0.0) + off**2))
 
-    def to_hdus(self):
+    def to_hdus(self) -> list:
         """Return the FITS extensions MODES (BOXSIZE), OUTLIERS if there are any, and MISFIT (MISFIT).
 
         MISFIT is always there and the last, so that a file that was cut off before it shows that.
@@ -109,7 +112,7 @@ class SurfaceCovariance(HoldsArrays):
         return [modes, *outliers, misfit]
 
     @classmethod
-    def from_hdus(cls, hdus, path, shape):
+    def from_hdus(cls, hdus: fits.HDUList, path: str | Path, shape: tuple) -> Any:
         """Return what `to_hdus` wrote, of a surface of ``shape``; ``path`` names the file in errors.
 
         Raises

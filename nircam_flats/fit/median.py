@@ -1,5 +1,7 @@
 """A median-filtered mesh about a smooth trend, interpolated back."""
 
+from typing import Any, Self
+
 import numpy as np
 
 from nircam_flats.exceptions import FitError, InvalidInputError
@@ -40,7 +42,7 @@ class MedianFilter(FitStrategy):
     inside. The mesh is interpolated by cubic splines as ``Background2D`` does.
     """
 
-    def __init__(self, *, box_size=32, filter_size=8, trend=3):
+    def __init__(self, *, box_size: int = 32, filter_size: float = 8, trend: Any = 3) -> None:
         if box_size < 1 or filter_size < 1 or (trend is not None and trend < 0):
             raise InvalidInputError(
                 "MedianFilter needs box_size >= 1, filter_size >= 1 and trend None or >= 0; got "
@@ -51,11 +53,11 @@ class MedianFilter(FitStrategy):
         self.trend = trend
 
     @classmethod
-    def of_report(cls):
+    def of_report(cls) -> Self:
         """The model of the report for LW detectors, literally: boxes of 32 px, windows of 8 boxes, no trend."""
         return cls(box_size=32, filter_size=8, trend=None)
 
-    def smooth(self, data, err, good):
+    def smooth(self, data: np.ndarray, err: np.ndarray | None, good: np.ndarray) -> Any:
         medians, _, _ = box_medians(data, self.box_size)
         if np.isnan(medians).all():
             raise FitError(

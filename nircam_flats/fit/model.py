@@ -1,6 +1,9 @@
 """Smooth models of delta skyflats."""
 
+from concurrent.futures import Executor
 from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from astropy.table import QTable
@@ -14,11 +17,13 @@ from nircam_flats.fit import _fits
 from nircam_flats.fit.covariance import SurfaceCovariance, correlation_by_distance, weights_of
 from nircam_flats.fit.median import MedianFilter
 from nircam_flats.fit.polynomial import Polynomial2D
+from nircam_flats.fit.strategy import FitStrategy
 from nircam_flats.instrument import Detector
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.kernels import box_means, box_medians, clipped_statistics, expand_mesh
 from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
+from nircam_flats.skyflat import DeltaSkyflat
 from nircam_flats.skyflat.delta import to_filters
 from nircam_flats.skyflat.meshes import MESH_BOX
 
@@ -78,7 +83,14 @@ class FlatModelFit(HoldsArrays):
             )
 
     @classmethod
-    def from_delta(cls, delta, *, strategy=None, n_replicates=16, executor=None):
+    def from_delta(
+        cls,
+        delta: DeltaSkyflat,
+        *,
+        strategy: FitStrategy | None = None,
+        n_replicates: int = 16,
+        executor: Executor | None = None,
+    ) -> Self:
         """Fit a delta skyflat.
 
         Parameters
@@ -156,7 +168,7 @@ class FlatModelFit(HoldsArrays):
         )
 
     @property
-    def misfit(self):
+    def misfit(self) -> float:
         """Structure on the scale of boxes that the surface leaves undescribed beyond the noise, 1 sigma."""
         return self.covariance.misfit
 
@@ -166,7 +178,7 @@ class FlatModelFit(HoldsArrays):
         err = self.covariance.err()
         return readonly(err if self.pixel_err is None else np.hypot(err, self.pixel_err))
 
-    def error_of_mean(self, where):
+    def error_of_mean(self, where: Any) -> float:
         """Return the 1 sigma error of the mean of the surface over a region, an aperture or an image of weights.
 
         Relative, and what it leaves in the flux summed there; see `SurfaceCovariance.error_of_mean`. Errors that pixels
@@ -179,16 +191,16 @@ class FlatModelFit(HoldsArrays):
         return float(np.hypot(shared, np.sqrt(np.sum((weights * self.pixel_err) ** 2))))
 
     @property
-    def label(self):
+    def label(self) -> str:
         """'grey', or the name of the filter."""
         return "grey" if len(self.filters) > 1 else self.filters[0].name
 
-    def write(self, path, *, overwrite=False):
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a FITS file (extensions SURFACE, ERR, RESIDUAL, MODES, OUTLIERS) that `read` reads back."""
         _fits.write_fit(self, path, overwrite=overwrite)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Read what `write` wrote.
 
         Raises
@@ -199,7 +211,7 @@ class FlatModelFit(HoldsArrays):
         with reading(path):
             return cls(**_fits.read_fit(path))
 
-    def plot(self, ax=None, **artist_options):
+    def plot(self, ax: Any = None, **artist_options: Any) -> Any:
         """Draw the surface; returns the artist."""
         from nircam_flats.plotting import draw_flat
 

@@ -1,5 +1,7 @@
 """Structure at every spatial scale, as far as it stands out from the noise."""
 
+from typing import Any
+
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable
@@ -65,7 +67,15 @@ class MultiScale(FitStrategy):
     True
     """
 
-    def __init__(self, *, base=None, n_scales=6, window=8, n_sigma=3.0, tolerance=0.2):
+    def __init__(
+        self,
+        *,
+        base: FitStrategy | None = None,
+        n_scales: int = 6,
+        window: float = 8,
+        n_sigma: float = 3.0,
+        tolerance: float = 0.2,
+    ) -> None:
         if n_scales < 1 or window < 2 or n_sigma < 0 or tolerance <= 0:
             raise InvalidInputError(
                 "MultiScale needs n_scales >= 1, window >= 2, n_sigma >= 0 and tolerance > 0; got "
@@ -79,7 +89,7 @@ class MultiScale(FitStrategy):
         self.n_sigma = n_sigma
         self.tolerance = tolerance
 
-    def smooth(self, data, err, good):
+    def smooth(self, data: np.ndarray, err: np.ndarray | None, good: np.ndarray) -> Any:
         base, pattern, variance, compact, planes = self._parts(data, err, good)
         found = sum(gain * plane for plane, _, gain in planes)
         variance += sum(gain * noise for _, noise, gain in planes)
@@ -90,7 +100,7 @@ class MultiScale(FitStrategy):
             found += sum(np.where(support, plane, 0) for support, plane in zip(supports, left, strict=True))
         return Surface(values=base * (1 + pattern + found), pixel_err=base * np.sqrt(variance))
 
-    def scales(self, data, err=None, good=None):
+    def scales(self, data: np.ndarray, err: np.ndarray | None = None, good: np.ndarray | None = None) -> Any:
         """Return what each scale holds, a QTable.
 
         Columns are scale (px), signal and noise (rms, relative), and response: the part of the signal at that scale

@@ -1,6 +1,7 @@
 """Which surface corrects the flat of which filter: one for all, one for each, or something in between."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from attrs import evolve
@@ -11,6 +12,7 @@ from nircam_flats._strategy import Strategy
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.fit.model import FlatModelFit
 from nircam_flats.kernels import box_means, expand_mesh
+from nircam_flats.skyflat import DeltaSkyflat
 from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["FlatPolicy", "Grey", "PerFilter", "Shrunk"]
@@ -23,7 +25,7 @@ class FlatPolicy(Strategy, ABC):
     """
 
     @abstractmethod
-    def decide(self, grey, by_filter, fit):
+    def decide(self, grey: DeltaSkyflat, by_filter: dict, fit: Any) -> Any:
         """Return a `FlatModelFit` for each filter, a dict by filter name.
 
         Parameters
@@ -36,7 +38,7 @@ class FlatPolicy(Strategy, ABC):
             ``fit(delta)`` returns the `FlatModelFit` of a delta skyflat with the strategy that was asked for.
         """
 
-    def __call__(self, grey, by_filter, fit=FlatModelFit.from_delta):
+    def __call__(self, grey: DeltaSkyflat, by_filter: dict, fit: Any = FlatModelFit.from_delta) -> Any:
         """Return a `FlatModelFit` for each filter of ``by_filter``, a dict by filter name.
 
         Parameters
@@ -66,7 +68,7 @@ class FlatPolicy(Strategy, ABC):
 class Grey(FlatPolicy):
     """One surface for all filters: the report's choice, with the least noise; what filters differ by stays wrong."""
 
-    def decide(self, grey, by_filter, fit):
+    def decide(self, grey: DeltaSkyflat, by_filter: dict, fit: Any) -> Any:
         found = fit(grey)
         return dict.fromkeys(by_filter, found)
 
@@ -74,7 +76,7 @@ class Grey(FlatPolicy):
 class PerFilter(FlatPolicy):
     """A surface for each filter from its own exposures: nothing stays wrong, but few exposures mean much noise."""
 
-    def decide(self, grey, by_filter, fit):
+    def decide(self, grey: DeltaSkyflat, by_filter: dict, fit: Any) -> Any:
         return {name: fit(delta) for name, delta in by_filter.items()}
 
 
@@ -91,7 +93,7 @@ class Shrunk(FlatPolicy):
     the filters agree within the errors, the result is grey; where their exposures are many, it is their own.
     """
 
-    def decide(self, grey, by_filter, fit):
+    def decide(self, grey: DeltaSkyflat, by_filter: dict, fit: Any) -> Any:
         common = fit(grey)
         ratios = {name: fit(delta.relative_to(grey)) for name, delta in by_filter.items()}
         found = {name: _Coefficients(ratio) for name, ratio in ratios.items()}

@@ -1,5 +1,7 @@
 """Two-dimensional polynomials, fitted by moments."""
 
+from typing import Any
+
 import numpy as np
 from numpy.polynomial import legendre
 
@@ -45,7 +47,7 @@ class Polynomial2D(FitStrategy):
     True
     """
 
-    def __init__(self, *, degree=3, tolerance=0.2):
+    def __init__(self, *, degree: int = 3, tolerance: float = 0.2) -> None:
         if degree < 0 or int(degree) != degree or tolerance <= 0:
             raise InvalidInputError(
                 f"Polynomial2D needs a whole degree >= 0 and tolerance > 0; got degree={degree}, tolerance={tolerance}"
@@ -53,7 +55,7 @@ class Polynomial2D(FitStrategy):
         self.degree = int(degree)
         self.tolerance = tolerance
 
-    def smooth(self, data, err, good):
+    def smooth(self, data: np.ndarray, err: np.ndarray | None, good: np.ndarray) -> Any:
         # The polynomial is fitted to the small difference from a constant, so that nothing cancels, and errors are
         # taken relative to a constant; which constants does not matter, but the first surface that outliers are sought
         # from is the constant.

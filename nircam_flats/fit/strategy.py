@@ -1,6 +1,7 @@
 """The interface of fit strategies."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from attrs import evolve
@@ -33,7 +34,7 @@ class FitStrategy(Strategy, ABC):
     """
 
     @abstractmethod
-    def smooth(self, data, err, good):
+    def smooth(self, data: np.ndarray, err: np.ndarray | None, good: np.ndarray) -> Any:
         """Return the surface, an image of the shape of ``data``, finite at all good pixels.
 
         Elsewhere (the border of reference pixels, say) it may be NaN, which means: as the nearest answer. A strategy
@@ -49,11 +50,11 @@ class FitStrategy(Strategy, ABC):
             Boolean image: pixels with a value.
         """
 
-    def __call__(self, data, err=None, good=None):
+    def __call__(self, data: np.ndarray, err: np.ndarray | None = None, good: np.ndarray | None = None) -> np.ndarray:
         """Fit ``data`` and return the surface, float32 and finite everywhere; parameters and errors as `fit`."""
         return self.fit(data, err, good).values
 
-    def fit(self, data, err=None, good=None):
+    def fit(self, data: np.ndarray, err: np.ndarray | None = None, good: np.ndarray | None = None) -> Any:
         """Fit ``data`` and return the `Surface`, its values float32 and finite everywhere.
 
         Parameters

@@ -1,5 +1,7 @@
 """How the telescope is turned: between the sky and the telescope's own frame (V2, V3)."""
 
+from typing import Any, Self
+
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
@@ -97,12 +99,12 @@ class Attitude(HoldsArrays):
     matrix: np.ndarray = field(converter=lambda value: owned(value, float), validator=_check_rotations, repr=short_repr)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """Shape of the array of attitudes; () for one."""
         return self.matrix.shape[:-2]
 
     @classmethod
-    def from_v1(cls, ra, dec, pa_v3):
+    def from_v1(cls, ra: u.Quantity, dec: u.Quantity, pa_v3: u.Quantity) -> Self:
         """Return the attitude with V1 at (``ra``, ``dec``) and V3 at the position angle ``pa_v3`` there.
 
         Parameters
@@ -119,7 +121,16 @@ class Attitude(HoldsArrays):
         return cls.from_aperture(ra, dec, zero, zero, roll=pa_v3)
 
     @classmethod
-    def from_aperture(cls, ra, dec, v2, v3, *, roll=None, pa_v3=None):
+    def from_aperture(
+        cls,
+        ra: u.Quantity,
+        dec: u.Quantity,
+        v2: u.Quantity,
+        v3: u.Quantity,
+        *,
+        roll: u.Quantity | None = None,
+        pa_v3: u.Quantity | None = None,
+    ) -> Self:
         """Return the attitude that puts the telescope's point (``v2``, ``v3``) at (``ra``, ``dec``).
 
         The position angle of V3 differs over the field, by more the nearer to a pole; so say where it is meant.
@@ -155,7 +166,7 @@ class Attitude(HoldsArrays):
         ra_v1, dec_v1 = _v1_of(ra, dec, v2, v3, angle)
         return cls(matrix=_frames(ra_v1, dec_v1, angle))
 
-    def to_sky(self, v2, v3):
+    def to_sky(self, v2: u.Quantity, v3: u.Quantity) -> tuple:
         """Return right ascension (0 to 360 deg) and declination of telescope positions.
 
         Parameters
@@ -172,11 +183,11 @@ class Attitude(HoldsArrays):
         x, y, z = self._turned(self.matrix, unit_vectors(v2, v3))
         return _around(np.arctan2(y, x)), np.degrees(np.arctan2(z, np.hypot(x, y))) * u.deg
 
-    def to_coordinates(self, v2, v3):
+    def to_coordinates(self, v2: u.Quantity, v3: u.Quantity) -> Any:
         """Return the `~astropy.coordinates.SkyCoord` of telescope positions; as `to_sky` otherwise."""
         return SkyCoord(*self.to_sky(v2, v3))
 
-    def to_telescope(self, ra, dec):
+    def to_telescope(self, ra: u.Quantity, dec: u.Quantity) -> tuple:
         """Return V2 (-180 to 180 deg) and V3 of sky positions.
 
         Parameters
@@ -193,7 +204,7 @@ class Attitude(HoldsArrays):
         x, y, z = self._turned(np.swapaxes(self.matrix, -1, -2), unit_vectors(ra, dec))
         return np.degrees(np.arctan2(y, x)) * u.deg, np.degrees(np.arctan2(z, np.hypot(x, y))) * u.deg
 
-    def roll_at(self, v2, v3):
+    def roll_at(self, v2: u.Quantity, v3: u.Quantity) -> u.Quantity:
         """Return the position angle of V3, 0 to 360 deg, north over east, at telescope positions.
 
         At (0, 0) it is PA_V3, at the reference point of an aperture its ROLL_REF.
@@ -217,7 +228,7 @@ class Attitude(HoldsArrays):
         return _around(np.arctan2(east, north))
 
     @property
-    def v1(self):
+    def v1(self) -> tuple:
         """Right ascension and declination of V1, and the position angle of V3 there."""
         zero = 0 * u.deg
         return *self.to_sky(zero, zero), self.roll_at(zero, zero)

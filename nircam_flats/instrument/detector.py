@@ -1,6 +1,7 @@
 """The ten NIRCam detectors."""
 
 from functools import cache
+from typing import Self
 
 import numpy as np
 from astropy import units as u
@@ -78,32 +79,32 @@ class Detector(HoldsArrays):
         return self.name
 
     @property
-    def label(self):
+    def label(self) -> str:
         """Short name: A1 ... A4, ALONG, B1 ... B4, BLONG."""
         return self.name.removeprefix("NRC")
 
     @property
-    def aperture(self):
+    def aperture(self) -> str:
         """Name of the full-frame SIAF aperture, such as NRCA5_FULL."""
         return self.name.replace("LONG", "5") + "_FULL"
 
     @property
-    def has_wisps(self):
+    def has_wisps(self) -> bool:
         """Whether wisps fall on it, light scattered off the supports of the secondary mirror: A3, A4, B3, B4."""
         return self.name in WISP_DETECTORS
 
     @property
-    def has_claws(self):
+    def has_claws(self) -> bool:
         """Whether claws fall on it, light of bright stars far away: A1, A3, B1, B2, B4; never on the LW detectors."""
         return self.name in CLAW_DETECTORS
 
     @property
-    def pixel_scale(self):
+    def pixel_scale(self) -> u.Quantity:
         """Geometric mean of `x_scale` and `y_scale`."""
         return np.sqrt(self.x_scale * self.y_scale)
 
     @classmethod
-    def get(cls, detector):
+    def get(cls, detector: "Detector | str | int") -> Self:
         """Return the detector known by ``detector``.
 
         Parameters
@@ -128,7 +129,7 @@ class Detector(HoldsArrays):
         return found
 
     @classmethod
-    def all(cls):
+    def all(cls) -> tuple:
         """Return the ten detectors as a tuple, in the order of their chip numbers."""
         return _all_detectors()
 

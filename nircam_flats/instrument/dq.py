@@ -1,6 +1,7 @@
 """Data-quality bits of JWST images and reference files, by name."""
 
 from enum import IntFlag
+from typing import Any, Self
 
 import numpy as np
 
@@ -55,17 +56,17 @@ class DQ(IntFlag):
     OTHER_BAD_PIXEL = 1 << 30
     REFERENCE_PIXEL = 1 << 31
 
-    def is_set(self, dq):
+    def is_set(self, dq: np.ndarray) -> np.ndarray:
         """Return a boolean image, True where any of these bits is set in ``dq`` (integers, any shape)."""
         return (np.asarray(dq) & np.uint32(self)) != 0
 
     @classmethod
-    def names(cls, value):
+    def names(cls, value: float) -> Any:
         """Return the names of the bits set in the number ``value``, lowest first."""
         return tuple(flag.name for flag in cls if int(value) & flag)
 
     @classmethod
-    def get(cls, name):
+    def get(cls, name: Any) -> Self:
         """Return the bit called ``name``.
 
         Raises

@@ -1,6 +1,7 @@
 """The 29 NIRCam filters and the 136 imaging modes."""
 
 from functools import cache
+from typing import Self
 
 from astropy import units as u
 from attrs import field, frozen
@@ -54,7 +55,7 @@ class Filter(HoldsArrays):
         return self.name
 
     @classmethod
-    def get(cls, filter):
+    def get(cls, filter: "Filter | str") -> Self:
         """Return the filter named ``filter`` (a `Filter` or a name, in upper or lower case).
 
         Raises
@@ -72,7 +73,7 @@ class Filter(HoldsArrays):
         raise InvalidInputError(f"Filter must be one of {names}; got {filter!r}")
 
     @classmethod
-    def from_keywords(cls, filter, pupil="CLEAR"):
+    def from_keywords(cls, filter: "Filter | str", pupil: str = "CLEAR") -> Self:
         """Return the bandpass that the header keywords FILTER and PUPIL select.
 
         Raises
@@ -90,7 +91,7 @@ class Filter(HoldsArrays):
         )
 
     @classmethod
-    def all(cls):
+    def all(cls) -> tuple:
         """Return the 29 filters as a tuple, by channel and wavelength."""
         return _all_filters()
 

@@ -1,6 +1,7 @@
 """The subarrays of imaging, and the places on the detectors where stars are put in them."""
 
 from functools import cache
+from typing import Any, Self
 
 from attrs import field, frozen
 
@@ -56,7 +57,7 @@ class Subarray(HoldsArrays):
         return f"{self.detector} {self.name}"
 
     @classmethod
-    def get(cls, name, detector):
+    def get(cls, name: Any, detector: Detector | str | int) -> Self:
         """Return the subarray called ``name`` of ``detector``.
 
         Raises
@@ -72,7 +73,7 @@ class Subarray(HoldsArrays):
         raise InvalidInputError(f"Subarray of {Detector.get(detector)} must be one of {names}; got {name!r}")
 
     @classmethod
-    def of(cls, detector):
+    def of(cls, detector: Detector | str | int) -> tuple:
         """Return the imaging subarrays of ``detector`` as a tuple, FULL first."""
         detector = Detector.get(detector)
         return tuple(subarray for subarray in _all_subarrays() if subarray.detector == detector)

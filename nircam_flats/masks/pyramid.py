@@ -1,5 +1,7 @@
 """Masking of light too faint for single pixels: segmentation at several scales."""
 
+from typing import Any, Self
+
 import numpy as np
 
 from nircam_flats.exceptions import InvalidInputError
@@ -49,7 +51,15 @@ class PyramidSegmentation(MaskStrategy):
     [0.1, 1.0]
     """
 
-    def __init__(self, *, scales=(2, 4, 8, 16, 32), n_sigma=1.0, n_pixels=4, grow=32, box_size=None):
+    def __init__(
+        self,
+        *,
+        scales: Any = (2, 4, 8, 16, 32),
+        n_sigma: float = 1.0,
+        n_pixels: int = 4,
+        grow: float = 32,
+        box_size: int | None = None,
+    ) -> None:
         scales = tuple(scales)
         whole = all(isinstance(scale, int | np.integer) and scale >= 1 for scale in scales)
         if not scales or not whole or list(scales) != sorted(set(scales)):
@@ -63,7 +73,7 @@ class PyramidSegmentation(MaskStrategy):
             self._at(scale)  # which refuses bad settings
 
     @classmethod
-    def without_correction(cls):
+    def without_correction(cls) -> Self:
         """The mask for data whose flat is still wrong by several per cent: finer scales over a local background."""
         return cls(scales=(4, 8, 16), box_size=256)
 
@@ -72,7 +82,7 @@ class PyramidSegmentation(MaskStrategy):
         grown = max(round(self.grow / scale), 1) if self.grow else 0
         return Segmentation(n_sigma=self.n_sigma, n_pixels=self.n_pixels, grow=grown, box_size=local)
 
-    def find(self, data, good):
+    def find(self, data: np.ndarray, good: np.ndarray) -> np.ndarray:
         masked = np.zeros(data.shape, bool)
         for scale in self.scales:
             left = good & ~masked

@@ -1,5 +1,7 @@
 """Masking of sources by segmentation: connected pixels above the background of a smoothed image."""
 
+from typing import Self
+
 import numpy as np
 from astropy.stats import gaussian_fwhm_to_sigma
 from scipy.ndimage import median_filter
@@ -40,7 +42,15 @@ class Segmentation(MaskStrategy):
     defaults differ is measured by ``benchmarks/accuracy.py`` and told in the documentation ("Method").
     """
 
-    def __init__(self, *, n_sigma=1.0, n_pixels=4, fwhm=3.0, grow=8, box_size=None):
+    def __init__(
+        self,
+        *,
+        n_sigma: float = 1.0,
+        n_pixels: int = 4,
+        fwhm: float = 3.0,
+        grow: float = 8,
+        box_size: int | None = None,
+    ) -> None:
         if n_sigma <= 0 or n_pixels < 1 or fwhm <= 0 or not 0 <= grow <= 254 or (box_size is not None and box_size < 4):
             raise InvalidInputError(
                 "Segmentation needs n_sigma > 0, n_pixels >= 1, fwhm > 0, grow from 0 to 254 and box_size None or "
@@ -53,16 +63,16 @@ class Segmentation(MaskStrategy):
         self.box_size = box_size
 
     @classmethod
-    def of_report(cls):
+    def of_report(cls) -> Self:
         """The mask of the report, literally: 1 sigma above one level, 4 connected pixels, not grown."""
         return cls(n_sigma=1.0, n_pixels=4, fwhm=3.0, grow=0, box_size=None)
 
     @classmethod
-    def for_first_pass(cls):
+    def for_first_pass(cls) -> Self:
         """The mask for data whose flat is still wrong by several per cent: a background that follows it."""
         return cls(box_size=64)
 
-    def find(self, data, good):
+    def find(self, data: np.ndarray, good: np.ndarray) -> np.ndarray:
         if self.box_size is None:
             level, _, scatter, _ = clipped_statistics(data)
         else:

@@ -1,5 +1,7 @@
 """The one definition of a sky level."""
 
+from typing import Any, Self
+
 import numpy as np
 from astropy import units as u
 from attrs import field, frozen
@@ -39,7 +41,9 @@ class SkyLevel(ShowsCard):
     unit: u.UnitBase = field(default=u.MJy / u.sr)
 
     @classmethod
-    def measure(cls, data, masked, *, good=None, unit=u.MJy / u.sr):
+    def measure(
+        cls, data: np.ndarray, masked: np.ndarray, *, good: np.ndarray | None = None, unit: Any = u.MJy / u.sr
+    ) -> Self:
         """Measure the level of ``data``.
 
         Parameters

@@ -2,6 +2,7 @@
 
 from enum import IntFlag
 from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 from attrs import frozen
@@ -12,6 +13,7 @@ from scipy.ndimage import binary_fill_holes
 from nircam_flats import kernels
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exposure import Exposure
 from nircam_flats.masks.segmentation import Segmentation
 
 __all__ = ["MaskReason", "SourceMask"]
@@ -53,17 +55,17 @@ class SourceMask(HoldsArrays):
         return readonly(self.flags != 0)
 
     @property
-    def fraction(self):
+    def fraction(self) -> float:
         """Fraction of all pixels that is masked."""
         return float(self.masked.mean())
 
     @classmethod
-    def from_array(cls, masked, reason=MaskReason.SOURCE):
+    def from_array(cls, masked: np.ndarray, reason: Any = MaskReason.SOURCE) -> Self:
         """Return the mask of a boolean image, all its pixels flagged with one ``reason``."""
         return cls(flags=np.asarray(masked, bool).view(np.uint8) * np.uint8(reason))
 
     @classmethod
-    def from_exposure(cls, exposure, strategy=None, *, correction=None):
+    def from_exposure(cls, exposure: Exposure, strategy: Any = None, *, correction: Any = None) -> Self:
         """Find the sources of an exposure; pixels that are not good are flagged DATA_QUALITY.
 
         Parameters
@@ -88,7 +90,7 @@ class SourceMask(HoldsArrays):
         return cls(flags=flags)
 
     @classmethod
-    def from_regions(cls, regions, shape, *, wcs=None):
+    def from_regions(cls, regions: Any, shape: tuple, *, wcs: Any = None) -> Self:
         """Return the mask of the pixels whose centres lie in any of ``regions``.
 
         Parameters
@@ -116,20 +118,20 @@ class SourceMask(HoldsArrays):
             masked |= region.contains(pixels)
         return cls.from_array(masked, MaskReason.REGION)
 
-    def to_regions(self):
+    def to_regions(self) -> Any:
         """Return the outlines of the masked areas as pixel polygons, a `regions.Regions`; holes are filled."""
         filled = np.pad(binary_fill_holes(self.masked).astype(np.float32), 1)
         outlines = contour_generator(z=filled).lines(0.5)
         vertices = [np.asarray(points).T - 1 for points in outlines]
         return Regions([PolygonPixelRegion(PixCoord(*points)) for points in vertices])
 
-    def grow(self, radius):
+    def grow(self, radius: float) -> "SourceMask":
         """Return the mask with its SOURCE and REGION pixels grown by a disk of ``radius`` pixels, flagged GROWN."""
         seeds = (self.flags & np.uint8(MaskReason.SOURCE | MaskReason.REGION)) != 0
         new = kernels.grow(seeds, radius) & ~seeds
         return SourceMask(flags=self.flags | np.where(new, np.uint8(MaskReason.GROWN), np.uint8(0)))
 
-    def __or__(self, other):
+    def __or__(self, other: Any) -> "SourceMask":
         if not isinstance(other, SourceMask):
             return NotImplemented
         if other.flags.shape != self.flags.shape:

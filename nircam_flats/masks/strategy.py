@@ -29,7 +29,7 @@ class MaskStrategy(Strategy, ABC):
     """
 
     @abstractmethod
-    def find(self, data, good):
+    def find(self, data: np.ndarray, good: np.ndarray) -> np.ndarray:
         """Return a boolean image, True where a source is.
 
         Parameters
@@ -40,7 +40,7 @@ class MaskStrategy(Strategy, ABC):
             Boolean image: usable pixels.
         """
 
-    def __call__(self, data, good):
+    def __call__(self, data: np.ndarray, good: np.ndarray) -> np.ndarray:
         """Return the pixels to mask, a boolean image; pixels that are not ``good`` are never flagged here.
 
         Raises

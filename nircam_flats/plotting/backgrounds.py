@@ -1,5 +1,7 @@
 """Measured skies over predicted ones, against wavelength."""
 
+from typing import Any
+
 import numpy as np
 from astropy import units as u
 from matplotlib import pyplot as plt
@@ -12,7 +14,7 @@ SHIFT = 0.006
 """Between the dots of the detectors of one filter, relative to the wavelength."""
 
 
-def draw_backgrounds(table, *, ax=None, title="", **artist_options):
+def draw_backgrounds(table: Any, *, ax: Any = None, title: str | None = "", **artist_options: Any) -> Any:
     """Draw measured levels as dots over predicted ones.
 
     Parameters

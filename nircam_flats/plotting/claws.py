@@ -1,6 +1,8 @@
 """Figures of claws: flux against the roll angle, stars over the zone they enter by, exposures by their roll angle."""
 
+from concurrent.futures import Executor
 from functools import partial
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -9,9 +11,11 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exposure import ExposureSet
 from nircam_flats.kernels import box_medians, clipped_statistics
 from nircam_flats.parallel import map_ordered
 from nircam_flats.plotting.images import draw_flat
+from nircam_flats.scattered import ClawForecast, ClawSusceptibilityZone
 
 __all__ = ["claw_sequence", "draw_claw_forecast", "draw_claw_zone"]
 
@@ -23,7 +27,9 @@ PANEL_BOXES = 128
 """Boxes along the side of a panel; their clipped medians leave out what is small."""
 
 
-def draw_claw_forecast(forecast, *, ax=None, limit=None, allowed=None, **artist_options):
+def draw_claw_forecast(
+    forecast: ClawForecast, *, ax: Any = None, limit: Any = None, allowed: Any = None, **artist_options: Any
+) -> Any:
     """Draw the largest flux among the exposures against the angle, a line for each module and filter.
 
     Parameters
@@ -65,7 +71,7 @@ def draw_claw_forecast(forecast, *, ax=None, limit=None, allowed=None, **artist_
     return lines
 
 
-def draw_claw_zone(zone, *, ax=None, stars=None, **artist_options):
+def draw_claw_zone(zone: ClawSusceptibilityZone, *, ax: Any = None, stars: Any = None, **artist_options: Any) -> Any:
     """Draw the susceptibility in V2 and V3 as an observer looks at it, V2 growing to the left, with its outline.
 
     Parameters
@@ -107,7 +113,14 @@ def draw_claw_zone(zone, *, ax=None, stars=None, **artist_options):
     return artist
 
 
-def claw_sequence(exposures, *, correction=None, forecast=None, half_range=None, executor=None):
+def claw_sequence(
+    exposures: ExposureSet,
+    *,
+    correction: Any = None,
+    forecast: ClawForecast | None = None,
+    half_range: float | None = None,
+    executor: Executor | None = None,
+) -> Any:
     """Return a figure of the exposures of one detector in the order of their position angles (Figure 10 of the report).
 
     A wisp stays where it is from one angle to the next; a claw comes, moves and goes with the angle.

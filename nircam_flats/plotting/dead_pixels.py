@@ -1,5 +1,7 @@
 """Figures of dead pixels: where they are on the detectors, as those lie on the sky, and what they look like closely."""
 
+from typing import Any
+
 import numpy as np
 from astropy import units as u
 from matplotlib import pyplot as plt
@@ -18,7 +20,9 @@ LEAST_RADIUS = 0.03
 """Circles are at least this large, in frames, so that they are seen."""
 
 
-def draw_dead_pixels(dead, *, ax=None, title=None, legend=True, **artist_options):
+def draw_dead_pixels(
+    dead: Any, *, ax: Any = None, title: str | None = None, legend: bool = True, **artist_options: Any
+) -> Any:
     """Draw the pixels of a `~nircam_flats.DeadPixelMap` where they lie on the detector, circles around concentrations.
 
     Parameters
@@ -60,7 +64,7 @@ def _circle(ax, concentrations, least):
         ax.add_patch(Circle((row["x"].value, row["y"].value), radius, fill=False, edgecolor=CIRCLE, linewidth=1.2))
 
 
-def dead_pixel_figure(maps):
+def dead_pixel_figure(maps: Any) -> Any:
     """Return a figure of the maps of several detectors, placed as these lie on the sky (Figure 7 of the report).
 
     V3 is up and V2 to the left. Detectors of the short-wavelength channel lie above those of the long-wavelength one,
@@ -107,7 +111,7 @@ def _corners(detector):
     return detector.corners.to_value(u.arcsec) * [-1, 1]
 
 
-def dead_pixel_cutouts(dead, *, n=3, half_size=None):
+def dead_pixel_cutouts(dead: Any, *, n: int = 3, half_size: Any = None) -> Any:
     """Return a figure of the response around the largest concentrations (Figure 8 of the report).
 
     Parameters

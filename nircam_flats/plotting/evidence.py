@@ -1,5 +1,7 @@
 """Maps of evidence: which of two things a place shows."""
 
+from typing import Any
+
 from nircam_flats.plotting.images import draw_flat
 
 __all__ = ["draw_evidence"]
@@ -7,7 +9,14 @@ __all__ = ["draw_evidence"]
 SHOWN = 10.0
 
 
-def draw_evidence(delta_chi2, *, ax=None, half_range=SHOWN, title="flat or light?", **artist_options):
+def draw_evidence(
+    delta_chi2: Any,
+    *,
+    ax: Any = None,
+    half_range: float | None = SHOWN,
+    title: str | None = "flat or light?",
+    **artist_options: Any,
+) -> Any:
     """Draw a map of delta chi-squared, positive (red) for light and negative (blue) for response.
 
     Parameters

@@ -1,5 +1,7 @@
 """Figures of filter dependence: what each filter adds to grey, and how that changes with wavelength."""
 
+from typing import Any
+
 import numpy as np
 from astropy import units as u
 from matplotlib import pyplot as plt
@@ -11,7 +13,7 @@ from nircam_flats.plotting.images import draw_flat
 __all__ = ["draw_trend", "filter_grid"]
 
 
-def filter_grid(dependences, *, significance=False, half_range=None):
+def filter_grid(dependences: Any, *, significance: bool = False, half_range: float | None = None) -> Any:
     """Return a figure with the filters in rows and the detectors in columns (Figures 4 to 6 of the report).
 
     Parameters
@@ -56,7 +58,7 @@ def filter_grid(dependences, *, significance=False, half_range=None):
     return figure
 
 
-def draw_trend(trend, *, ax=None, **artist_options):
+def draw_trend(trend: Any, *, ax: Any = None, **artist_options: Any) -> Any:
     """Draw the gradients of a `~nircam_flats.WavelengthTrend` against wavelength, with errors and straight lines.
 
     Parameters

@@ -1,10 +1,14 @@
 """How flat the sky is: profiles, stacks before and after."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from nircam_flats.exposure import Exposure
 from nircam_flats.plotting.images import before_after
+from nircam_flats.validation import FlatnessComparison
 
 __all__ = ["OLD_NEW", "draw_profiles", "flatness_figure"]
 
@@ -15,7 +19,14 @@ OLD_NEW = {
 """Colours of Okabe and Ito that differ for the colour-blind, and lines that differ in grey."""
 
 
-def draw_profiles(comparison, *, ax=None, along="columns", exposure=None, **artist_options):
+def draw_profiles(
+    comparison: FlatnessComparison,
+    *,
+    ax: Any = None,
+    along: str = "columns",
+    exposure: Exposure | None = None,
+    **artist_options: Any,
+) -> Any:
     """Draw the collapsed profiles of a `~nircam_flats.FlatnessComparison` with both flats.
 
     Parameters
@@ -52,7 +63,7 @@ def draw_profiles(comparison, *, ax=None, along="columns", exposure=None, **arti
     return line
 
 
-def flatness_figure(comparison):
+def flatness_figure(comparison: FlatnessComparison) -> Any:
     """Return a figure of a `~nircam_flats.FlatnessComparison`: stacks with both flats, and their profiles."""
     figure = Figure(figsize=(11, 8), layout="constrained")
     images, profiles = figure.subfigures(2, 1, height_ratios=(1.25, 1))  # type: ignore[misc]  # two of them

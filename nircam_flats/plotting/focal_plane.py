@@ -1,5 +1,7 @@
 """The ten detectors as they lie on the sky."""
 
+from typing import Any
+
 import numpy as np
 from astropy import units as u
 from matplotlib.colors import CenteredNorm
@@ -17,8 +19,15 @@ TITLES = {"SW": "short wavelength", "LW": "long wavelength"}
 
 
 def focal_plane(
-    images, *, half_range=None, centre=1.0, label="relative response", title="", figure=None, **artist_options
-):
+    images: Any,
+    *,
+    half_range: float | None = None,
+    centre: float = 1.0,
+    label: str | None = "relative response",
+    title: str | None = "",
+    figure: Any = None,
+    **artist_options: Any,
+) -> Any:
     """Return a figure of flats of several detectors, each where it lies on the sky, all with the same colours.
 
     The upper axes show the eight short-wavelength detectors, the lower ones the two long-wavelength detectors, which

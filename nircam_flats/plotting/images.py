@@ -1,11 +1,16 @@
 """Images of flats: diverging colours centred on 1, so that white means "as the ground flat says"."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure
 
+from nircam_flats.fit import FlatModelFit
 from nircam_flats.kernels import box_medians
+from nircam_flats.skyflat import DeltaSkyflat
+from nircam_flats.validation import Mosaic
 
 __all__ = ["COLOURS", "before_after", "detector_figure", "draw_flat", "draw_mosaic", "mark_directions"]
 
@@ -14,17 +19,17 @@ DISPLAY_PIXELS = 256
 
 
 def draw_flat(
-    data,
+    data: np.ndarray,
     *,
-    ax=None,
-    half_range=None,
-    centre=1.0,
-    title="",
-    label="relative response",
-    pixel=1,
-    colour_bar=True,
-    **artist_options,
-):
+    ax: Any = None,
+    half_range: float | None = None,
+    centre: float = 1.0,
+    title: str | None = "",
+    label: str | None = "relative response",
+    pixel: float = 1,
+    colour_bar: bool = True,
+    **artist_options: Any,
+) -> Any:
     """Draw a flat-like image in the science orientation.
 
     Parameters
@@ -83,7 +88,7 @@ def mark_directions(ax, *, up, left, at=(0.94, 0.06), length=(0.11, 0.11)):
         ax.annotate(name, at, xytext=tip, arrowprops=arrow, **options)
 
 
-def detector_figure(delta, fit):
+def detector_figure(delta: DeltaSkyflat, fit: FlatModelFit) -> Any:
     """Return a figure of a delta skyflat, its surface and the residual, side by side.
 
     The first two share their colours; the residual has its own, because what is left is an order smaller.
@@ -106,16 +111,16 @@ def detector_figure(delta, fit):
 
 
 def before_after(
-    before,
-    after,
+    before: Any,
+    after: Any,
     *,
-    titles=("old flat", "new flat"),
-    half_range=None,
-    label="sky brightness / sky level",
-    pixel=1,
-    north_up=False,
-    figure=None,
-):
+    titles: Any = ("old flat", "new flat"),
+    half_range: float | None = None,
+    label: str | None = "sky brightness / sky level",
+    pixel: float = 1,
+    north_up: bool = False,
+    figure: Any = None,
+) -> Any:
     """Return a figure of two images side by side, with the same colours and one colour bar.
 
     Parameters
@@ -150,7 +155,7 @@ def before_after(
     return figure
 
 
-def draw_mosaic(mosaic, *, ax=None, flat="new", **artist_options):
+def draw_mosaic(mosaic: Mosaic, *, ax: Any = None, flat: str = "new", **artist_options: Any) -> Any:
     """Draw a `~nircam_flats.Mosaic` with the 'old' or the 'new' flat; north is up, east to the left."""
     options = {"title": f"{flat} flat", "label": "sky brightness / sky level"}
     artist = draw_flat(getattr(mosaic, flat), ax=ax, **(options | artist_options))

@@ -1,13 +1,18 @@
 """What stands behind a flat: contours of its surface, maps of errors and counts, profiles, the skies."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 
+from nircam_flats.exposure import ExposureSet
+from nircam_flats.fit import FlatModelFit
 from nircam_flats.kernels import box_medians
 from nircam_flats.plotting.flatness import OLD_NEW
 from nircam_flats.plotting.images import draw_flat
+from nircam_flats.skyflat import DeltaSkyflat
 
 __all__ = ["draw_change", "draw_contours", "draw_map", "draw_sky_levels"]
 
@@ -16,7 +21,7 @@ MARKERS = "osD^vP*X"
 PROFILE_BOX = 32
 
 
-def draw_contours(surface, *, ax=None, **artist_options):
+def draw_contours(surface: Any, *, ax: Any = None, **artist_options: Any) -> Any:
     """Draw contours of a surface about 1, labelled in per cent; below 1 they are dashed, so that grey tells the sign.
 
     Returns
@@ -45,7 +50,9 @@ def _signed(percent):
     return f"{percent:+.3g} %" if percent else "0 %"
 
 
-def draw_map(data, *, ax=None, title="", label="", **artist_options):
+def draw_map(
+    data: np.ndarray, *, ax: Any = None, title: str | None = "", label: str | None = "", **artist_options: Any
+) -> Any:
     """Draw an image of values that are not about a centre (errors, counts): the darker, the smaller.
 
     Parameters
@@ -68,7 +75,9 @@ def draw_map(data, *, ax=None, title="", label="", **artist_options):
     return draw_flat(data, ax=ax, title=title, label=label, **(options | artist_options))
 
 
-def draw_change(delta, fit, *, ax=None, along="columns", **artist_options):
+def draw_change(
+    delta: DeltaSkyflat, fit: FlatModelFit, *, ax: Any = None, along: str = "columns", **artist_options: Any
+) -> Any:
     """Draw the mean change of the flat in each row or column of boxes of 32 px, and what the surface leaves of it.
 
     Parameters
@@ -107,7 +116,7 @@ def _profile(image, axis):
     return mesh.mean(axis=axis).filled(np.nan)
 
 
-def draw_sky_levels(exposures, *, ax=None, **artist_options):
+def draw_sky_levels(exposures: ExposureSet, *, ax: Any = None, **artist_options: Any) -> Any:
     """Draw the sky level of each exposure that was used, a symbol for each filter.
 
     Parameters

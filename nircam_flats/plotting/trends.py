@@ -1,5 +1,7 @@
 """Figures of how a detector changes over the years."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib import pyplot as plt
 
@@ -12,7 +14,7 @@ MOST = 6
 """How many values are drawn, those whose scatter is most significant."""
 
 
-def draw_skyflat_trend(trend, *, ax=None, **artist_options):
+def draw_skyflat_trend(trend: Any, *, ax: Any = None, **artist_options: Any) -> Any:
     """Draw a `~nircam_flats.SkyflatTrend`: values against time with their changes, or a mesh as a map of its slopes.
 
     Parameters

@@ -1,10 +1,13 @@
 """Images of wisps: light on top of the sky, its outline, and what is known of its strength."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.colors import Normalize
 
 from nircam_flats.kernels import box_medians
+from nircam_flats.scattered import WispTemplate
 
 __all__ = ["draw_wisp"]
 
@@ -12,7 +15,15 @@ COLOURS = "viridis"
 DISPLAY_PIXELS = 512
 
 
-def draw_wisp(template, *, ax=None, title=None, label=None, outline_options=None, **artist_options):
+def draw_wisp(
+    template: WispTemplate,
+    *,
+    ax: Any = None,
+    title: str | None = None,
+    label: str | None = None,
+    outline_options: Any = None,
+    **artist_options: Any,
+) -> Any:
     """Draw a wisp template in the science orientation, with its outline.
 
     Parameters

@@ -1,6 +1,7 @@
 """How two flats of a detector differ: on large scales, from pixel to pixel, and in their flags."""
 
 from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 from astropy.table import Table
@@ -41,7 +42,7 @@ class FlatComparison(HoldsArrays):
     flags: Table = field(repr=lambda table: f"<{len(table)} flags>")
 
     @classmethod
-    def between(cls, flat, other):
+    def between(cls, flat: Any, other: Any) -> Self:
         """Compare `FlatReference` ``flat`` with ``other``; they may be of different filters.
 
         Raises
@@ -72,22 +73,22 @@ class FlatComparison(HoldsArrays):
         return readonly(self._meshes[0])
 
     @property
-    def peak_to_peak(self):
+    def peak_to_peak(self) -> float:
         """Largest minus smallest of `large_scale`."""
         return mesh_range(self.large_scale)
 
     @property
-    def rms(self):
+    def rms(self) -> float:
         """Standard deviation of `large_scale`."""
         return float(np.nanstd(self.large_scale))
 
     @property
-    def pixel_scatter(self):
+    def pixel_scatter(self) -> float:
         """Scatter of `ratio` from pixel to pixel: the median over the boxes of their clipped standard deviations."""
         return float(np.nanmedian(self._meshes[1]))
 
     @property
-    def summary(self):
+    def summary(self) -> dict:
         """The numbers as a dictionary."""
         return {
             "this": self.names[0],
@@ -113,7 +114,7 @@ class FlatComparison(HoldsArrays):
         lines += [f"  {row['flag']}: set in {row['n_set']} pixels, cleared in {row['n_cleared']}" for row in changed]
         return "\n".join(lines if changed else [*lines, "  flags: the same"])
 
-    def plot(self, ax=None, **artist_options):
+    def plot(self, ax: Any = None, **artist_options: Any) -> Any:
         """Draw the ratio; returns the artist."""
         from nircam_flats.plotting import draw_flat
 

@@ -1,8 +1,10 @@
 """A delivery: flight flats of up to 136 imaging modes in a folder, with a manifest and a list of what is missing."""
 
 from collections import Counter
+from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from astropy.table import Table
@@ -13,6 +15,7 @@ from nircam_flats._fields import to_tuple
 from nircam_flats._files import atomic_path
 from nircam_flats._html import ShowsCard
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.fit import FlatModelFit
 from nircam_flats.instrument import imaging_modes
 from nircam_flats.parallel import map_ordered
 from nircam_flats.reference._deliver import COLUMNS, Task, faults_of_file, file_name, make_file
@@ -56,7 +59,17 @@ class FlatDelivery(ShowsCard):
     made: tuple[str, ...] = field(default=(), converter=to_tuple, repr=False)
 
     @classmethod
-    def from_ground(cls, ground_flats, fits, *, out, useafter=None, author=None, overwrite=False, executor=None):
+    def from_ground(
+        cls,
+        ground_flats: Any,
+        fits: FlatModelFit,
+        *,
+        out: str | Path | None,
+        useafter: Any = None,
+        author: str | None = None,
+        overwrite: bool = False,
+        executor: Executor | None = None,
+    ) -> Self:
         """Correct each ground flat by the fit of its detector and write the flight flats, one after the other.
 
         What is in ``out`` from an earlier call is kept where it is whole and made of the same ground flat, fit and
@@ -121,7 +134,7 @@ class FlatDelivery(ShowsCard):
         return delivery
 
     @classmethod
-    def read(cls, folder):
+    def read(cls, folder: str | Path) -> Self:
         """Return the delivery in ``folder``.
 
         Raises
@@ -138,17 +151,17 @@ class FlatDelivery(ShowsCard):
         return cls(folder=folder, manifest=tables[0], not_made=tables[1])
 
     @property
-    def missing(self):
+    def missing(self) -> Any:
         """The `~nircam_flats.ImagingMode` without a file, a tuple."""
         there = set(zip(map(str, self.manifest["detector"]), map(str, self.manifest["bandpass"]), strict=True))
         return tuple(mode for mode in imaging_modes() if (mode.detector.name, mode.filter.name) not in there)
 
     @property
-    def complete(self):
+    def complete(self) -> bool:
         """Whether all 136 modes have a file."""
         return not self.missing
 
-    def verify(self, *, executor=None):
+    def verify(self, *, executor: Executor | None = None) -> Any:
         """Read everything again and return what is wrong, a tuple of sentences; empty if nothing is.
 
         Each file of the manifest must be there with its SHA-256, keep all rules (`FlatReference.check`) and be of the

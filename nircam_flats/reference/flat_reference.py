@@ -3,7 +3,9 @@
 import re
 import warnings
 from functools import cached_property
+from pathlib import Path
 from textwrap import wrap
+from typing import Any, Self
 
 import attrs
 import numpy as np
@@ -14,8 +16,9 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays, image, readonly, to_tuple
 from nircam_flats._files import bare_file_name, reading
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
-from nircam_flats.fit import SurfaceCovariance
-from nircam_flats.instrument import Detector, Filter
+from nircam_flats.exposure import Exposure
+from nircam_flats.fit import FlatModelFit, SurfaceCovariance
+from nircam_flats.instrument import Detector, Filter, Subarray
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.instrument.filters import to_filter
 from nircam_flats.kernels import usable_pixels
@@ -136,7 +139,7 @@ class FlatReference(HoldsArrays):
         return readonly(usable_pixels(self.data, self.dq, np.uint32(NO_ANSWER)))
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Return the flat in a FITS file.
 
         Real flats have faults: what can be understood is read, and `check` lists what is wrong. Flags are
@@ -159,7 +162,7 @@ class FlatReference(HoldsArrays):
         with reading(path):
             return cls(**fields)
 
-    def check(self):
+    def check(self) -> tuple:
         """Return what is wrong with the flat, a sentence for each broken rule; an empty tuple if nothing is.
 
         First what `read` found in the file, then what keeps `write` from writing (the rules are those of
@@ -167,7 +170,7 @@ class FlatReference(HoldsArrays):
         """
         return (*self._faults, *violations(self))
 
-    def repaired(self):
+    def repaired(self) -> "FlatReference":
         """Return the flat with 1.0 and NO_FLAT_FIELD | DO_NOT_USE where it has no answer.
 
         That is where ``data`` is not finite and positive, where ``err`` is not finite or is negative (it
@@ -186,7 +189,7 @@ class FlatReference(HoldsArrays):
         line = f"Repaired: {np.count_nonzero(changed)} pixels without an answer flagged, and set to 1.0"
         return attrs.evolve(flat, history=(*self.history, line))
 
-    def corrected_by(self, fit, *, extrapolate=False):
+    def corrected_by(self, fit: FlatModelFit, *, extrapolate: bool = False) -> "FlatReference":
         """Return the flight flat: this ground flat times the surface of ``fit``, with errors and flags.
 
         Relative errors are combined in quadrature. Where this flat has no answer, or the fit has none (NaN),
@@ -217,7 +220,7 @@ class FlatReference(HoldsArrays):
             warnings.warn(unchecked, FlatsWarning, stacklevel=2)
         return flat
 
-    def cutout(self, subarray, *, corner=None, shape=None):
+    def cutout(self, subarray: Subarray | str, *, corner: Any = None, shape: tuple | None = None) -> "FlatReference":
         """Return the part of the flat that a subarray reads out, a flat of its own, without a name.
 
         Parameters
@@ -237,7 +240,7 @@ class FlatReference(HoldsArrays):
         part = cut(self, corner, shape)
         return attrs.evolve(part, subarray=name, name=None, faults=(), history=(*self.history, line))
 
-    def apply_to(self, exposure, *, replacing=None):
+    def apply_to(self, exposure: Exposure, *, replacing: "FlatReference | None" = None) -> Exposure:
         """Return ``exposure`` as it would be, had this flat calibrated it instead of ``replacing``.
 
         The result agrees with the pipeline's own flat-field step in SCI, ERR, the variances and DQ, but
@@ -262,7 +265,7 @@ class FlatReference(HoldsArrays):
         """
         return _exchanged(exposure, old=replacing, new=self)
 
-    def undo_from(self, exposure):
+    def undo_from(self, exposure: Exposure) -> Exposure:
         """Return ``exposure`` as it was before this flat divided it, as the pipeline's own inverse step does.
 
         VAR_FLAT is 0, ERR the root of the two other variances, S_FLAT becomes SKIPPED and R_FLAT nothing. Flags and
@@ -276,11 +279,11 @@ class FlatReference(HoldsArrays):
         """
         return _exchanged(exposure, old=self, new=None)
 
-    def compare(self, other):
+    def compare(self, other: "FlatReference") -> Any:
         """Return the `FlatComparison` of this flat with ``other``: large scales, pixel scales, flags."""
         return FlatComparison.between(self, other)
 
-    def to_datamodel(self):
+    def to_datamodel(self) -> Any:
         """Return a ``FlatModel`` of stdatamodels (extra ``jwst``), made of the file that `write` writes.
 
         Raises
@@ -290,7 +293,7 @@ class FlatReference(HoldsArrays):
         """
         return flat_model(self)
 
-    def write(self, path, *, overwrite=False):
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the flat to a FITS file that CRDS and the pipeline accept.
 
         The file appears whole or not at all. This object does not take its name; what `read` returns has it.

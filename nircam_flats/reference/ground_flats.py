@@ -1,12 +1,14 @@
 """The ground flats of a campaign, found by the name that exposures know them by."""
 
 from pathlib import Path
+from typing import Any, Self
 
 from attrs import field, frozen
 
 from nircam_flats._files import bare_file_name
 from nircam_flats._html import ShowsCard
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.instrument import Detector, Filter
 from nircam_flats.reference.flat_reference import FlatReference
 
 __all__ = ["GroundFlats", "expanded"]
@@ -28,7 +30,7 @@ class GroundFlats(ShowsCard):
     source: str = field(converter=str)
 
     @classmethod
-    def collect(cls, source):
+    def collect(cls, source: Any) -> Self:
         """Return the flats in ``source``: a folder (all its ``*.fits``), a path, a `FlatReference`, or several of them.
 
         Raises
@@ -54,7 +56,7 @@ class GroundFlats(ShowsCard):
             )
         return cls(flats=flats, source=shown)
 
-    def find(self, name, detector, filter):
+    def find(self, name: Any, detector: Detector | str | int, filter: Filter | str) -> Any:
         """Return the flat called ``name``, which must be one of ``detector`` and ``filter``.
 
         Raises

@@ -1,5 +1,7 @@
 """What a new flat does to photometry, so that the flux calibration (PHOTMJSR) can follow."""
 
+from typing import Any, Self
+
 import numpy as np
 from astropy.table import QTable
 from attrs import field, frozen
@@ -45,7 +47,7 @@ class PhotometricShift(HoldsArrays):
     places: QTable = field(repr=lambda table: f"<{len(table)} places>")
 
     @classmethod
-    def between(cls, old, new):
+    def between(cls, old: Any, new: Any) -> Self:
         """Return the shift from `FlatReference` ``old`` to ``new``.
 
         Raises
@@ -71,7 +73,7 @@ class PhotometricShift(HoldsArrays):
             places=_shifts_at_places(old, new, good),
         )
 
-    def at(self, place):
+    def at(self, place: Any) -> float:
         """Return the shift at the reference position called ``place`` ('FULL', 'SUB160'...); NaN if it is not known."""
         found = self.places["shift"][self.places["place"] == place]
         return float(found[0]) if len(found) else float("nan")

@@ -1,5 +1,8 @@
 """What a flight flat was made of, kept in its file, so that the file alone tells how to make it again."""
 
+from pathlib import Path
+from typing import Any
+
 from astropy.io import fits
 from astropy.table import QTable
 from astropy.time import Time
@@ -39,28 +42,28 @@ class FlatProvenance(HoldsArrays):
     photometry: PhotometricShift | None = field(default=None, repr=str)
 
     @property
-    def used(self):
+    def used(self) -> tuple:
         """Names of the exposures that were used, a tuple."""
         return tuple(str(row["name"]) for row in self.exposures if row["used"])
 
     @property
-    def left_out(self):
+    def left_out(self) -> dict:
         """Reasons by the names of the exposures that were not, a dictionary."""
         return {str(row["name"]): str(row["reason"]) for row in self.exposures if not row["used"]}
 
-    def settings(self, step):
+    def settings(self, step: Any) -> dict:
         """Return the settings of the last step called ``step``, a dictionary of texts; empty if there is none."""
         found = [dict(item.settings) for item in self.history.steps if item.name == step]
         return found[-1] if found else {}
 
-    def to_lines(self):
+    def to_lines(self) -> list[str]:
         """Return what HISTORY cards tell of it."""
         lines = [f"Exposures: {len(self.used)} used, {len(self.left_out)} left out (table EXPOSURES)"]
         if self.photometry is not None:
             lines.append(f"Fluxes change by new / old - 1 (table PHOTOMETRY): {self.photometry}")
         return lines
 
-    def to_hdus(self):
+    def to_hdus(self) -> list:
         """Return the FITS tables EXPOSURES, PHOTOMETRY and HISTORY."""
         exposures = fits.table_to_hdu(self.exposures)
         exposures.name = "EXPOSURES"
@@ -78,7 +81,7 @@ class FlatProvenance(HoldsArrays):
         return [*hdus, self.history.to_hdu()]
 
     @classmethod
-    def from_hdus(cls, hdus, path):
+    def from_hdus(cls, hdus: fits.HDUList, path: str | Path) -> Any:
         """Return what `to_hdus` wrote; None if the file has no such tables.
 
         Raises

@@ -1,5 +1,8 @@
 """Ranges of position angles on the circle."""
 
+from collections.abc import Iterator
+from typing import Any, Self
+
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable
@@ -87,7 +90,7 @@ class AngleRanges(ShowsCard):
     ranges: tuple = field(default=(), converter=_to_ranges)
 
     @classmethod
-    def from_samples(cls, angles, flags):
+    def from_samples(cls, angles: u.Quantity, flags: np.ndarray) -> Self:
         """Return the ranges in which neighbouring samples of the whole circle are all flagged.
 
         A range runs from its first flagged sample to its last; a sample that is flagged alone makes none.
@@ -123,30 +126,30 @@ class AngleRanges(ShowsCard):
         pairs = [(degrees[start], degrees[end]) for start, end in zip(starts, ends, strict=True) if start != end]
         return cls(pairs)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator:
         """Yield start and end of each range as Quantities."""
         return ((start * u.deg, end * u.deg) for start, end in self.ranges)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ranges)
 
     def __str__(self):
         return ", ".join(f"{start:.2f}-{end:.2f}" for start, end in self.ranges) + " deg" if self.ranges else "none"
 
     @property
-    def width(self):
+    def width(self) -> u.Quantity:
         """Sum of the widths of all ranges."""
         return sum(end - start for start, end in _pieces(self.ranges)) * u.deg
 
     @property
-    def table(self):
+    def table(self) -> QTable:
         """A `~astropy.table.QTable` of start, end and width of each range."""
         start, end = np.array(self.ranges, float).reshape(-1, 2).T * u.deg
         return QTable(
             {"start": start, "end": end, "width": np.where(end < start, end - start + 360 * u.deg, end - start)}
         )
 
-    def contains(self, angles):
+    def contains(self, angles: Any) -> Any:
         """Return whether angles, a Quantity or degrees, lie in one of the ranges, edges included: booleans.
 
         Raises
@@ -173,7 +176,7 @@ class AngleRanges(ShowsCard):
         ]
         return AngleRanges(pairs)
 
-    def __or__(self, other):
+    def __or__(self, other: Any) -> Any:
         """Return the ranges that are in either."""
         return AngleRanges(self.ranges + other.ranges) if isinstance(other, AngleRanges) else NotImplemented
 

@@ -1,6 +1,8 @@
 """How bright claws will be, and the roll angles without them."""
 
 from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from astropy import units as u
@@ -99,7 +101,16 @@ class ClawForecast(HoldsArrays):
             )
 
     @classmethod
-    def from_pointings(cls, pointings, filters=None, *, zones=None, stars=None, angles=None, angle_at="aperture"):
+    def from_pointings(
+        cls,
+        pointings: Any,
+        filters: Any = None,
+        *,
+        zones: Any = None,
+        stars: StarCatalog | None = None,
+        angles: Any = None,
+        angle_at: str = "aperture",
+    ) -> Self:
         """Predict the flux of claws.
 
         Parameters
@@ -161,12 +172,12 @@ class ClawForecast(HoldsArrays):
         )
 
     @property
-    def modules(self):
+    def modules(self) -> tuple:
         """The modules of the zones, in their order."""
         return tuple(zone.module for zone in self.zones)
 
     @property
-    def detectors(self):
+    def detectors(self) -> dict:
         """The detectors that claws fall on, by module."""
         return {
             module: tuple(d for d in Detector.all() if d.has_claws and d.module == module) for module in self.modules
@@ -184,7 +195,7 @@ class ClawForecast(HoldsArrays):
         return np.where(n, np.where(used, self.flux, 0).sum(axis=2) / np.maximum(n, 1), np.nan) * FLUX
 
     @property
-    def table(self):
+    def table(self) -> QTable:
         """A `~astropy.table.QTable`: the angle, and for each module and filter the mean and largest flux."""
         columns = {"angle": self.angles}
         for m, module in enumerate(self.modules):
@@ -194,7 +205,7 @@ class ClawForecast(HoldsArrays):
         return QTable(columns)
 
     @property
-    def missing(self):
+    def missing(self) -> Any:
         """A `~astropy.table.QTable` of the stars near the zones whose magnitude in a needed band is missing."""
         rows = [
             (self.stars.names[i], band, self.stars.ra[i], self.stars.dec[i])
@@ -204,7 +215,7 @@ class ClawForecast(HoldsArrays):
         names = ("name", "band", "ra", "dec")
         return QTable(rows=rows, names=names) if rows else QTable(names=names, dtype=(str, str, float, float))
 
-    def claw_free_angles(self, limit, *, allowed=None):
+    def claw_free_angles(self, limit: u.Quantity, *, allowed: Any = None) -> AngleRanges:
         """Return the angles at which every exposure, in every module and filter that it uses, stays within the limit.
 
         An angle at which a star without a magnitude stands in a zone is not clear. Edges are found to 0.05 deg, on the
@@ -246,7 +257,7 @@ class ClawForecast(HoldsArrays):
         flux, unknown = light
         return (flux > limits.reshape(-1, *[1] * (flux.ndim - 2))) | unknown
 
-    def contributions(self, angle, filter, module, *, pointing=None):
+    def contributions(self, angle: u.Quantity, filter: Filter | str, module: str, *, pointing: Any = None) -> Any:
         """Return what each star gives to the flux at an angle.
 
         Parameters
@@ -306,7 +317,7 @@ class ClawForecast(HoldsArrays):
             meta={"filter": band.filter.name, "band": band.band, "module": zone.module},
         )
 
-    def worst_offender(self, filter, module):
+    def worst_offender(self, filter: Filter | str, module: str) -> Any:
         """Return the star that gives the most light at the angle where the mean flux is largest.
 
         Returns
@@ -342,12 +353,12 @@ class ClawForecast(HoldsArrays):
         return flux, unknown
 
     @property
-    def own_flux(self):
+    def own_flux(self) -> u.Quantity:
         """Flux ``[module, filter, pointing]``, a Quantity in DN/s, at each pointing's own roll; NaN as in `flux`."""
         return self._own_light[0] * FLUX
 
     @property
-    def predicted(self):
+    def predicted(self) -> QTable:
         """A `~astropy.table.QTable` of what is predicted for the pointings as they were taken, at their own roll.
 
         A row for each pointing, filter and module that it uses: flux in DN/s, brightness in MJy/sr, the brightest star
@@ -367,7 +378,7 @@ class ClawForecast(HoldsArrays):
             return QTable(names=names, dtype=(int, str, str, str, float, float, str, float))
         return QTable(rows=rows, names=names, units={"flux": FLUX, "brightness": BRIGHTNESS})
 
-    def flags(self, limit):
+    def flags(self, limit: Any) -> np.ndarray:
         """Return a boolean for each pointing, True where its claws at its own roll exceed the limit.
 
         They are what ``exposures.exclude(flags, reason)`` takes, for a forecast made of those exposures.
@@ -391,7 +402,7 @@ class ClawForecast(HoldsArrays):
             )
         return self._too_bright(self._own_light, limits[:, np.newaxis]).any(axis=(0, 1))
 
-    def compare_with(self, other, *, masks=None, correction=None):
+    def compare_with(self, other: Any, *, masks: Any = None, correction: Any = None) -> Any:
         """Compare the claw light predicted with that measured.
 
         Parameters
@@ -418,7 +429,7 @@ class ClawForecast(HoldsArrays):
         """
         return compare_claw_light(self, other, masks=masks, correction=correction)
 
-    def write(self, path, *, overwrite=False):
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the forecast as a FITS file, with all that it was made of.
 
         Raises
@@ -429,7 +440,7 @@ class ClawForecast(HoldsArrays):
         write_forecast(self, path, overwrite=overwrite)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Read what `write` wrote.
 
         Raises
@@ -440,7 +451,7 @@ class ClawForecast(HoldsArrays):
         with reading(path):
             return cls(**read_forecast(path))
 
-    def plot(self, ax=None, limit=None, allowed=None, **artist_options):
+    def plot(self, ax: Any = None, limit: Any = None, allowed: Any = None, **artist_options: Any) -> Any:
         """Draw the largest flux of the exposures against the angle, with the limit and the clear ranges.
 
         Parameters
@@ -460,7 +471,7 @@ class ClawForecast(HoldsArrays):
 
         return draw_claw_forecast(self, ax=ax, limit=limit, allowed=allowed, **artist_options)
 
-    def limits(self, limit):
+    def limits(self, limit: Any) -> Any:
         """Return a limit, as in `claw_free_angles`, in DN/s for each filter, as a dictionary of Quantities."""
         return dict(zip(self.filters, limits_of(limit, self._bands) * FLUX, strict=True))
 

@@ -3,6 +3,7 @@
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from astropy import units as u
@@ -104,7 +105,7 @@ class ClawSusceptibilityZone(HoldsArrays):
         return f"claw zone of module {self.module}, {self.source}"
 
     @classmethod
-    def default(cls, module):
+    def default(cls, module: str) -> "ClawSusceptibilityZone":
         """Return the packaged zone of ``module``: the published outline, and a fit of the published intensity.
 
         The fit is a sum of six Gaussians (36 parameters), within 11 % of the published map smoothed by 5 px wherever
@@ -113,7 +114,15 @@ class ClawSusceptibilityZone(HoldsArrays):
         return _default(_to_module(module))
 
     @classmethod
-    def read(cls, path, module, *, smoothing=5.0, interpolation="nearest", outline="full"):
+    def read(
+        cls,
+        path: str | Path,
+        module: str,
+        *,
+        smoothing: float = 5.0,
+        interpolation: str = "nearest",
+        outline: str = "full",
+    ) -> Self:
         """Read a published map.
 
         Parameters
@@ -164,7 +173,7 @@ class ClawSusceptibilityZone(HoldsArrays):
         )
 
     @classmethod
-    def from_installed_tool(cls, module, **settings):
+    def from_installed_tool(cls, module: str, **settings: Any) -> Any:
         """Read the map that an installed copy of the published tool holds; ``settings`` as in `read`.
 
         Raises
@@ -192,7 +201,7 @@ class ClawSusceptibilityZone(HoldsArrays):
         (ny, nx), (left, low, across, up) = self.intensity_map.shape, self.grid
         return owned(left + (np.arange(nx) + 0.5) / across), owned(low + (np.arange(ny) + 0.5) / up)
 
-    def intensity(self, v2, v3):
+    def intensity(self, v2: u.Quantity, v3: u.Quantity) -> np.ndarray:
         """Return the susceptibility at positions, dimensionless; 0 off the map.
 
         Parameters
@@ -208,7 +217,7 @@ class ClawSusceptibilityZone(HoldsArrays):
         v2, v3 = (np.degrees(radians_of(value, f"{type(self).__name__}.intensity")) for value in (v2, v3))
         return look_up(self.intensity_map, self.grid, v2, v3, bilinear=self.interpolation == "bilinear")
 
-    def contains(self, v2, v3):
+    def contains(self, v2: u.Quantity, v3: u.Quantity) -> Any:
         """Return whether positions lie within the outline: booleans.
 
         Parameters
@@ -226,7 +235,7 @@ class ClawSusceptibilityZone(HoldsArrays):
         inside = self.to_regions().contains(PixCoord(np.atleast_1d(v2), np.atleast_1d(v3)))
         return np.asarray(inside).reshape(v2.shape)
 
-    def to_regions(self, attitude=None):
+    def to_regions(self, attitude: Any = None) -> Any:
         """Return the outline as a region of the package ``regions``.
 
         Parameters
@@ -240,7 +249,7 @@ class ClawSusceptibilityZone(HoldsArrays):
             return PolygonPixelRegion(PixCoord(v2.to_value(u.deg), v3.to_value(u.deg)))
         return PolygonSkyRegion(attitude.to_coordinates(v2, v3))
 
-    def plot(self, ax=None, stars=None, **artist_options):
+    def plot(self, ax: Any = None, stars: Any = None, **artist_options: Any) -> Any:
         """Draw the zone in V2 and V3, as an observer looks at it (V2 to the left).
 
         Parameters

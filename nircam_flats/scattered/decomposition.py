@@ -1,6 +1,8 @@
 """Is it flat or is it light?  The response of a detector in one filter, separated from light that varies."""
 
-from typing import ClassVar
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from astropy.table import QTable
@@ -30,7 +32,7 @@ from nircam_flats.scattered.evidence import LightEvidence
 from nircam_flats.scattered.gauge import SmoothResponse
 from nircam_flats.scattered.identifiability import Identifiability
 from nircam_flats.scattered.wisp_template import WispTemplate
-from nircam_flats.skyflat import DeltaSkyflat
+from nircam_flats.skyflat import CombineStrategy, DeltaSkyflat, NormalizedFrames
 from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["SkyDecomposition", "light_of", "without_light"]
@@ -95,12 +97,12 @@ class SkyDecomposition(HoldsArrays):
     left_out: np.ndarray = image(bool, follows_shape=False)
     history: History = field(factory=History, repr=False)
 
-    def write(self, path, *, overwrite=False):
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a FITS file (extensions of the delta skyflat, light, evidence, verdicts) that `read` reads back."""
         _decomposition_fits.write_decomposition(self, path, overwrite=overwrite)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Read what `write` wrote.
 
         Raises
@@ -111,17 +113,25 @@ class SkyDecomposition(HoldsArrays):
         with reading(path):
             return cls(**_decomposition_fits.read_decomposition(path))
 
-    def plot(self, ax=None, **artist_options):
+    def plot(self, ax: Any = None, **artist_options: Any) -> Any:
         """Draw the evidence for light or response; returns the artist."""
         return self.evidence.plot(ax, title=f"{self.detector} {self.filter}: flat or light?", **artist_options)
 
     @property
-    def verdict(self):
+    def verdict(self) -> Any:
         """What the decomposition says, in words: a sentence for the whole and one for each structure."""
         return " ".join([str(self.identifiability), *map(str, self.verdicts)])
 
     @classmethod
-    def from_frames(cls, frames, *, gauge=None, box_size=None, strategy=None, executor=None):
+    def from_frames(
+        cls,
+        frames: NormalizedFrames,
+        *,
+        gauge: Any = None,
+        box_size: int | None = None,
+        strategy: CombineStrategy | None = None,
+        executor: Executor | None = None,
+    ) -> Self:
         """Separate the frames of one detector in one filter.
 
         Parameters
@@ -174,7 +184,7 @@ class SkyDecomposition(HoldsArrays):
             history=history,
         )
 
-    def taken_out_of(self, frames):
+    def taken_out_of(self, frames: NormalizedFrames) -> NormalizedFrames:
         """Return frames, of any filters, without the light in those of this filter.
 
         The boxes that are left out are masked in these frames; all of the outline if nothing could be told apart.

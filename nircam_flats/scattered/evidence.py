@@ -1,6 +1,7 @@
 """Evidence for or against light, box by box and structure by structure."""
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from attrs import field, frozen
@@ -111,18 +112,18 @@ class LightEvidence(HoldsArrays):
         difference = self.varying**2 / variance - (self.excess - self.varying) ** 2 / both
         return readonly(np.nan_to_num(difference, posinf=0, neginf=0).astype(np.float32))
 
-    def plot(self, ax=None, **artist_options):
+    def plot(self, ax: Any = None, **artist_options: Any) -> Any:
         """Draw the evidence, red for light and blue for response; returns the artist."""
         from nircam_flats.plotting import draw_evidence
 
         return draw_evidence(self.image, ax=ax, **artist_options)
 
     @property
-    def image(self):
+    def image(self) -> np.ndarray:
         """`delta_chi2` as an image of the shape of the frames."""
         return repeat_mesh(self.delta_chi2, self.box_size, self.shape)
 
-    def judge(self, where):
+    def judge(self, where: np.ndarray) -> "Verdict":
         """Return the `Verdict` on the structure in a region.
 
         Parameters
@@ -141,7 +142,7 @@ class LightEvidence(HoldsArrays):
         where = checked_image(where, self.shape, bool, "LightEvidence.judge(where)")
         return self.judge_boxes(box_means(where, self.box_size))
 
-    def judge_boxes(self, share, within=None):
+    def judge_boxes(self, share: Any, within: float | None = None) -> "Verdict":
         """Return the `Verdict` on the boxes of which ``share`` (0 to 1, a mesh) belongs to the structure.
 
         ``within`` are the boxes across which the light of the surroundings is continued, by default those of the

@@ -1,6 +1,7 @@
 """What fixes the one number that the frames cannot tell: how much light there is when strengths are only compared."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from attrs import field, frozen
@@ -46,7 +47,7 @@ class Gauge(Strategy, ABC):
     """The assumption in words, for verdicts that rest on it."""
 
     @abstractmethod
-    def fit(self, regression, light, misfit):
+    def fit(self, regression: Any, light: Any, misfit: Any) -> Any:
         """Return a `~nircam_flats.scattered.gauge.GaugeFit`.
 
         Parameters
@@ -77,16 +78,16 @@ class SmoothResponse(Gauge):
     neighbouring boxes share.
     """
 
-    def __init__(self, *, degree=3):
+    def __init__(self, *, degree: int = 3) -> None:
         if degree < 1 or int(degree) != degree:
             raise InvalidInputError(f"SmoothResponse needs a whole degree >= 1; got degree={degree}")
         self.degree = int(degree)
 
     @property
-    def statement(self):  # type: ignore[override]
+    def statement(self) -> str:  # type: ignore[override]
         return f"the response is smooth, a polynomial of degree {self.degree}, across the outline of the light"
 
-    def fit(self, regression, light, misfit):
+    def fit(self, regression: Any, light: Any, misfit: Any) -> Any:
         terms = legendre_terms(light.shape, self.degree)
         constant, surface = 1.0, None
         for _ in range(ITERATIONS):
@@ -118,7 +119,7 @@ class CleanestExposures(Gauge):
         Of the smooth surface that the response is compared with, as in `SmoothResponse`; the gauge does not rest on it.
     """
 
-    def __init__(self, *, n=1, degree=3):
+    def __init__(self, *, n: int = 1, degree: int = 3) -> None:
         if n < 1 or int(n) != n or degree < 1 or int(degree) != degree:
             raise InvalidInputError(
                 f"CleanestExposures needs whole n >= 1 and degree >= 1; got n={n} and degree={degree}"
@@ -127,11 +128,11 @@ class CleanestExposures(Gauge):
         self.degree = int(degree)
 
     @property
-    def statement(self):  # type: ignore[override]
+    def statement(self) -> str:  # type: ignore[override]
         which = "the cleanest exposure holds" if self.n == 1 else f"the {self.n} cleanest exposures hold"
         return f"{which} none of the light"
 
-    def fit(self, regression, light, misfit):
+    def fit(self, regression: Any, light: Any, misfit: Any) -> Any:
         lowest = np.argsort(regression.strengths)[: self.n]
         constant = 1 - regression.strengths[lowest].mean()
         err = np.sqrt(np.sum(regression.strength_err[lowest] ** 2)) / len(lowest)

@@ -1,5 +1,7 @@
 """How well light and response can be told apart."""
 
+from typing import Any, Self
+
 import numpy as np
 from attrs import field, frozen
 
@@ -45,7 +47,7 @@ class Identifiability(ShowsCard):
         return self.sentence
 
     @classmethod
-    def of(cls, found, gauge):
+    def of(cls, found: Any, gauge: Any) -> Self:
         """Return the figures of what was found, a ``Separated``, with a `Gauge`."""
         spread = float(np.std(found.regression.strengths, ddof=1))
         single = float(np.sqrt(np.mean(found.regression.strength_err**2)))

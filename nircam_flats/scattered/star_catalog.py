@@ -2,6 +2,8 @@
 
 from functools import cache, cached_property
 from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from astropy import units as u
@@ -88,7 +90,7 @@ class StarCatalog(HoldsArrays):
                     "if it stands for a missing one, mask it or make it NaN"
                 )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ra)
 
     def __repr__(self):
@@ -100,12 +102,12 @@ class StarCatalog(HoldsArrays):
         return f"<StarCatalog: {text}{f'; missing: {told}' if told else ''}>"
 
     @classmethod
-    def packaged(cls):
+    def packaged(cls) -> "StarCatalog":
         """Return all stars of 2MASS brighter than Ks = 5: 68,661, at their epoch of about 2000."""
         return _packaged()
 
     @classmethod
-    def from_table(cls, table, **columns):
+    def from_table(cls, table: Any, **columns: Any) -> Self:
         """Return the stars of a table.
 
         Parameters
@@ -144,7 +146,7 @@ class StarCatalog(HoldsArrays):
         return cls(ra=u.Quantity(ra), dec=u.Quantity(dec), names=names, **magnitudes)
 
     @classmethod
-    def read(cls, path, **columns):
+    def read(cls, path: str | Path, **columns: Any) -> Self:
         """Return the stars of a table that astropy can read; ``columns`` as in `from_table`.
 
         Raises
@@ -160,11 +162,11 @@ class StarCatalog(HoldsArrays):
         return cls.from_table(table, **columns)
 
     @property
-    def bands(self):
+    def bands(self) -> tuple:
         """The bands in which there are magnitudes, of 'J', 'H', 'Ks'."""
         return tuple(band for band in BANDS if getattr(self, band.lower()) is not None)
 
-    def magnitude(self, band):
+    def magnitude(self, band: Any) -> u.Quantity:
         """Return the magnitudes in a band, NaN where missing.
 
         Raises
@@ -183,12 +185,12 @@ class StarCatalog(HoldsArrays):
             )
         return values
 
-    def missing(self, band):
+    def missing(self, band: Any) -> Any:
         """Return a boolean for each star, True where its magnitude in ``band`` is missing."""
         return np.isnan(self.magnitude(band))
 
     @property
-    def coordinates(self):
+    def coordinates(self) -> SkyCoord:
         """The positions as a `~astropy.coordinates.SkyCoord`."""
         return SkyCoord(self.ra, self.dec)
 
@@ -198,13 +200,13 @@ class StarCatalog(HoldsArrays):
         return readonly(unit_vectors(self.ra.to_value(u.rad), self.dec.to_value(u.rad)))
 
     @property
-    def names(self):
+    def names(self) -> Any:
         """The names as a tuple; those made from positions as 2MASS makes them: ``J05551028+0724255``."""
         if self._names is not None:
             return self._names
         return tuple(map(_designation, self.ra.to_value(u.deg), self.dec.to_value(u.deg)))
 
-    def where(self, flags):
+    def where(self, flags: np.ndarray) -> "StarCatalog":
         """Return the catalogue of the stars that ``flags`` (booleans or indices) select, in their order."""
         flags = np.asarray(flags)
         picked = np.flatnonzero(flags) if flags.dtype == bool else flags

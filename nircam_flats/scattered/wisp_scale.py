@@ -8,6 +8,7 @@ from attrs import evolve, field, frozen
 from nircam_flats._html import ShowsCard
 from nircam_flats._strategy import checked_image
 from nircam_flats.exceptions import FitError, InvalidInputError
+from nircam_flats.exposure import Exposure
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.kernels import box_means, box_medians, grow, repeat_mesh
 from nircam_flats.masks import Segmentation, SourceMask
@@ -62,7 +63,7 @@ class WispScale(ShowsCard):
     exposure: str = field(default="", converter=str)
 
     @property
-    def light(self):
+    def light(self) -> np.ndarray:
         """float32 image of the wisp as the exposure shows it."""
         return np.float32(self.value) * self._pattern
 
@@ -70,7 +71,7 @@ class WispScale(ShowsCard):
     def _pattern(self):
         return self.template.data if self.correction is None else self.template.data * self.correction.surface
 
-    def subtract_from(self, exposure):
+    def subtract_from(self, exposure: Exposure) -> Exposure:
         """Return an `~nircam_flats.Exposure` without the wisp.
 
         Parameters

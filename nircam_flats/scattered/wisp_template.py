@@ -1,6 +1,8 @@
 """Templates of wisps: the light that the mirror supports scatter onto the same place of a detector again and again."""
 
+from concurrent.futures import Executor
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from astropy import units as u
@@ -10,6 +12,7 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays, check_not_negative, image, mask, unit
 from nircam_flats._files import open_fits, reading
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exposure import Exposure, ExposureSet
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.instrument.filters import to_filter
@@ -101,15 +104,15 @@ class WispTemplate(HoldsArrays):
     @classmethod
     def from_exposures(
         cls,
-        exposures,
+        exposures: ExposureSet,
         *,
-        correction=None,
-        masks=None,
-        outline=None,
-        executor=None,
-        memory_limit=1 * u.GiB,
-        store=None,
-    ):
+        correction: Any = None,
+        masks: Any = None,
+        outline: Any = None,
+        executor: Executor | None = None,
+        memory_limit: u.Quantity = 1 * u.GiB,
+        store: Any = None,
+    ) -> Self:
         """Make the template of a wisp from exposures of one detector in one filter.
 
         Parameters
@@ -159,7 +162,15 @@ class WispTemplate(HoldsArrays):
         )
 
     @classmethod
-    def from_image(cls, image, *, detector, filter, unit=u.MJy / u.sr, outline=None):
+    def from_image(
+        cls,
+        image: np.ndarray,
+        *,
+        detector: Detector | str | int,
+        filter: Filter | str,
+        unit: Any = u.MJy / u.sr,
+        outline: Any = None,
+    ) -> Self:
         """Return the template that an image of another origin holds, as public teams publish them.
 
         Parameters
@@ -192,7 +203,9 @@ class WispTemplate(HoldsArrays):
             history=History().then("take wisp template", origin=place),
         )
 
-    def fit_scale(self, exposure, mask=None, *, correction=None, rows=True):
+    def fit_scale(
+        self, exposure: Exposure, mask: np.ndarray | None = None, *, correction: Any = None, rows: Any = True
+    ) -> Any:
         """Fit the strength of the wisp in an exposure.
 
         Parameters
@@ -231,12 +244,12 @@ class WispTemplate(HoldsArrays):
         """
         return fit_wisp(self, exposure, mask, correction=correction, rows=rows)
 
-    def write(self, path, *, overwrite=False):
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a FITS file (extensions SCI, ERR, OUTLINE, EXPOSURES) that `read` reads back."""
         write_template(self, path, overwrite=overwrite)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Read what `write` wrote.
 
         Raises
@@ -247,7 +260,7 @@ class WispTemplate(HoldsArrays):
         with reading(path):
             return cls(**read_template(path))
 
-    def plot(self, ax=None, **artist_options):
+    def plot(self, ax: Any = None, **artist_options: Any) -> Any:
         """Draw the template and its outline; returns the artist of the image."""
         from nircam_flats.plotting import draw_wisp
 

@@ -1,5 +1,7 @@
 """Which parts of the simulated world are switched on."""
 
+from typing import Self
+
 import attrs
 from attrs import frozen
 
@@ -66,6 +68,6 @@ class Effects:
     noisy_pixels: bool = True
 
     @classmethod
-    def none(cls):
+    def none(cls) -> Self:
         """Return the plainest world: sky, a ground flat, and a response that changed since."""
         return cls(**{field.name: False for field in attrs.fields(cls)})

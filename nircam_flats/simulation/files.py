@@ -1,7 +1,9 @@
 """The files of a simulated program."""
 
+from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -35,7 +37,9 @@ class SimulatedFiles:
     truth: tuple = field(converter=to_tuple, repr=False)
 
     @classmethod
-    def write(cls, program, folder, *, executor=None, overwrite=False):
+    def write(
+        cls, program: Any, folder: str | Path, *, executor: Executor | None = None, overwrite: bool = False
+    ) -> Any:
         """Write ``program`` into ``folder``; see `SimulatedProgram.write`."""
         folder = Path(folder)
         for name in ("cal", "ground_flats", "truth"):

@@ -1,7 +1,10 @@
 """A simulated campaign: exposures, ground flats, and the truth they were made from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -168,23 +171,23 @@ class SimulatedProgram(HoldsArrays):
     # ------------------------------------------------------------------ what there is
 
     @property
-    def n_exposures(self):
+    def n_exposures(self) -> int:
         """Exposures of each detector in each of its filters."""
         return self.n_pointings * self.n_dithers
 
-    def filters_of(self, detector):
+    def filters_of(self, detector: Any) -> tuple:
         """Return the filters that a detector uses, a tuple."""
         detector = self._detector(detector)
         return tuple(filter for filter in self.filters if filter.channel == detector.channel)
 
-    def modes(self, detector=None):
+    def modes(self, detector: Detector | str | int | None = None) -> tuple:
         """Return the pairs (detector, filter) of the program, or of one detector, a tuple."""
         detectors = self.detectors if detector is None else (self._detector(detector),)
         return tuple((one, filter) for one in detectors for filter in self.filters_of(one))
 
     # ------------------------------------------------------------------ what it makes
 
-    def exposure(self, detector, filter, index):
+    def exposure(self, detector: Detector | str | int, filter: Filter | str, index: Any) -> Exposure:
         """Return one `~nircam_flats.Exposure`.
 
         Parameters
@@ -241,13 +244,13 @@ class SimulatedProgram(HoldsArrays):
         )
         return Exposure(**facts, **planes)
 
-    def exposures(self, detector=None):
+    def exposures(self, detector: Detector | str | int | None = None) -> Iterator:
         """Iterate over all exposures, or those of one detector: by detector, filter, pointing, dither."""
         for one, filter in self.modes(detector):
             for index in range(self.n_exposures):
                 yield self.exposure(one, filter, index)
 
-    def ground_flat(self, detector, filter):
+    def ground_flat(self, detector: Detector | str | int, filter: Filter | str) -> FlatReference:
         """Return the `~nircam_flats.FlatReference` that calibrated the exposures of a mode."""
         detector, filter = self._mode(detector, filter)
         response = self._response(detector, filter)
@@ -265,17 +268,17 @@ class SimulatedProgram(HoldsArrays):
             history=(f"Simulated ground flat, seed {self.seed}",),
         )
 
-    def exposure_name(self, detector, filter, index):
+    def exposure_name(self, detector: Detector | str | int, filter: Filter | str, index: Any) -> Any:
         """Return the root of an exposure's file name."""
         detector, filter = self._mode(detector, filter)
         pointing, dither = self._place(index)
         return exposure_name(detector, pointing, self.filters_of(detector).index(filter), dither)
 
-    def truth(self, detector):
+    def truth(self, detector: Detector | str | int) -> Any:
         """Return the `SimulatedTruth` of a detector."""
         return SimulatedTruth(program=self, detector=self._detector(detector))
 
-    def write(self, folder, *, executor=None, overwrite=False):
+    def write(self, folder: str | Path, *, executor: Executor | None = None, overwrite: bool = False) -> Any:
         """Write everything: ``cal/*_cal.fits``, ``ground_flats/*.fits``, ``truth/*``.
 
         Parameters
@@ -296,12 +299,12 @@ class SimulatedProgram(HoldsArrays):
 
     # ------------------------------------------------------------------ levels
 
-    def sky_level(self, detector, filter, index):
+    def sky_level(self, detector: Detector | str | int, filter: Filter | str, index: Any) -> Any:
         """Return the injected brightness of the sky in one exposure, MJy/sr."""
         _, filter = self._mode(detector, filter)
         return sky.sky_level(self.seed, filter, *self._place(index)) * u.MJy / u.sr
 
-    def wisp_level(self, detector, filter, index):
+    def wisp_level(self, detector: Detector | str | int, filter: Filter | str, index: Any) -> float:
         """Return the brightness of the wisp in one exposure at its brightest, divided by that of the sky."""
         detector, filter = self._mode(detector, filter)
         if self._wisp(detector) is None:

@@ -49,13 +49,13 @@ class CombineStrategy(Strategy, ABC):
     centre = "mean"
 
     @abstractmethod
-    def combine(self, stack):
+    def combine(self, stack: "FrameStack") -> tuple:
         """Return ``data``, ``err`` and ``n_used``, three images of the shape of one frame, for a `FrameStack`.
 
         ``data`` is NaN where nothing was left, ``err`` is 1 sigma, ``n_used`` counts the frames used.
         """
 
-    def __call__(self, stack):
+    def __call__(self, stack: "FrameStack") -> tuple:
         """Combine ``stack``; returns float32, float32 and int32 images.
 
         Raises
@@ -85,7 +85,7 @@ PRIOR_FRAMES = 10
 class _SigmaClipped(CombineStrategy):
     """What the clipped median and the clipped mean share; they differ in the centre and its error."""
 
-    def __init__(self, *, n_sigma=3.0, max_iterations=5):
+    def __init__(self, *, n_sigma: float = 3.0, max_iterations: int = 5) -> None:
         if n_sigma <= 0 or max_iterations < 0:
             raise InvalidInputError(
                 f"{type(self).__name__} needs n_sigma > 0 and max_iterations >= 0; got {n_sigma} and {max_iterations}"
@@ -93,7 +93,7 @@ class _SigmaClipped(CombineStrategy):
         self.n_sigma = n_sigma
         self.max_iterations = max_iterations
 
-    def combine(self, stack):
+    def combine(self, stack: "FrameStack") -> tuple:
         data, err, n_used = combine_clipped(
             stack.values,
             stack.noise,

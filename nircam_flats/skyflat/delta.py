@@ -1,6 +1,9 @@
 """Delta skyflats: what the sky says the ground flat got wrong."""
 
+from concurrent.futures import Executor
 from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from astropy.table import QTable
@@ -10,6 +13,7 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exposure import ExposureSet
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.kernels import box_influences, stack_scatter
@@ -17,7 +21,7 @@ from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
 from nircam_flats.skyflat import _fits
 from nircam_flats.skyflat._store import digest
-from nircam_flats.skyflat.combine import SigmaClippedMedian
+from nircam_flats.skyflat.combine import CombineStrategy, SigmaClippedMedian
 from nircam_flats.skyflat.dependence import FilterDependence
 from nircam_flats.skyflat.frames import NormalizedFrames
 from nircam_flats.skyflat.meshes import MESH_BOX
@@ -94,17 +98,17 @@ class DeltaSkyflat(HoldsArrays):
         return readonly(np.isfinite(self.data) & (self.n_used > 0))
 
     @property
-    def box_size(self):
+    def box_size(self) -> int:
         """Side of the boxes of `influences`, pixels; the last ones may be cut by the edge."""
         return MESH_BOX
 
     @property
-    def is_grey(self):
+    def is_grey(self) -> bool:
         """Whether several filters went into it."""
         return len(self.filters) > 1
 
     @property
-    def label(self):
+    def label(self) -> str:
         """'grey', or the name of the filter."""
         return "grey" if self.is_grey else self.filters[0].name
 
@@ -117,7 +121,14 @@ class DeltaSkyflat(HoldsArrays):
         return digest(self.data, self.err, self.influences, *facts, *exposures)
 
     @classmethod
-    def from_frames(cls, frames, *, strategy=None, balance=True, executor=None):
+    def from_frames(
+        cls,
+        frames: NormalizedFrames,
+        *,
+        strategy: CombineStrategy | None = None,
+        balance: bool = True,
+        executor: Executor | None = None,
+    ) -> Self:
         """Combine frames, pixel by pixel.
 
         Parameters
@@ -173,12 +184,19 @@ class DeltaSkyflat(HoldsArrays):
         )
 
     @classmethod
-    def from_exposures(cls, exposures, *, strategy=None, executor=None, **settings):
+    def from_exposures(
+        cls,
+        exposures: ExposureSet,
+        *,
+        strategy: CombineStrategy | None = None,
+        executor: Executor | None = None,
+        **settings: Any,
+    ) -> Self:
         """Mask, normalise and combine in one step; ``settings`` are those of `NormalizedFrames.from_exposures`."""
         frames = NormalizedFrames.from_exposures(exposures, executor=executor, **settings)
         return cls.from_frames(frames, strategy=strategy, executor=executor)
 
-    def relative_to(self, grey):
+    def relative_to(self, grey: "DeltaSkyflat") -> FilterDependence:
         """Return the `FilterDependence` of this delta skyflat of one filter: it divided by ``grey``, with errors.
 
         Raises
@@ -188,12 +206,12 @@ class DeltaSkyflat(HoldsArrays):
         """
         return FilterDependence.between(self, grey)
 
-    def write(self, path, *, overwrite=False):
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a FITS file (extensions SCI, ERR, N_USED, INFLUENCES, SCATTER, EXPOSURES) that `read` reads back."""
         _fits.write_delta(self, path, overwrite=overwrite)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Read what `write` wrote.
 
         Raises
@@ -204,7 +222,7 @@ class DeltaSkyflat(HoldsArrays):
         with reading(path):
             return cls(**_fits.read_delta(path))
 
-    def plot(self, ax=None, **artist_options):
+    def plot(self, ax: Any = None, **artist_options: Any) -> Any:
         """Draw the delta skyflat; returns the artist."""
         from nircam_flats.plotting import draw_flat
 

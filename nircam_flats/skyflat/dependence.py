@@ -1,6 +1,8 @@
 """How the flat of one filter departs from that of all filters together."""
 
 from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from astropy.table import QTable
@@ -76,7 +78,7 @@ class FilterDependence(HoldsArrays):
     history: History = field(factory=History, repr=False)
 
     @classmethod
-    def between(cls, delta, grey):
+    def between(cls, delta: Any, grey: Any) -> Self:
         """Divide the `DeltaSkyflat` of one filter by that of all; `DeltaSkyflat.relative_to` does the same.
 
         Raises
@@ -127,17 +129,17 @@ class FilterDependence(HoldsArrays):
         )
 
     @property
-    def filters(self):
+    def filters(self) -> tuple:
         """The filter, as a tuple."""
         return (self.filter,)
 
     @property
-    def label(self):
+    def label(self) -> str:
         """Name of the filter."""
         return self.filter.name
 
     @property
-    def box_size(self):
+    def box_size(self) -> int:
         """Side of the boxes of `influences` and of the meshes, pixels."""
         return MESH_BOX
 
@@ -168,7 +170,7 @@ class FilterDependence(HoldsArrays):
         return readonly(np.sqrt(np.where(measured, variance + self.white_variance, np.nan)).astype(np.float32))
 
     @property
-    def significance(self):
+    def significance(self) -> np.ndarray:
         """By how many standard deviations each box of 32 px departs from grey, a float32 mesh."""
         return readonly((self.mesh - 1) / self.mesh_err)
 
@@ -184,12 +186,12 @@ class FilterDependence(HoldsArrays):
         covariance = jackknife_covariance(self.plane.slopes(self.influences))
         return Gradient(x=x, y=y, covariance=covariance + self.plane.white_covariance(self.white_variance))
 
-    def write(self, path, *, overwrite=False):
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a FITS file (extensions SCI, ERR, N_USED, MESH, INFLUENCES, ...) that `read` reads back."""
         _fits.write_dependence(self, path, overwrite=overwrite)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Read what `write` wrote.
 
         Raises
@@ -200,7 +202,7 @@ class FilterDependence(HoldsArrays):
         with reading(path):
             return cls(**_fits.read_dependence(path))
 
-    def plot(self, ax=None, **artist_options):
+    def plot(self, ax: Any = None, **artist_options: Any) -> Any:
         """Draw the ratio; returns the artist."""
         from nircam_flats.plotting import draw_flat
 

@@ -1,6 +1,7 @@
 """Extended light that is in some exposures and not in others: large galaxies, claws, persistence, stray light."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, label
@@ -89,7 +90,15 @@ class ExtendedLight(Strategy):
     found this way.
     """
 
-    def __init__(self, *, n_sigma=4.0, floor=0.006, n_sigma_edge=3.0, floor_edge=0.003, grow=0.4):
+    def __init__(
+        self,
+        *,
+        n_sigma: float = 4.0,
+        floor: float = 0.006,
+        n_sigma_edge: float = 3.0,
+        floor_edge: float = 0.003,
+        grow: float = 0.4,
+    ) -> None:
         if not n_sigma >= n_sigma_edge > 0 or not floor >= floor_edge >= 0 or grow < 0:
             raise InvalidInputError(
                 "ExtendedLight needs n_sigma >= n_sigma_edge > 0, floor >= floor_edge >= 0 and grow >= 0; "
@@ -102,7 +111,7 @@ class ExtendedLight(Strategy):
         self.floor_edge = floor_edge
         self.grow = grow
 
-    def __call__(self, frames):
+    def __call__(self, frames: Any) -> Any:
         """Return the `BoxMasks` of the frames with extended light, a mapping to `~nircam_flats.SourceMask` by name.
 
         Parameters
@@ -121,7 +130,7 @@ class ExtendedLight(Strategy):
         found = zip(frames.frames, flags, strict=True)
         return BoxMasks({frame.name: boxes for frame, boxes in found if boxes.any()}, frames.shape)
 
-    def find(self, meshes):
+    def find(self, meshes: Any) -> Any:
         """Return the boxes with extended light, not grown, a boolean array of the shape of ``meshes``.
 
         Parameters
@@ -141,7 +150,7 @@ class ExtendedLight(Strategy):
             common = np.where(np.isfinite(common), common, np.sort(meshes, axis=0)[0])
         return flags
 
-    def find_in(self, mesh):
+    def find_in(self, mesh: np.ndarray) -> np.ndarray:
         """Return the boxes with extended light in a single frame that should be flat otherwise, not grown.
 
         Parameters

@@ -1,7 +1,10 @@
 """One exposure made ready for combination: source-masked and divided by its sky level."""
 
+from collections.abc import Callable
 from functools import cached_property, reduce
 from operator import or_
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from astropy.time import Time
@@ -9,6 +12,7 @@ from attrs import evolve, field, frozen
 
 from nircam_flats._fields import HoldsArrays, image, owned, readonly
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exposure import Exposure
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.instrument.filters import to_filter
@@ -84,12 +88,12 @@ class NormalizedFrame(HoldsArrays):
     balance: FrameBalance | None = field(default=None, repr=False)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self.pixels.shape
 
     @property
-    def values(self):
+    def values(self) -> np.ndarray:
         """float32 image, 1 on average, NaN where masked."""
         return readonly(self._divided(slice(None)))
 
@@ -108,22 +112,22 @@ class NormalizedFrame(HoldsArrays):
         """Clipped medians of ``values`` in boxes of 32 px, NaN where masked."""
         return readonly(box_medians(self.values, MESH_BOX)[0]) if self._mesh is None else self._mesh
 
-    def without(self, boxes):
+    def without(self, boxes: Any) -> "NormalizedFrame":
         """Return the frame without the pixels of the boxes of a boolean mesh; its level stays."""
         mesh = readonly(np.where(boxes, np.float32(np.nan), self.mesh))
         return evolve(self, boxes=boxes if self.boxes is None else self.boxes | boxes, mesh=mesh)
 
-    def minus(self, light):
+    def minus(self, light: Any) -> "NormalizedFrame":
         """Return the frame with this ``FrameLight`` subtracted, instead of any other; None subtracts nothing."""
         return self if light is self.light else evolve(self, light=light, mesh=None)
 
-    def rows(self, rows, out=None):
+    def rows(self, rows: Any, out: str | Path | None = None) -> np.ndarray:
         """Return the balanced values of the rows in the slice ``rows``, in ``out`` if it is given."""
         divisor = None if self.balance is None else expand_mesh(self.balance.divisor, MESH_BOX, self.shape, rows=rows)
         return self._divided(rows, divisor, out)
 
     @property
-    def key(self):
+    def key(self) -> str:
         """Text that stands for the content of the frame and the facts about it."""
         pixels = self.pixels.path.name if isinstance(self.pixels, StoredImage) else self.pixels
         masked, boxes = ("" if item is None else item[:] for item in (self.masked, self.boxes))
@@ -132,12 +136,14 @@ class NormalizedFrame(HoldsArrays):
         return digest(pixels, repr(self.scale), masked, boxes, *light, *facts)
 
     @property
-    def noise(self):
+    def noise(self) -> Any:
         """1 sigma of one pixel, in units of the sky level."""
         return self.level.scatter / self.level.value
 
     @classmethod
-    def from_exposure(cls, exposure, *, masks=None, correction=None, preprocess=None):
+    def from_exposure(
+        cls, exposure: Exposure, *, masks: Any = None, correction: Any = None, preprocess: Callable | None = None
+    ) -> Self:
         """Mask and normalise one exposure; the parameters are those of `NormalizedFrames.from_exposures`.
 
         Raises

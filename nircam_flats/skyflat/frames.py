@@ -1,8 +1,10 @@
 """The frames of one detector: its exposures masked and normalised once, used many times."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from functools import partial
 from operator import attrgetter
+from typing import Any, Self
 
 import numpy as np
 from astropy import units as u
@@ -12,7 +14,7 @@ from attrs import evolve, field, frozen
 from nircam_flats._fields import HoldsArrays, readonly, to_tuple
 from nircam_flats._strategy import key_of
 from nircam_flats.exceptions import InvalidInputError, StorageError
-from nircam_flats.exposure import Exclusion
+from nircam_flats.exposure import Exclusion, ExposureSet
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.masks import MaskStrategy, Segmentation
@@ -140,22 +142,22 @@ class NormalizedFrames(HoldsArrays):
     history: History = field(factory=History, repr=False)
     store: FrameStore | None = field(default=None, repr=False)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.frames)
 
     @classmethod
     def from_exposures(
         cls,
-        exposures,
+        exposures: ExposureSet,
         *,
-        masks=None,
-        correction=None,
-        light=None,
-        preprocess=None,
-        executor=None,
-        memory_limit=1 * u.GiB,
-        store=None,
-    ):
+        masks: Any = None,
+        correction: Any = None,
+        light: Any = None,
+        preprocess: Callable | None = None,
+        executor: Executor | None = None,
+        memory_limit: u.Quantity = 1 * u.GiB,
+        store: Any = None,
+    ) -> Self:
         """Mask and normalise the exposures of one detector.
 
         Parameters
@@ -237,18 +239,18 @@ class NormalizedFrames(HoldsArrays):
         return cls(detector=detector, frames=frames, excluded=excluded, history=history, store=store)
 
     @property
-    def filters(self):
+    def filters(self) -> tuple:
         """The filters of the frames, each once, in order of wavelength."""
         return tuple(sorted({frame.filter for frame in self.frames}, key=lambda item: item.pivot))
 
     @property
-    def flat_names(self):
+    def flat_names(self) -> dict:
         """The ground flat that the exposures of each filter were divided by, a dict {filter name: file name}."""
         names = {frame.filter: frame.flat_name for frame in self.frames}
         return {item.name: names[item] for item in self.filters}
 
     @property
-    def table(self):
+    def table(self) -> QTable:
         """A `~astropy.table.QTable` with a row per frame: facts, sky level and its error, noise, masked fraction."""
         return QTable(
             {
@@ -263,7 +265,7 @@ class NormalizedFrames(HoldsArrays):
             }
         )
 
-    def where(self, *, filter):
+    def where(self, *, filter: Filter | str) -> "NormalizedFrames":
         """Return the frames of one filter (the exposures left out stay listed).
 
         Raises
@@ -278,7 +280,7 @@ class NormalizedFrames(HoldsArrays):
             raise InvalidInputError(f"NormalizedFrames of {self.detector} have no frame in {wanted}; they have {have}")
         return evolve(self, frames=frames)
 
-    def only(self, names):
+    def only(self, names: Any) -> "NormalizedFrames":
         """Return the frames of these names.
 
         Raises
@@ -293,11 +295,11 @@ class NormalizedFrames(HoldsArrays):
         return evolve(self, frames=frames)
 
     @property
-    def meshes(self):
+    def meshes(self) -> np.ndarray:
         """The meshes of the frames (`NormalizedFrame.mesh`), shape (n, boxes in y, boxes in x)."""
         return np.stack(list(map_ordered(attrgetter("mesh"), self.frames)))
 
-    def minus(self, light):
+    def minus(self, light: Any) -> "NormalizedFrames":
         """Return the frames with additive light subtracted, instead of any that was subtracted before.
 
         Parameters
@@ -309,17 +311,17 @@ class NormalizedFrames(HoldsArrays):
         n = sum(frame.light is not None for frame in frames)
         return evolve(self, frames=frames, history=self.history.then("subtract light", frames=n) if n else self.history)
 
-    def without(self, light):
+    def without(self, light: Any) -> "NormalizedFrames":
         """Return the frames without the pixels of ``light``, which `ExtendedLight` found; levels stay."""
         frames = [frame.without(light.boxes[frame.name]) if frame.name in light else frame for frame in self.frames]
         return evolve(self, frames=frames, history=self.history.then("mask", masks=described(light)))
 
     @property
-    def key(self):
+    def key(self) -> str:
         """Text that stands for the content of the frames and what they were told about themselves."""
         return digest(self.history, *self.excluded, *(frame.key for frame in self.frames))
 
-    def remembered(self, cls, make, *, of=None, beside=(), **strategies):
+    def remembered(self, cls, make: Any, *, of: Any = None, beside: Any = (), **strategies: Any) -> Any:
         """Return ``make(of, **strategies)``, a product of class ``cls``; a store in a folder keeps it.
 
         Parameters
@@ -343,7 +345,7 @@ class NormalizedFrames(HoldsArrays):
         name = getattr(make, "func", make).__qualname__
         return self.store.remembered(cls, (software_versions(), name, *keys, of.key, *beside), work)
 
-    def balanced(self):
+    def balanced(self) -> "NormalizedFrames":
         """Return the frames with their levels and filters balanced, ready to be combined.
 
         Each frame is divided by a smooth map: its scale against the others, the broad stripes of its 1/f noise, and
@@ -354,7 +356,7 @@ class NormalizedFrames(HoldsArrays):
         frames = [evolve(frame, balance=item) for frame, item in zip(self.frames, balances, strict=True)]
         return evolve(self, frames=frames, history=self.history.then("balance levels and filters"))
 
-    def band(self, rows):
+    def band(self, rows: Any) -> FrameStack:
         """Return the `FrameStack` of the rows in the slice ``rows``."""
         ny, nx = self.shape
         values = np.empty((len(self), len(range(ny)[rows]), nx), np.float32)
@@ -366,17 +368,17 @@ class NormalizedFrames(HoldsArrays):
         )
 
     @property
-    def stripes(self):
+    def stripes(self) -> np.ndarray:
         """The 1/f stripes that balancing took out of each frame, relative, shape (n, boxes in y, in x); 0 without."""
         none = np.zeros([-(-n // MESH_BOX) for n in self.shape], np.float32)
         return np.stack([none if frame.balance is None else frame.balance.stripes for frame in self.frames])
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """Rows and columns of a frame."""
         return self.frames[0].shape
 
-    def sharing(self, executor):
+    def sharing(self, executor: Executor | None) -> Any:
         """Return the executor for work on the frames: its workers read them from the folder of their store."""
         return sharing(executor, None if self.store is None else self.store.folder)
 

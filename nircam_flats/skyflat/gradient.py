@@ -1,5 +1,7 @@
 """Gradients across a detector, and how they change with wavelength."""
 
+from typing import Any, Self
+
 import numpy as np
 from astropy import units as u
 from attrs import field, frozen
@@ -36,33 +38,33 @@ class Gradient(HoldsArrays):
     covariance: np.ndarray = image(np.float64, follows_shape=False)
 
     @property
-    def x_err(self):
+    def x_err(self) -> float:
         """1 sigma error of `x`."""
         return float(np.sqrt(self.covariance[0, 0]))
 
     @property
-    def y_err(self):
+    def y_err(self) -> float:
         """1 sigma error of `y`."""
         return float(np.sqrt(self.covariance[1, 1]))
 
     @property
-    def size(self):
+    def size(self) -> float:
         """Change along the steepest direction, over the length of an edge."""
         return float(np.hypot(self.x, self.y))
 
     @property
-    def size_err(self):
+    def size_err(self) -> float:
         """1 sigma error of `size`, along its direction."""
         direction = np.array([self.x, self.y]) / self.size if self.size else np.array([1.0, 0.0])
         return float(np.sqrt(direction @ self.covariance @ direction))
 
     @property
-    def angle(self):
+    def angle(self) -> u.Quantity:
         """Direction of increase, from the x axis towards the y axis."""
         return np.arctan2(self.y, self.x) * u.rad
 
     @property
-    def chi2(self):
+    def chi2(self) -> float:
         """Chi-squared against no gradient, 2 degrees of freedom."""
         slopes = np.array([self.x, self.y])
         return float(slopes @ np.linalg.solve(self.covariance, slopes))
@@ -96,7 +98,7 @@ class WavelengthTrend(HoldsArrays):
     slope_covariance: np.ndarray = image(np.float64, follows_shape=False)
 
     @classmethod
-    def from_dependences(cls, dependences):
+    def from_dependences(cls, dependences: Any) -> Self:
         """Fit the trend of the gradients of several `FilterDependence`, relative to one grey delta skyflat.
 
         Raises
@@ -135,16 +137,16 @@ class WavelengthTrend(HoldsArrays):
         )
 
     @property
-    def slope_x_err(self):
+    def slope_x_err(self) -> u.Quantity:
         """1 sigma error of `slope_x`."""
         return np.sqrt(self.slope_covariance[0, 0]) / u.um
 
     @property
-    def slope_y_err(self):
+    def slope_y_err(self) -> u.Quantity:
         """1 sigma error of `slope_y`."""
         return np.sqrt(self.slope_covariance[1, 1]) / u.um
 
-    def plot(self, ax=None, **artist_options):
+    def plot(self, ax: Any = None, **artist_options: Any) -> Any:
         """Draw the gradients against wavelength, and the trend; returns the artists."""
         from nircam_flats.plotting import draw_trend
 

@@ -1,6 +1,7 @@
 """How values of a detector change over the years: slopes, and the moments at which they jump."""
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -83,7 +84,7 @@ class SkyflatTrend(HoldsArrays):
         return max(1.0, float(1.4826 * np.median(np.abs(pulls)))) if pulls.size else 1.0
 
     @property
-    def years(self):
+    def years(self) -> Any:
         """Years of each epoch since the middle of all."""
         return (self.dates.mjd - self.dates.mjd.mean()) / 365.25
 
@@ -101,16 +102,16 @@ class SkyflatTrend(HoldsArrays):
         return readonly(np.where(seen.sum(axis=0) > 1, found, np.nan))
 
     @property
-    def slope(self):
+    def slope(self) -> Any:
         """Change of each value in a year, relative."""
         return self._lines[0] / u.yr
 
     @property
-    def slope_err(self):
+    def slope_err(self) -> Any:
         """1 sigma error of `slope`."""
         return self._lines[1] / u.yr
 
-    def changes(self, *, false_alarm=0.001):
+    def changes(self, *, false_alarm: float = 0.001) -> Any:
         """Return the moments at which values jump, a `~astropy.table.QTable`, the most significant first.
 
         Parameters
@@ -148,7 +149,7 @@ class SkyflatTrend(HoldsArrays):
         return table
 
     @property
-    def table(self):
+    def table(self) -> QTable:
         """A `~astropy.table.QTable` with a row per value: name, slope and its error, number of epochs."""
         table = QTable(
             {
@@ -161,7 +162,7 @@ class SkyflatTrend(HoldsArrays):
         table["slope"].info.format = table["slope_err"].info.format = ".5f"
         return table
 
-    def plot(self, ax=None, **artist_options):
+    def plot(self, ax: Any = None, **artist_options: Any) -> Any:
         """Draw the values against time, or the map of the slopes of a mesh; returns the artists, or the artist."""
         from nircam_flats.plotting import draw_skyflat_trend
 

@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import numpy as np
@@ -19,7 +20,7 @@ LONGEST_REPR = 2000
 """Characters that the `repr` of a value object may have: enough for names and settings, few for pixels."""
 
 
-def assert_same(actual, expected, *, name=None):
+def assert_same(actual: Any, expected: Any, *, name: Any = None) -> None:
     """Raise unless two objects hold the same, field by field.
 
     Parameters
@@ -119,7 +120,7 @@ def _same_array(actual, expected, name):
         )
 
 
-def check_value(value):
+def check_value(value: Any) -> None:
     """Raise unless a value object keeps the promises of all value objects.
 
     It cannot be changed, nor can its arrays; its ``repr`` is short; what pickling, copying and `attrs.evolve`

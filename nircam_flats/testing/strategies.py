@@ -4,9 +4,11 @@ import copy
 import pickle
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 from astropy import units as u
+from astropy.coordinates import SkyCoord
 
 from nircam_flats.background import BackgroundModel
 from nircam_flats.fit import FitStrategy
@@ -20,7 +22,7 @@ __all__ = ["check_background_model", "check_combine_strategy", "check_fit_strate
 SHAPE = (96, 64)  # not square: a strategy that mixes up x and y is found out
 
 
-def check_fit_strategy(strategy):
+def check_fit_strategy(strategy: FitStrategy) -> None:
     """Raise unless a fit strategy can take part in everything the library does with one.
 
     It must give the same answer each time and for a copy of itself, leave its input alone, work with and
@@ -63,7 +65,7 @@ def check_fit_strategy(strategy):
         raise AssertionError(f"{name} must leave a constant image as it is; 1 became 1 +- {departure:.3g}")
 
 
-def check_combine_strategy(strategy):
+def check_combine_strategy(strategy: CombineStrategy) -> None:
     """Raise unless a combine strategy can take part in everything the library does with one.
 
     It must give the same answer each time and for a copy of itself, leave its input alone, not depend on the
@@ -119,7 +121,7 @@ def check_combine_strategy(strategy):
         raise AssertionError(f"{name} must give the value on which all frames agree; 1 became {agreed.flat[0]:.6g}")
 
 
-def check_mask_strategy(strategy):
+def check_mask_strategy(strategy: MaskStrategy) -> None:
     """Raise unless a mask strategy can take part in everything the library does with one.
 
     It must give the same answer each time and for a copy of itself, leave its input alone, work around patches
@@ -156,7 +158,9 @@ def check_mask_strategy(strategy):
         raise AssertionError(f"{name} must leave most of an empty sky unmasked; {fraction:.0%} was masked")
 
 
-def check_background_model(model, coordinate, date, filter="F200W"):
+def check_background_model(
+    model: BackgroundModel, coordinate: SkyCoord, date: Any, filter: Filter | str = "F200W"
+) -> None:
     """Raise unless a background model can take part in everything the library does with one.
 
     It must give the same answer each time and for a copy of itself, whatever other wavelengths are asked for at once,

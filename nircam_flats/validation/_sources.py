@@ -1,6 +1,7 @@
 """Sources of one exposure: found once, measured at the same places with both flats."""
 
 from enum import IntFlag
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -32,7 +33,7 @@ class MeasurementFlag(IntFlag):
     EDGE = 4
 
     @classmethod
-    def names(cls, value):
+    def names(cls, value: Any) -> Any:
         """Return the bits set in ``value`` as words, joined by commas; '' for none."""
         return ", ".join(str(flag.name).lower().replace("_", " ") for flag in cls if int(value) & flag)
 

@@ -1,6 +1,9 @@
 """How flat the sky is in exposures divided by the old and by the new flat."""
 
+from concurrent.futures import Executor
 from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from astropy.table import QTable
@@ -10,6 +13,7 @@ from scipy.ndimage import uniform_filter1d
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exposure import Exposure, ExposureSet
 from nircam_flats.instrument import Detector
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.kernels import box_means, box_medians, clipped_statistics, mesh_range
@@ -52,7 +56,7 @@ class Flatness(HoldsArrays):
     box_size: int = field(converter=int)
 
     @classmethod
-    def from_images(cls, images, box_size=64):
+    def from_images(cls, images: Any, box_size: int = 64) -> Self:
         """Measure images of the sky, each float32 ``[y, x]`` with a level of 1, NaN where masked.
 
         Examples
@@ -76,12 +80,12 @@ class Flatness(HoldsArrays):
         return readonly(stacked(self.meshes, self.n_pixels)[0].astype(np.float32))
 
     @property
-    def peak_to_peak(self):
+    def peak_to_peak(self) -> float:
         """Largest minus smallest value of `stack`."""
         return mesh_range(self.stack)
 
     @property
-    def rms(self):
+    def rms(self) -> float:
         """Standard deviation of `stack`."""
         return float(np.nanstd(self.stack))
 
@@ -91,7 +95,7 @@ class Flatness(HoldsArrays):
         return readonly(noise_of_stack(self.meshes, self.n_pixels).astype(np.float32))
 
     @property
-    def floor(self):
+    def floor(self) -> "NoiseFloor":
         """What noise alone would show in the stack: a `~nircam_flats.validation.flatness.NoiseFloor`."""
         return NoiseFloor.of(self.noise_maps)
 
@@ -106,7 +110,7 @@ class Flatness(HoldsArrays):
         table["floor_rms"] = [np.nanstd(mesh) for mesh in noise]
         return table
 
-    def profile(self, along, exposure=None, *, width=16):
+    def profile(self, along: str, exposure: Exposure | None = None, *, width: float = 16) -> Any:
         """Return a collapsed profile: places (pixels), values relative to their median, and 1 sigma errors; float64.
 
         Parameters
@@ -221,7 +225,16 @@ class FlatnessComparison(HoldsArrays):
     history: History = field(factory=History, repr=False)
 
     @classmethod
-    def from_exposures(cls, exposures, *, old, new, masks=None, box_size=64, executor=None):
+    def from_exposures(
+        cls,
+        exposures: ExposureSet,
+        *,
+        old: Any,
+        new: Any,
+        masks: Any = None,
+        box_size: int = 64,
+        executor: Executor | None = None,
+    ) -> Self:
         """Compare the flats on exposures of one detector.
 
         Parameters
@@ -298,12 +311,12 @@ class FlatnessComparison(HoldsArrays):
             )
         return "\n".join(lines)
 
-    def write(self, path, *, overwrite=False):
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a FITS file that `read` reads back."""
         _fits.write_flatness(self, path, overwrite=overwrite)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Read what `write` wrote.
 
         Raises
@@ -316,7 +329,7 @@ class FlatnessComparison(HoldsArrays):
             parts = {name: Flatness(**fields.pop(name)) for name in ("old", "new")}
             return cls(old=parts["old"], new=parts["new"], **fields)
 
-    def plot(self, ax=None, *, along="columns", **artist_options):
+    def plot(self, ax: Any = None, *, along: str = "columns", **artist_options: Any) -> Any:
         """Draw the stack's profile along 'rows' or 'columns' with both flats; returns the artist of the new one."""
         from nircam_flats.plotting import draw_profiles
 

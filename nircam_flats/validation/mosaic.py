@@ -1,6 +1,9 @@
 """Dithered exposures on one grid of the sky, with the old and with the new flat."""
 
+from concurrent.futures import Executor
 from functools import partial
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from astropy.io import fits
@@ -11,6 +14,7 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exposure import ExposureSet
 from nircam_flats.kernels import box_medians
 from nircam_flats.masks import Segmentation
 from nircam_flats.provenance import History
@@ -46,12 +50,14 @@ class Mosaic(HoldsArrays):
     history: History = field(factory=History, repr=False)
 
     @property
-    def wcs(self):
+    def wcs(self) -> Any:
         """The `~astropy.wcs.WCS` of the grid, a fresh one at each access."""
         return WCS(fits.Header.fromstring(self.cards))
 
     @classmethod
-    def from_exposures(cls, exposures, *, old, new, box_size=8, executor=None):
+    def from_exposures(
+        cls, exposures: ExposureSet, *, old: Any, new: Any, box_size: int = 8, executor: Executor | None = None
+    ) -> Self:
         """Put exposures, of any number of detectors, on one grid (needs the extra ``mosaic``).
 
         Parameters
@@ -113,12 +119,12 @@ class Mosaic(HoldsArrays):
             history=History().then("mosaic", exposures=len(made), box_size=box_size),
         )
 
-    def write(self, path, *, overwrite=False):
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a FITS file that `read` reads back."""
         _fits.write_mosaic(self, path, overwrite=overwrite)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Read what `write` wrote.
 
         Raises
@@ -129,7 +135,7 @@ class Mosaic(HoldsArrays):
         with reading(path):
             return cls(**_fits.read_mosaic(path))
 
-    def plot(self, ax=None, *, flat="new", **artist_options):
+    def plot(self, ax: Any = None, *, flat: str = "new", **artist_options: Any) -> Any:
         """Draw the mosaic with the 'old' or the 'new' flat; returns the artist.
 
         `nircam_flats.plotting.before_after` puts both side by side.

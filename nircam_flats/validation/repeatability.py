@@ -1,6 +1,9 @@
 """How well the photometry of a source repeats wherever it falls on the detector."""
 
+from concurrent.futures import Executor
 from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from astropy import units as u
@@ -11,7 +14,7 @@ from scipy.stats import chi2
 from nircam_flats._fields import HoldsArrays, to_tuple
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.exposure import Exclusion
+from nircam_flats.exposure import Exclusion, ExposureSet
 from nircam_flats.instrument import Detector
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.provenance import History
@@ -66,17 +69,17 @@ class PhotometricRepeatability(HoldsArrays):
     @classmethod
     def from_exposures(
         cls,
-        exposures,
+        exposures: ExposureSet,
         *,
-        old,
-        new,
-        min_snr=100.0,
-        n_sigma=10.0,
-        radius=5.0,
-        annulus=(10.0, 16.0),
-        max_shift=1.0 * u.arcsec,
-        executor=None,
-    ):
+        old: Any,
+        new: Any,
+        min_snr: float = 100.0,
+        n_sigma: float = 10.0,
+        radius: float = 5.0,
+        annulus: Any = (10.0, 16.0),
+        max_shift: Any = 1.0 * u.arcsec,
+        executor: Executor | None = None,
+    ) -> Self:
         """Find, measure and match the sources of dithered exposures of one detector and filter.
 
         Parameters
@@ -172,7 +175,7 @@ class PhotometricRepeatability(HoldsArrays):
         return _star_table(self)
 
     @property
-    def outliers(self):
+    def outliers(self) -> QTable:
         """The rows of `stars` that scatter more than noise does, and those whose raw scatter flags explain.
 
         That is: chance below 1 in 1000 with the new flat, of the clean or of all measurements. ``explanation`` is
@@ -206,7 +209,7 @@ class PhotometricRepeatability(HoldsArrays):
         numbers["n_unexplained"] = int(np.sum(outliers["explanation"] == "unexplained"))
         return numbers
 
-    def pulls(self, flat):
+    def pulls(self, flat: str) -> np.ndarray:
         """Return the departure of each clean measurement from its star's mean, over its error, float64.
 
         Of stars with two clean measurements or more; width 1 if noise is all there is. ``flat`` is 'old' or 'new'.
@@ -230,12 +233,12 @@ class PhotometricRepeatability(HoldsArrays):
         ]
         return "\n".join([*lines, f"  outliers: {n['n_outliers']}, of which unexplained: {n['n_unexplained']}"])
 
-    def write(self, path, *, overwrite=False):
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a FITS file of tables that `read` reads back."""
         _fits.write_measurements(self, path, overwrite=overwrite)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Read what `write` wrote.
 
         Raises
@@ -246,7 +249,7 @@ class PhotometricRepeatability(HoldsArrays):
         with reading(path):
             return cls(**_fits.read_measurements(path))
 
-    def plot(self, ax=None, **artist_options):
+    def plot(self, ax: Any = None, **artist_options: Any) -> Any:
         """Draw the histogram of the scatter with both flats; returns the artist of the new flat."""
         from nircam_flats.plotting import draw_repeatability
 

@@ -1,6 +1,8 @@
 """The flat that makes the same star equally bright wherever it falls, and whether it is that of the sky."""
 
 from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from astropy.table import QTable
@@ -10,7 +12,7 @@ from scipy.stats import chi2
 from nircam_flats._fields import HoldsArrays, image, readonly, to_tuple
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.fit import SurfaceCovariance
+from nircam_flats.fit import FlatModelFit, SurfaceCovariance
 from nircam_flats.instrument import Detector
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.provenance import History
@@ -65,7 +67,7 @@ class StarFlat(HoldsArrays):
     history: History = field(factory=History, repr=False)
 
     @classmethod
-    def from_photometry(cls, photometry, *, flat="old", degree=3):
+    def from_photometry(cls, photometry: Any, *, flat: str = "old", degree: int = 3) -> Self:
         """Solve for the response that the stars of a `PhotometricRepeatability` see.
 
         Parameters
@@ -105,7 +107,7 @@ class StarFlat(HoldsArrays):
         )
 
     @property
-    def terms(self):
+    def terms(self) -> LegendreTerms:
         """The polynomial terms, a ``LegendreTerms``."""
         return LegendreTerms(degree=self.degree, shape=self.shape)
 
@@ -119,7 +121,7 @@ class StarFlat(HoldsArrays):
         """1 sigma error of `surface`, float32."""
         return readonly(self.surface * _as_surface(self.terms, self.covariance).err())
 
-    def compare(self, fit):
+    def compare(self, fit: FlatModelFit) -> Any:
         """Return the `StarFlatComparison` of this flat with the flat of the sky.
 
         Parameters
@@ -134,12 +136,12 @@ class StarFlat(HoldsArrays):
         """
         return StarFlatComparison.between(self, fit)
 
-    def write(self, path, *, overwrite=False):
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a FITS file that `read` reads back."""
         _fits.write_star_flat(self, path, overwrite=overwrite)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Read what `write` wrote.
 
         Raises
@@ -150,7 +152,7 @@ class StarFlat(HoldsArrays):
         with reading(path):
             return cls(**_fits.read_star_flat(path))
 
-    def plot(self, ax=None, **artist_options):
+    def plot(self, ax: Any = None, **artist_options: Any) -> Any:
         """Draw the response with the places of the measurements; returns the artist of the response."""
         from nircam_flats.plotting import draw_star_flat
 
@@ -184,7 +186,7 @@ class StarFlatComparison(HoldsArrays):
     covariance: np.ndarray = image(np.float64, follows_shape=False)
 
     @classmethod
-    def between(cls, star_flat, fit):
+    def between(cls, star_flat: "StarFlat", fit: FlatModelFit) -> Self:
         """Compare a `StarFlat` with a `~nircam_flats.FlatModelFit`; see `StarFlat.compare`.
 
         The fluxes are divided by the surface of ``fit`` and solved again. So structure that the surface follows and no
@@ -216,12 +218,12 @@ class StarFlatComparison(HoldsArrays):
         return float(self.coefficients @ np.linalg.solve(self.covariance, self.coefficients))
 
     @property
-    def degrees_of_freedom(self):
+    def degrees_of_freedom(self) -> int:
         """Number of coefficients."""
         return len(self.coefficients)
 
     @property
-    def p_value(self):
+    def p_value(self) -> float:
         """Chance of a larger `chi2` if the two flats are the same: below 0.001, say, there is additive light."""
         return float(chi2.sf(self.chi2, self.degrees_of_freedom))
 
@@ -243,7 +245,7 @@ class StarFlatComparison(HoldsArrays):
             f"chance {self.p_value:.2g}; largest departure {self.ratio[y, x] - 1:+.2%} at x={x}, y={y}"
         )
 
-    def plot(self, ax=None, **artist_options):
+    def plot(self, ax: Any = None, **artist_options: Any) -> Any:
         """Draw the ratio; returns the artist."""
         from nircam_flats.plotting import draw_flat
 
