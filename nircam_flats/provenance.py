@@ -1,5 +1,6 @@
 """How a product was made: the steps, their settings, the versions of the software."""
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Self
@@ -8,8 +9,6 @@ from astropy.io import fits
 from astropy.table import Table
 from attrs import field, frozen
 
-from nircam_flats._fields import to_tuple
-
 __all__ = ["History", "Step", "software_versions"]
 
 
@@ -17,6 +16,10 @@ __all__ = ["History", "Step", "software_versions"]
 def software_versions():
     """Return the versions of this library and of those that shape its numbers, as a tuple of pairs."""
     return tuple((name, version(name)) for name in ("nircam_flats", "numpy", "scipy", "astropy", "numba"))
+
+
+def _to_tuple(values: Iterable) -> tuple:
+    return tuple(values)
 
 
 def _settings(value):
@@ -48,8 +51,8 @@ class History:
     combine: strategy=SigmaClippedMedian()
     """
 
-    steps: tuple = field(factory=tuple, converter=to_tuple)
-    versions: tuple = field(factory=software_versions, converter=to_tuple, repr=False)
+    steps: tuple = field(factory=tuple, converter=_to_tuple)
+    versions: tuple = field(factory=software_versions, converter=_to_tuple, repr=False)
 
     def then(self, name: Any, /, **settings: Any) -> "History":
         """Return the longer history that ends with a step called ``name``."""

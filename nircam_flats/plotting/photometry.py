@@ -1,5 +1,7 @@
 """How stars repeat, and the flat they ask for."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -7,13 +9,14 @@ from scipy.ndimage import gaussian_filter1d
 
 from nircam_flats.plotting.flatness import OLD_NEW
 from nircam_flats.plotting.images import draw_flat
+from nircam_flats.validation import PhotometricRepeatability
 
 __all__ = ["draw_repeatability", "draw_scatter", "draw_star_flat"]
 
 N_BINS = 30
 
 
-def draw_repeatability(photometry, *, ax=None, **artist_options):
+def draw_repeatability(photometry: PhotometricRepeatability, *, ax: Any = None, **artist_options: Any) -> Any:
     """Draw the histogram of the scatter of each star, with both flats, of a `~nircam_flats.PhotometricRepeatability`.
 
     Filled: measurements without flags. Thin line: those with flags too (new flat); its tail is what bad pixels and
@@ -56,7 +59,7 @@ def draw_repeatability(photometry, *, ax=None, **artist_options):
     return artist
 
 
-def draw_scatter(photometry, *, ax=None, **artist_options):
+def draw_scatter(photometry: PhotometricRepeatability, *, ax: Any = None, **artist_options: Any) -> Any:
     """Draw the scatter of each star against its signal to noise, with both flats, outliers of the new one circled.
 
     Returns
@@ -102,7 +105,7 @@ def _label_log(axis):
     axis.set_minor_formatter(NullFormatter())
 
 
-def draw_star_flat(flat, *, ax=None, **artist_options):
+def draw_star_flat(flat: Any, *, ax: Any = None, **artist_options: Any) -> Any:
     """Draw the surface of a `~nircam_flats.StarFlat`, as `draw_flat` does, with a dot at each measurement used."""
     ax = plt.gca() if ax is None else ax
     title = f"{flat.detector}: star flat of degree {flat.degree}"

@@ -35,13 +35,13 @@ def draw_skyflat_trend(trend: Any, *, ax: Any = None, **artist_options: Any) -> 
     title = f"{trend.detector} {trend.label}"
     if trend.mesh_shape is not None:
         slopes = trend.slope.value.reshape(trend.mesh_shape)
-        options = {
+        shown_as: dict = {
             "centre": 0.0,
             "title": f"{title}: change in a year",
             "label": "relative response / yr",
             "pixel": MESH_BOX,
         }
-        return draw_flat(slopes, ax=ax, **(options | artist_options))
+        return draw_flat(slopes, ax=ax, **(shown_as | artist_options))
     errors = trend.scatter * trend.errors
     departures = 100 * (trend.values - np.nanmean(trend.values, axis=0))
     strength = np.nanmean((departures / (100 * errors)) ** 2, axis=0)

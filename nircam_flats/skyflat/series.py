@@ -1,6 +1,9 @@
 """Delta skyflats of one detector over the years."""
 
+from collections.abc import Callable
+from concurrent.futures import Executor
 from functools import partial
+from typing import Any, Self
 
 import numpy as np
 from astropy import units as u
@@ -12,6 +15,7 @@ from numpy.polynomial import legendre
 from nircam_flats._fields import HoldsArrays, image, quantity, readonly, to_tuple
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure import ExposureSet
+from nircam_flats.instrument import Filter
 from nircam_flats.kernels import box_medians
 from nircam_flats.masks import Segmentation
 from nircam_flats.skyflat.combine import PRIOR_FRAMES
@@ -55,7 +59,7 @@ class SkyflatEpoch(HoldsArrays):
     influences: np.ndarray = image(ndim=3)
 
     @property
-    def errors(self):
+    def errors(self) -> Any:
         """1 sigma errors of `mesh`, by the jackknife over the exposures; NaN where there is no value."""
         return np.where(np.isfinite(self.mesh), np.sqrt(np.sum(self.influences.astype(float) ** 2, axis=0)), np.nan)
 
@@ -88,24 +92,24 @@ class SkyflatSeries(HoldsArrays):
     epochs: tuple = field(converter=to_tuple, repr=lambda epochs: f"<{len(epochs)} epochs>")
     settings: dict = field(converter=dict, repr=False)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.epochs)
 
     @classmethod
     def from_exposures(
         cls,
-        exposures,
+        exposures: ExposureSet,
         *,
-        length=90 * u.day,
-        min_exposures=4,
-        masks=None,
-        correction=None,
-        preprocess=None,
-        strategy=None,
-        executor=None,
-        memory_limit=1 * u.GiB,
-        store=None,
-    ):
+        length: Any = 90 * u.day,
+        min_exposures: float = 4,
+        masks: Any = None,
+        correction: Any = None,
+        preprocess: Callable | None = None,
+        strategy: Any = None,
+        executor: Executor | None = None,
+        memory_limit: u.Quantity = 1 * u.GiB,
+        store: Any = None,
+    ) -> Self:
         """Mask, normalise and combine the exposures of one detector, epoch by epoch.
 
         Parameters
@@ -157,7 +161,7 @@ class SkyflatSeries(HoldsArrays):
         )
         return series._with_epochs((), executor)
 
-    def add(self, exposures, *, executor=None):
+    def add(self, exposures: ExposureSet, *, executor: Executor | None = None) -> "SkyflatSeries":
         """Return the series with more exposures, of any dates; only what is new is masked, only its epochs combined.
 
         Parameters
@@ -180,7 +184,7 @@ class SkyflatSeries(HoldsArrays):
         frames = NormalizedFrames.from_exposures(exposures, executor=executor, store=self.frames.store, **settings)
         return evolve(self, exposures=exposures, frames=frames)._with_epochs(self.epochs, executor)
 
-    def where(self, *, filter, executor=None):
+    def where(self, *, filter: Filter | str, executor: Executor | None = None) -> "SkyflatSeries":
         """Return the series of one filter.
 
         Raises
@@ -191,7 +195,7 @@ class SkyflatSeries(HoldsArrays):
         frames, exposures = self.frames.where(filter=filter), self.exposures.where(filter=filter)
         return evolve(self, exposures=exposures, frames=frames)._with_epochs(self.epochs, executor)
 
-    def between(self, start=None, end=None, *, executor=None):
+    def between(self, start: Any = None, end: Any = None, *, executor: Executor | None = None) -> "SkyflatSeries":
         """Return the `DeltaSkyflat` of the exposures from ``start`` on and before ``end`` (times; None for no limit).
 
         Raises
@@ -213,7 +217,7 @@ class SkyflatSeries(HoldsArrays):
         return self._combined(chosen, executor)
 
     @property
-    def table(self):
+    def table(self) -> QTable:
         """A `~astropy.table.QTable` with a row per epoch: start, end, exposures, filters, whether it was combined."""
         combined = {epoch.start.mjd for epoch in self.epochs}
         groups = [(*self._limits(index), frames) for index, frames in self._groups()]
@@ -227,7 +231,7 @@ class SkyflatSeries(HoldsArrays):
             }
         )
 
-    def box_trend(self):
+    def box_trend(self) -> Any:
         """Return the `SkyflatTrend` of the medians in boxes of 32 px, relative to their median over the detector.
 
         Raises
@@ -244,7 +248,7 @@ class SkyflatSeries(HoldsArrays):
             mesh_shape=(ny, nx),
         )
 
-    def coefficient_trend(self, *, degree=3):
+    def coefficient_trend(self, *, degree: int = 3) -> Any:
         """Return the `SkyflatTrend` of the coefficients of a polynomial surface.
 
         Parameters
@@ -273,7 +277,7 @@ class SkyflatSeries(HoldsArrays):
         values, errors = zip(*found, strict=True)
         return self._trend([f"P{i}(x) P{j}(y)" for i, j in terms], values, errors)
 
-    def new_dead_pixels(self, find, *, min_epochs=2, executor=None):
+    def new_dead_pixels(self, find: Any, *, min_epochs: float = 2, executor: Executor | None = None) -> Any:
         """Return the pixels that died between two epochs of the series, a `~astropy.table.QTable`.
 
         Parameters
