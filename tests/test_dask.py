@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 
+import cloudpickle
 import pytest
 
 from nircam_flats import (
@@ -20,6 +22,7 @@ from nircam_flats.simulation import SimulatedProgram
 from nircam_flats.testing import assert_same
 
 distributed = pytest.importorskip("distributed", reason="needs the extra 'distributed'")
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,13 @@ class StoredImage:
         start, stop, _ = rows.indices(self.shape[0])
         n = max(stop - start, 0) * self.shape[1]
         offset = CHECKSUM + np.dtype(self.dtype).itemsize * start * self.shape[1]
-        values = np.fromfile(self.path, self.dtype, count=n, offset=offset)
+        try:
+            values = np.fromfile(self.path, self.dtype, count=n, offset=offset)
+        except OSError as error:
+            raise StorageError(
+                f"{self.path}: pixels that were stored are needed; they cannot be read any more "
+                f"({error.strerror or error})"
+            ) from None
         if values.size != n:
             raise InvalidInputError(f"{self.path}: {n} values are needed; the file has been cut short meanwhile")
         return readonly(values.reshape(-1, self.shape[1]))
@@ -282,5 +288,8 @@ def _remove(folder, owner):
 
 
 def _signature(path):
-    status = os.stat(path)
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise InvalidInputError(f"{path}: a file to read is needed; {error.strerror}") from None
     return [status.st_size, status.st_mtime_ns]
