@@ -50,7 +50,7 @@ dead.concentrations()["x", "y", "radius", "n_pixels", "response"]
 # %%
 # Closely, and on all detectors
 # -----------------------------
-# What the largest concentrations look like; and the maps of a module as its detectors lie on the sky.
+# What the largest concentrations look like; and the maps of all short-wavelength detectors as they lie on the sky.
 
 
 def map_of(detector):
@@ -62,7 +62,9 @@ def map_of(detector):
 
 
 dead_pixel_cutouts(dead, half_size=25, figure=plt.figure(figsize=(5, 4.4), layout="constrained"))
-dead_pixel_figure([dead, *map(map_of, ("B2", "B3", "B4"))], figure=plt.figure(figsize=(11, 5.4)))
+dead_pixel_figure(
+    [dead, *map(map_of, ("A1", "A2", "A3", "A4", "B2", "B3", "B4"))], figure=plt.figure(figsize=(11, 5.4))
+)
 
 # %%
 # The answer
