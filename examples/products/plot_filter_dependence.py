@@ -31,7 +31,8 @@ filters = [nf.DeltaSkyflat.from_frames(frames.where(filter=item)).relative_to(gr
 
 for item in filters:
     print(f"{item.label}: rms departure of boxes {np.nanstd(item.significance):.1f} sigma")
-figure = filter_grid(filters)
+figure = plt.figure(figsize=(4.6, 9.5), layout="constrained")
+filter_grid(filters, figure=figure)
 
 # %%
 # The trend with wavelength

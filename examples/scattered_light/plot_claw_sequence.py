@@ -63,5 +63,5 @@ table["position angle", "predicted", "measured", "err", "covered"]
 # In the order of the position angle the streak enters, moves and leaves: a claw. These exposures are left out of a flat
 # by ``exposures.exclude(forecast.flags(limit), "claws")``.
 
-exposures.plot(correction=fit, forecast=forecast)
-plt.show()
+figure = plt.figure(figsize=(11, 6), layout="constrained")
+exposures.plot(correction=fit, forecast=forecast, figure=figure)

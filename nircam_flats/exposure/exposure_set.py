@@ -389,7 +389,7 @@ class ExposureSet(ShowsCard):
         """Return a figure of the exposures of one detector, over their sky levels, in the order of their rolls.
 
         What moves from panel to panel is light from elsewhere (claws); what stays is the flat, or a wisp. The options
-        are those of `~nircam_flats.plotting.claw_sequence`: ``correction``, ``forecast``, ``half_range``.
+        are those of `~nircam_flats.plotting.claw_sequence`: ``correction``, ``forecast``, ``half_range``, ``figure``.
         """
         from nircam_flats.plotting import claw_sequence
 

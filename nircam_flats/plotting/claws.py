@@ -119,6 +119,7 @@ def claw_sequence(
     correction: Any = None,
     forecast: ClawForecast | None = None,
     half_range: float | None = None,
+    figure: Any = None,
     executor: Executor | None = None,
 ) -> Any:
     """Return a figure of the exposures of one detector in the order of their position angles (Figure 10 of the report).
@@ -136,6 +137,8 @@ def claw_sequence(
         A `~nircam_flats.ClawForecast` made of the same exposures: the titles say what it predicts, in parts of the sky.
     half_range
         Colours run over 1 -+ this in all panels; by default to the 97th percentile of all departures.
+    figure
+        Figure to draw on; by default a new one.
     executor
         Any `concurrent.futures.Executor`; by default threads for all cores.
 
@@ -164,7 +167,8 @@ def claw_sequence(
         half_range = float(np.percentile(departures, 97))
     n_rows = -(-len(members) // MOST_COLUMNS)
     n_columns = -(-len(members) // n_rows)
-    figure = Figure(figsize=(2.3 * n_columns + 1, 2.65 * n_rows + 0.5), layout="constrained")
+    size = (2.3 * n_columns + 1, 2.65 * n_rows + 0.5)
+    figure = Figure(figsize=size, layout="constrained") if figure is None else figure
     axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     for ax in axes.flat[len(members) :]:
         ax.set_axis_off()

@@ -64,11 +64,11 @@ def _circle(ax, concentrations, least):
         ax.add_patch(Circle((row["x"].value, row["y"].value), radius, fill=False, edgecolor=CIRCLE, linewidth=1.2))
 
 
-def dead_pixel_figure(maps: Any) -> Any:
+def dead_pixel_figure(maps: Any, *, figure: Any = None) -> Any:
     """Return a figure of the maps of several detectors, placed as these lie on the sky (Figure 7 of the report).
 
     V3 is up and V2 to the left. Detectors of the short-wavelength channel lie above those of the long-wavelength one,
-    which see the same sky.
+    which see the same sky. It is a new figure, unless ``figure`` is given.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def dead_pixel_figure(maps: Any) -> Any:
     if not maps or len(set(names)) < len(names):
         raise InvalidInputError(f"dead_pixel_figure needs one map of each of its detectors; got {names}")
     channels = [name for name in ("SW", "LW") if any(dead.detector.channel == name for dead in maps)]
-    figure = Figure(figsize=(11, 5.4 * len(channels)))
+    figure = Figure(figsize=(11, 5.4 * len(channels))) if figure is None else figure
     for row, channel in enumerate(channels):
         members = [dead for dead in maps if dead.detector.channel == channel]
         places = _places([dead.detector for dead in members])
@@ -111,7 +111,7 @@ def _corners(detector):
     return detector.corners.to_value(u.arcsec) * [-1, 1]
 
 
-def dead_pixel_cutouts(dead: Any, *, n: int = 3, half_size: Any = None) -> Any:
+def dead_pixel_cutouts(dead: Any, *, n: int = 3, half_size: Any = None, figure: Any = None) -> Any:
     """Return a figure of the response around the largest concentrations (Figure 8 of the report).
 
     Parameters
@@ -122,6 +122,8 @@ def dead_pixel_cutouts(dead: Any, *, n: int = 3, half_size: Any = None) -> Any:
         How many concentrations, at most.
     half_size
         Half the side of a cut-out, pixels; by default twice the radius of the largest concentration.
+    figure
+        Figure to draw on; by default a new one.
 
     Raises
     ------
@@ -134,7 +136,7 @@ def dead_pixel_cutouts(dead: Any, *, n: int = 3, half_size: Any = None) -> Any:
             f"dead_pixel_cutouts needs a map with a concentration; that of {dead.detector} has none"
         )
     half_size = int(np.ceil(2 * rows["radius"].value.max())) if half_size is None else half_size
-    figure = Figure(figsize=(5 * len(rows), 4.4), layout="constrained")
+    figure = Figure(figsize=(5 * len(rows), 4.4), layout="constrained") if figure is None else figure
     for ax, row in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows, strict=True):
         x, y = row["x"].value, row["y"].value
         _draw_cutout(ax, dead, x, y, half_size)

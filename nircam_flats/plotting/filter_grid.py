@@ -13,7 +13,9 @@ from nircam_flats.plotting.images import draw_flat
 __all__ = ["draw_trend", "filter_grid"]
 
 
-def filter_grid(dependences: Any, *, significance: bool = False, half_range: float | None = None) -> Any:
+def filter_grid(
+    dependences: Any, *, significance: bool = False, half_range: float | None = None, figure: Any = None
+) -> Any:
     """Return a figure with the filters in rows and the detectors in columns (Figures 4 to 6 of the report).
 
     Parameters
@@ -25,6 +27,8 @@ def filter_grid(dependences: Any, *, significance: bool = False, half_range: flo
         Whether to draw by how many standard deviations boxes of 32 px depart, instead of by how much.
     half_range
         Colours run over 1 (0 for significance) -+ this, in all panels; by default to the largest 99th percentile.
+    figure
+        Figure to draw on; by default a new one.
 
     Raises
     ------
@@ -44,7 +48,8 @@ def filter_grid(dependences: Any, *, significance: bool = False, half_range: flo
     meshes = {key: item.significance if significance else item.mesh for key, item in found.items()}
     if half_range is None:
         half_range = max(np.nanpercentile(np.abs(mesh - centre), 99) for mesh in meshes.values())
-    figure = Figure(figsize=(3.6 * len(detectors) + 1, 3 * len(filters) + 0.5), layout="constrained")
+    size = (3.6 * len(detectors) + 1, 3 * len(filters) + 0.5)
+    figure = Figure(figsize=size, layout="constrained") if figure is None else figure
     axes = figure.subplots(len(filters), len(detectors), squeeze=False)
     for row, filter in zip(axes, filters, strict=True):
         for ax, detector in zip(row, detectors, strict=True):
