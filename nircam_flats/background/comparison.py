@@ -89,8 +89,9 @@ class BackgroundComparison(HoldsArrays):
         deep
             Longer exposures of the same fields, an `~nircam_flats.ExposureSet`. Where those of its detector (in its
             filter, if there are any) cover more than half of an exposure, the sources that they show are masked in it
-            instead of those that it shows itself, and the level is that of the rest that they cover. Use it for
-            exposures of less than a few hundred seconds, which do not show the sources that raise their sky.
+            instead of those that it shows itself; where they do not reach, its own mask serves. Use it for
+            exposures of less than a few hundred seconds, which do not show the sources that raise their sky. The mask
+            of an exposure is never carried to itself.
         rules
             `~nircam_flats.BackgroundRules` that flag exposures; by default those of the mission's monitor.
         band_average
