@@ -16,6 +16,7 @@ from nircam_flats.background.model import BRIGHTNESS, BackgroundModel
 from nircam_flats.background.rules import BackgroundRules
 from nircam_flats.background.zodiacal import ZodiacalBackground
 from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exposure import ExposureSet
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.parallel import map_ordered
@@ -64,7 +65,7 @@ class BackgroundComparison(HoldsArrays):
         model=None,
         masks=None,
         corrections=None,
-        deep=(),
+        deep=None,
         rules=None,
         band_average=False,
         executor=None,
@@ -102,19 +103,22 @@ class BackgroundComparison(HoldsArrays):
         Raises
         ------
         InvalidInputError
-            If there is no exposure, or none has both a measured and a predicted sky; an argument is something else.
+            If there is no exposure, or none has both a measured and a predicted sky; a deep exposure can give no mask
+            (the text says why: leave it out with `ExposureSet.exclude`); an argument is something else.
         """
         model = _to_model(model)
         rules = BackgroundRules() if rules is None else rules
         if masks is not None:
             check_masks(masks)
+        if deep is not None and not isinstance(deep, ExposureSet):
+            raise InvalidInputError(f"deep of BackgroundComparison must be an ExposureSet; got {deep!r}")
         corrections = _by_detector(corrections)
         members = tuple(exposures)
         if not members:
             raise InvalidInputError("BackgroundComparison needs at least one exposure; got none")
         settings = {"masks": masks, "corrections": corrections}
         work = partial(deep_mask_of, **settings)
-        deep_masks = tuple(map_ordered(work, tuple(deep), executor=executor, stage="mask deep exposures"))
+        deep_masks = tuple(map_ordered(work, tuple(deep or ()), executor=executor, stage="mask deep exposures"))
         work = partial(MeasuredSky.of, deep=deep_masks, **settings)
         measured = map_ordered(work, members, executor=executor, stage="measure the sky")
         table = _compared(members, measured, model, band_average, rules)

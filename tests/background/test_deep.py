@@ -94,7 +94,7 @@ def test_sources_that_only_long_exposures_show_do_not_raise_the_sky(faint):
     )
     settings = {"model": nf.ZodiacalBackground(any_angle=True), "masks": nf.Segmentation()}
     alone, deep = (
-        nf.BackgroundComparison.from_exposures(short, deep=others, **settings).exposures for others in ((), long)
+        nf.BackgroundComparison.from_exposures(short, deep=others, **settings).exposures for others in (None, long)
     )
     assert list(alone["n_deep"]) == [0, 0]
     assert list(deep["n_deep"]) == [2, 2]
@@ -120,4 +120,6 @@ def test_deep_exposures_that_cannot_serve(faint):
     short = of(faint, (0,))
     nowhere = attrs.evolve(short[0], sci_header=None)
     with pytest.raises(nf.InvalidInputError, match="no mask can be carried over from it"):
-        nf.BackgroundComparison.from_exposures(short, deep=[nowhere])
+        nf.BackgroundComparison.from_exposures(short, deep=nf.ExposureSet.from_exposures([nowhere]))
+    with pytest.raises(nf.InvalidInputError, match="deep of BackgroundComparison must be an ExposureSet; got 3"):
+        nf.BackgroundComparison.from_exposures(short, deep=3)
