@@ -279,11 +279,12 @@ def main():
     parser.add_argument("--fit", action="store_true", help="write the packaged table of the compact model")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="other seeds")
     parser.add_argument("--detectors", nargs="+", default=DETECTORS)
+    parser.add_argument("--times", type=float, nargs="+", default=TIMES, help="other exposure times, s")
     options = parser.parse_args()
     if options.files:
         predicted(options.files, fit=options.fit)
     else:
-        measured(options.seeds, options.detectors)
+        measured(options.seeds, options.detectors, options.times)
 
 
 if __name__ == "__main__":

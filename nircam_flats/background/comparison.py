@@ -67,7 +67,7 @@ class BackgroundComparison(HoldsArrays):
         model: BackgroundModel | None = None,
         masks: Any = None,
         corrections: Any = None,
-        deep: Any = (),
+        deep: ExposureSet | None = None,
         rules: BackgroundRules | None = None,
         band_average: bool = False,
         executor: Executor | None = None,
@@ -92,8 +92,9 @@ class BackgroundComparison(HoldsArrays):
         deep
             Longer exposures of the same fields, an `~nircam_flats.ExposureSet`. Where those of its detector (in its
             filter, if there are any) cover more than half of an exposure, the sources that they show are masked in it
-            instead of those that it shows itself, and the level is that of the rest that they cover. Use it for
-            exposures of less than a few hundred seconds, which do not show the sources that raise their sky.
+            instead of those that it shows itself; where they do not reach, its own mask serves. Use it for
+            exposures of less than a few hundred seconds, which do not show the sources that raise their sky. The mask
+            of an exposure is never carried to itself.
         rules
             `~nircam_flats.BackgroundRules` that flag exposures; by default those of the mission's monitor.
         band_average
@@ -104,19 +105,22 @@ class BackgroundComparison(HoldsArrays):
         Raises
         ------
         InvalidInputError
-            If there is no exposure, or none has both a measured and a predicted sky; an argument is something else.
+            If there is no exposure, or none has both a measured and a predicted sky; a deep exposure can give no mask
+            (the text says why: leave it out with `ExposureSet.exclude`); an argument is something else.
         """
         model = _to_model(model)
         rules = BackgroundRules() if rules is None else rules
         if masks is not None:
             check_masks(masks)
+        if deep is not None and not isinstance(deep, ExposureSet):
+            raise InvalidInputError(f"deep of BackgroundComparison must be an ExposureSet; got {deep!r}")
         corrections = _by_detector(corrections)
         members = tuple(exposures)
         if not members:
             raise InvalidInputError("BackgroundComparison needs at least one exposure; got none")
         settings = {"masks": masks, "corrections": corrections}
         work = partial(deep_mask_of, **settings)
-        deep_masks = tuple(map_ordered(work, tuple(deep), executor=executor, stage="mask deep exposures"))
+        deep_masks = tuple(map_ordered(work, tuple(deep or ()), executor=executor, stage="mask deep exposures"))
         work = partial(MeasuredSky.of, deep=deep_masks, **settings)
         measured = map_ordered(work, members, executor=executor, stage="measure the sky")
         table = _compared(members, measured, model, band_average, rules)

@@ -13,6 +13,8 @@ __all__ = ["PyramidSegmentation"]
 
 MIN_GOOD = 0.5
 """Part of a box that must be good and not masked at a finer scale for its mean to be looked at."""
+LEAST_PART = 0.1
+"""Part of the boxes that must be looked at, for a scale to be searched: less says nothing of the background."""
 LEAST_BOXES = 8
 """Side of the boxes of a local background, in boxes of the scale, at least."""
 
@@ -88,7 +90,7 @@ class PyramidSegmentation(MaskStrategy):
             left = good & ~masked
             part = box_means(left.astype(np.float32), scale)
             enough = part > MIN_GOOD
-            if not enough.any():
+            if enough.mean() < LEAST_PART:
                 break
             sums = box_means(np.where(left, data, np.float32(0)), scale)
             means = np.full(sums.shape, np.nan, np.float32)

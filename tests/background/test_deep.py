@@ -65,30 +65,41 @@ def test_which_exposures_count(faint):
     near = DeepMask.of(faint.exposure("B1", f115w, 1), nothing)
     other_filter = DeepMask.of(faint.exposure("B1", f200w, 1), everything)
     other_detector = DeepMask.of(faint.exposure("A1", f115w, 1), everything)
-    masked, n = carried(exposure, exposure.good, [itself, near, other_filter, other_detector])
+    masked, covered, n = carried(exposure, exposure.good, [itself, near, other_filter, other_detector])
     assert n == 1
-    assert 0 < masked.mean() < 0.4  # where it does not cover the exposure
-    masked, n = carried(exposure, exposure.good, [other_filter])
-    assert masked.all()
+    assert not masked.any()
+    assert 0.6 < covered.mean() < 1
+    masked, covered, n = carried(exposure, exposure.good, [other_filter])
+    assert (masked == covered).all()
     assert n == 1
-    assert carried(exposure, exposure.good, [itself, other_detector]) == (None, 0)
+    assert carried(exposure, exposure.good, [itself, other_detector]) == (None, None, 0)
     far = attrs.evolve(near, wcs=wcs_at(0, 0))
-    assert carried(exposure, exposure.good, [far]) == (None, 0)
+    assert carried(exposure, exposure.good, [far]) == (None, None, 0)
 
 
 def test_sources_that_only_long_exposures_show_do_not_raise_the_sky(faint):
-    short, long = of(faint, (0, 2)), of(attrs.evolve(faint, exposure_time=3000 * u.s), (1, 3))
-    truth = faint.truth("B1")
-    sky = u.Quantity([truth.sky(f, i) * np.nanmedian(truth.delta(f)) for f in truth.filters for i in (0, 2)])
-    model = nf.ZodiacalBackground(any_angle=True)
-    alone, deep = (
-        nf.BackgroundComparison.from_exposures(short, model=model, deep=others).exposures for others in ((), long)
+    rng = np.random.default_rng(2)
+    place = faint.exposure("B1", "F115W", 0).wcs.all_pix2world([[128, 128]], 0)
+    y, x = np.indices(faint.shape)
+
+    def with_a_faint_galaxy(index, noise):
+        exposure = faint.exposure("B1", "F115W", index)
+        ((at_x, at_y),) = exposure.wcs.all_world2pix(place, 0)
+        data = 1 + 0.3 * (np.hypot(x - at_x, y - at_y) < 70) + rng.normal(0, noise, faint.shape)
+        return attrs.evolve(exposure, data=data, err=None, var_poisson=None)
+
+    short, long = (
+        nf.ExposureSet.from_exposures(with_a_faint_galaxy(index, noise) for index in indices)
+        for indices, noise in (((0, 2), 0.6), ((1, 3), 0.03))
     )
-    departures = [np.mean((table["measured"] / sky).to_value(u.one) - 1) for table in (alone, deep)]
-    print(departures)
-    assert list(alone["n_deep"]) == [0] * 4
-    assert list(deep["n_deep"]) == [2] * 4
-    assert abs(departures[1]) < 0.005 < departures[0]
+    settings = {"model": nf.ZodiacalBackground(any_angle=True), "masks": nf.Segmentation()}
+    alone, deep = (
+        nf.BackgroundComparison.from_exposures(short, deep=others, **settings).exposures for others in (None, long)
+    )
+    assert list(alone["n_deep"]) == [0, 0]
+    assert list(deep["n_deep"]) == [2, 2]
+    assert (alone["measured"].value > 1.03).all()  # the disk covers a fifth of the frame
+    np.testing.assert_allclose(deep["measured"].value, 1, atol=0.012)  # three times the error of a level
 
 
 def test_the_median_of_few_photons_lies_below_their_mean(faint):
@@ -107,6 +118,8 @@ def test_the_median_of_few_photons_lies_below_their_mean(faint):
 
 def test_deep_exposures_that_cannot_serve(faint):
     short = of(faint, (0,))
-    bad = attrs.evolve(short[0], header={key: value for key, value in short[0].header.items() if key != "CTYPE1"})
+    nowhere = attrs.evolve(short[0], sci_header=None)
     with pytest.raises(nf.InvalidInputError, match="no mask can be carried over from it"):
-        nf.BackgroundComparison.from_exposures(short, deep=[bad])
+        nf.BackgroundComparison.from_exposures(short, deep=nf.ExposureSet.from_exposures([nowhere]))
+    with pytest.raises(nf.InvalidInputError, match="deep of BackgroundComparison must be an ExposureSet; got 3"):
+        nf.BackgroundComparison.from_exposures(short, deep=3)
