@@ -190,7 +190,7 @@ class WispTemplate(HoldsArrays):
             history=History().then("take wisp template", origin=place),
         )
 
-    def fit_scale(self, exposure, mask=None, *, correction=None, rows=True):
+    def fit_scale(self, exposure, mask=None, *, correction=None):
         """Fit the strength of the wisp in an exposure.
 
         Parameters
@@ -203,9 +203,6 @@ class WispTemplate(HoldsArrays):
             takes an image that is flat but for the wisp.
         correction
             The `~nircam_flats.FlatModelFit` that is still missing from the flat of the exposure; None if it is flat.
-        rows
-            Whether each row of each amplifier (a quarter of the columns) has a level of its own, as 1/f noise has;
-            otherwise the sky is one level.
 
         Returns
         -------
@@ -220,14 +217,15 @@ class WispTemplate(HoldsArrays):
 
         Notes
         -----
-        Weighted least squares of ``data / correction = sky + value * template``, where the weights are the errors of
-        the exposure, smoothed (the error of a pixel goes with its own photons, and would favour faint ones). Pixels
-        beyond 3 sigma are left out in turns. The error counts noise that pixels share: it is the sum over all pairs of
-        pixels of what each adds to the value, times the covariance that the residual shows at their distance; in
-        quadrature with the error of the template as a whole (`amplitude_err`), unless the exposure is one of those that
-        the template was made of: its noise is in both.
+        Generalised least squares of ``data / correction = background + value * template`` on the medians of boxes (32
+        px in full frames). The background is a polynomial of degree 3 and 1/f stripes, whose variances, within an
+        amplifier and between all, are what boxes far from each other share. Boxes beyond 4 sigma are left out in turns.
+        The error counts noise that boxes share: it is the sum over all pairs of boxes of what each adds to the value,
+        times the covariance that the residual shows at their distance (or what the model of the noise says, if that is
+        more); in quadrature with the error of the template as a whole (`amplitude_err`), unless the exposure is one of
+        those that the template was made of: its noise is in both.
         """
-        return fit_wisp(self, exposure, mask, correction=correction, rows=rows)
+        return fit_wisp(self, exposure, mask, correction=correction)
 
     def write(self, path, *, overwrite=False):
         """Write a FITS file (extensions SCI, ERR, OUTLINE, EXPOSURES) that `read` reads back."""

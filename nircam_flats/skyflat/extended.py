@@ -142,7 +142,7 @@ class ExtendedLight(Strategy):
         return flags
 
     def find_in(self, mesh):
-        """Return the boxes with extended light in a single frame that should be flat otherwise, not grown.
+        """Return the boxes with extended light in a single frame that should be flat otherwise, grown.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class ExtendedLight(Strategy):
             if np.array_equal(found, flags):
                 break
             flags = found
-        return flags
+        return self._grown(flags)
 
     def _groups(self, excess, seen):
         quiet = ~seen & np.isfinite(excess)
