@@ -13,8 +13,6 @@ from nircam_flats.skyflat.meshes import box_size_for
 
 __all__ = ["Strength", "fit_strength"]
 
-DEGREE = 3
-"""Of the background of an image: what its flat still has wrong on large scales, and the halos of large objects."""
 ROUNDS = 8
 OUTLIER = 4.0
 FAR = 4
@@ -50,7 +48,7 @@ class Strength:
     background: np.ndarray
 
 
-def fit_strength(data, pattern, used, *, find_light, place):
+def fit_strength(data, pattern, used, *, degree, find_light, place):
     """Fit ``data = background + value * pattern`` where ``used``.
 
     Parameters
@@ -59,6 +57,8 @@ def fit_strength(data, pattern, used, *, find_light, place):
         Images.
     used
         Boolean image: pixels to fit.
+    degree
+        Of the polynomial that the background is, besides stripes.
     find_light
         Whether to leave out boxes that light spread wider than any source mask covers (`ExtendedLight`).
     place
@@ -86,7 +86,7 @@ def fit_strength(data, pattern, used, *, find_light, place):
     mesh, light = mesh.astype(float), box_means(np.asarray(pattern, np.float32), box_size).astype(float)
     known = np.isfinite(mesh)
     noise = np.sqrt(np.pi / 2 / np.maximum(n_kept, 1)) * np.nanmedian(stds)
-    terms = legendre_terms(mesh.shape, DEGREE).reshape(*mesh.shape, -1)
+    terms = legendre_terms(mesh.shape, degree).reshape(*mesh.shape, -1)
     design = np.concatenate([light[..., None], terms], axis=-1)
     value, level = robust_line(mesh, light)
     smooth, stripes, kept = np.full(mesh.shape, level), 0.0, known

@@ -19,6 +19,8 @@ __all__ = ["WispScale", "fit_wisp"]
 
 FEWEST_GOOD = 0.05
 N_PASSES = 3
+DEGREE = 3
+"""Of the background of an image: what its flat still has wrong on large scales, and the halos of large objects."""
 
 
 def _to_float(value):
@@ -140,7 +142,7 @@ def fit_wisp(template, exposure, mask, *, correction):
     good = exposure.good & np.isfinite(data)
 
     def fit(masked):
-        return fit_strength(data, template.data, good & ~masked, find_light=mask is None, place=place)
+        return fit_strength(data, template.data, good & ~masked, degree=DEGREE, find_light=mask is None, place=place)
 
     if mask is None:
         if good.mean() < FEWEST_GOOD:

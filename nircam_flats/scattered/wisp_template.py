@@ -140,7 +140,7 @@ class WispTemplate(HoldsArrays):
 
         Notes
         -----
-        Strengths and shape are found in turns: the exposures, each less its sky and divided by its strength, are
+        Strengths and shape are found in turns: the exposures, each less its background and divided by its strength, are
         combined pixel by pixel to their clipped median, which is smoothed where its noise demands it; it is fitted to
         each exposure again (see `fit_scale`). Strengths are 1 on average.
         """
