@@ -51,7 +51,7 @@ class WispStack:
         data = frame.values * np.float32(frame.level.value) / surface_of(self.correction)
         used = np.isfinite(data)
         try:
-            return fit_strength(data, pattern, used, degree=0, find_light=True, place=frame.name)
+            return fit_strength(data, pattern, used, degree=0, find_light=False, place=frame.name)
         except FitError as error:
             return error
 

@@ -19,8 +19,8 @@ __all__ = ["WispScale", "fit_wisp"]
 
 FEWEST_GOOD = 0.05
 N_PASSES = 3
-DEGREE = 3
-"""Of the background of an image: what its flat still has wrong on large scales, and the halos of large objects."""
+DEGREE = 1
+"""Of the background of an image: what its flat still has wrong from edge to edge."""
 
 
 def _to_float(value):
