@@ -20,7 +20,7 @@ __all__ = ["build_template"]
 
 FEWEST = 3
 N_TURNS = 2
-LEAST_SEEN = 0.5
+LEAST_SEEN = 0.2
 """Exposures that show less of the wisp leave its strength to the light of what hides it."""
 PLACE = "WispTemplate.from_exposures"
 ALIKE = 3.0

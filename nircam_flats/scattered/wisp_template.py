@@ -218,7 +218,7 @@ class WispTemplate(HoldsArrays):
         Notes
         -----
         Generalised least squares of ``data / correction = background + value * template`` on the medians of boxes (32
-        px in full frames). The background is a polynomial of degree 3 and 1/f stripes, whose variances, within an
+        px in full frames). The background is a plane and 1/f stripes, whose variances, within an
         amplifier and between all, are what boxes far from each other share. Boxes beyond 4 sigma are left out in turns.
         The error counts noise that boxes share: it is the sum over all pairs of boxes of what each adds to the value,
         times the covariance that the residual shows at their distance (or what the model of the noise says, if that is
