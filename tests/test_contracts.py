@@ -98,7 +98,7 @@ def values(tmp_path_factory):
         *(nf.ClawSusceptibilityZone.default("B"), nf.StarCatalog.packaged(), nf.ClawForecast.from_pointings(header)),
         *validated(),
         validated()[3].compare(fit),
-        *(wisp, wisp.fit_scale(exposures[0], rows=False)),
+        *(wisp, wisp.fit_scale(exposures[0])),
         *(series, series.epochs[0], series.coefficient_trend(degree=1)),
         nf.FlatDelivery.from_ground(ground, fit, out=tmp_path_factory.mktemp("delivery")),
     ]

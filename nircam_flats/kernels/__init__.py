@@ -22,7 +22,6 @@ from nircam_flats.kernels.neighbours import grow, local_medians, smooth
 from nircam_flats.kernels.polynomial import evaluate_polynomial, weighted_moments
 from nircam_flats.kernels.rows import divide_rows
 from nircam_flats.kernels.scatter import stack_scatter
-from nircam_flats.kernels.segments import segment_moments, segment_pulls
 
 __all__ = [
     "autocorrelated",
@@ -46,8 +45,6 @@ __all__ = [
     "project_mesh",
     "ratio_moments",
     "repeat_mesh",
-    "segment_moments",
-    "segment_pulls",
     "smooth",
     "stack_scatter",
     "sum_starlight",

@@ -1,158 +1,165 @@
-"""How strong a pattern of light is in an image: robust least squares, and an error that counts shared noise."""
+"""How strong a pattern of light is in an image: generalised least squares on boxes, and an error that counts halos."""
 
 import numpy as np
 from attrs import frozen
 
 from nircam_flats.exceptions import FitError
-from nircam_flats.kernels import (
-    autocorrelated,
-    box_medians,
-    box_sums,
-    clipped_statistics,
-    expand_mesh,
-    fill_mesh,
-    segment_moments,
-    segment_pulls,
-)
+from nircam_flats.kernels import autocorrelated, box_means, box_medians
+from nircam_flats.scattered._separation import legendre_terms, robust_scatter
+from nircam_flats.scattered._wisp_meshes import robust_line
+from nircam_flats.skyflat import ExtendedLight
+from nircam_flats.skyflat.balance import N_AMPLIFIERS
+from nircam_flats.skyflat.meshes import box_size_for
 
-__all__ = ["Strength", "fit_strength", "noise_of"]
+__all__ = ["Strength", "fit_strength"]
 
-N_AMPLIFIERS = 4
-BOX = 16
-"""Side of the boxes in which the residual is compared with itself, pixels."""
-N_SIGMA, MAX_ITERATIONS = 3.0, 10
+ROUNDS = 8
+OUTLIER = 4.0
+FAR = 4
+"""Boxes that are so many apart share stripes, and no light of sources."""
 LEAST_SEEN = 0.02
-KEPT_VARIANCE = 0.9733
-"""Variance of a normal distribution cut at 3 sigma."""
+LIGHT = ExtendedLight(grow=0.3)
 
 
 @frozen
 class Strength:
-    """What `fit_strength` found: the factor of the pattern and its error, sky, reduced chi2, degrees of freedom."""
+    """What `fit_strength` found.
+
+    Attributes
+    ----------
+    value, err
+        Factor of the pattern and its 1 sigma error.
+    sky
+        Mean of the background.
+    chi2, n_dof
+        Reduced chi-squared of the boxes, and degrees of freedom.
+    seen
+        Part of the power of the pattern that is in the boxes fitted.
+    background
+        Mesh of all that is neither pattern nor noise: sky, what is smooth, stripes.
+    """
 
     value: float
     err: float
     sky: float
     chi2: float
     n_dof: int
+    seen: float
+    background: np.ndarray
 
 
-def noise_of(data, err, good):
-    """Return 1 sigma of each pixel: ``err`` smoothed over boxes, or one scatter for all if it is None.
-
-    The error of a single pixel goes with the chance of its own photons: weights made of it would favour the faint.
-    """
-    if err is not None:
-        medians, _, _ = box_medians(np.where(good, err, np.float32(np.nan)), 2 * BOX)
-        if (medians > 0).any():
-            return np.maximum(expand_mesh(fill_mesh(medians), 2 * BOX, data.shape), np.nanmin(medians))
-    scatter = clipped_statistics(np.where(good, data, np.float32(np.nan)))[2]
-    return np.full(data.shape, scatter, np.float32)
-
-
-def fit_strength(data, noise, pattern, used, *, rows, place):
-    """Fit ``data = sky + value * pattern`` where ``used``.
+def fit_strength(data, pattern, used, *, degree, find_light, place):
+    """Fit ``data = background + value * pattern`` where ``used``.
 
     Parameters
     ----------
-    data, noise
-        Image and its 1 sigma, pixel by pixel.
-    pattern
-        Image of the pattern, finite.
+    data, pattern
+        Images.
     used
         Boolean image: pixels to fit.
-    rows
-        Whether each row of each amplifier (a quarter of the columns) has a level of its own, instead of one sky.
+    degree
+        Of the polynomial that the background is, besides stripes.
+    find_light
+        Whether to leave out boxes that light spread wider than any source mask covers (`ExtendedLight`).
     place
         Begin of the texts of errors.
 
     Raises
     ------
     FitError
-        If the pixels used show too little of the pattern to tell it from the sky.
+        If the pixels used show too little of the pattern.
 
     Notes
     -----
-    Levels are taken out of data and pattern exactly, by their weighted means; what is left is a line through the
-    origin. Pixels more than 3 sigma from it, with sigma their noise times the scatter of all, are left out in turns.
+    The boxes of an image are the medians of their pixels. They share 1/f stripes along the rows, within an amplifier
+    and between all; the variances of both are what boxes far from each other have in common. With that covariance the
+    background, a polynomial, and the pattern are fitted. Boxes that depart by more than 4 sigma are left out in turns.
     """
-    data, noise, pattern = (np.asarray(image, np.float32) for image in (data, noise, pattern))
-    power, seen = (np.sum(image**2, dtype=np.float64) for image in (pattern, pattern[used]))
+    power, seen = (np.sum(np.square(image, dtype=np.float64)) for image in (pattern, pattern[used]))
     if not seen > LEAST_SEEN * power:
         raise FitError(
             f"{place} needs pixels that show the wisp and are not masked; those left hold {seen / power:.1%} of its "
             f"power ({LEAST_SEEN:.0%} are needed): mask less of it, or leave the exposure out"
         )
-    kept = used
-    for _ in range(MAX_ITERATIONS):
-        line = _Line.through(data, noise, pattern, kept, rows)
-        if not line.curvature > 1e-3 * line.power:
-            raise FitError(f"{place} cannot tell the wisp from the levels of sky and rows in the pixels that are left")
-        pull = segment_pulls(data, pattern, noise, used, line.levels, line.value)
-        scale = clipped_statistics(np.where(kept, pull, np.float32(np.nan)))[2] / np.sqrt(KEPT_VARIANCE)
-        now = np.abs(pull) <= N_SIGMA * scale
-        if np.array_equal(now, kept):
-            break
+    box_size = box_size_for(data.shape)
+    mesh, stds, n_kept = box_medians(np.where(used, data, np.float32(np.nan)), box_size)
+    mesh, light = mesh.astype(float), box_means(np.asarray(pattern, np.float32), box_size).astype(float)
+    known = np.isfinite(mesh)
+    noise = np.sqrt(np.pi / 2 / np.maximum(n_kept, 1)) * np.nanmedian(stds)
+    terms = legendre_terms(mesh.shape, degree).reshape(*mesh.shape, -1)
+    design = np.concatenate([light[..., None], terms], axis=-1)
+    value, level = robust_line(mesh, light)
+    smooth, stripes, kept = np.full(mesh.shape, level), 0.0, known
+    for _ in range(ROUNDS):
+        clean = np.where(known, mesh - smooth - value * light - stripes, np.nan)
+        scatter = robust_scatter(clean[kept])
+        now = known & (np.abs(clean) < OUTLIER * scatter * np.maximum(noise / np.median(noise[kept]), 1))
+        if find_light and level > 0:
+            now &= ~LIGHT.find_in(1 + clean / level)
+        if not np.sum(light[now] ** 2) > LEAST_SEEN * np.sum(light**2):
+            raise FitError(
+                f"{place} needs boxes that show the wisp and no other light; those left hold "
+                f"{np.sum(light[now] ** 2) / np.sum(light**2):.1%} of its power: leave the exposure out"
+            )
         kept = now
-    residual = np.where(kept, pull * noise, np.float32(0)).astype(np.float64)
-    amplifier = np.arange(data.shape[1]) * line.levels.shape[1] // data.shape[1]
-    flat_pattern = pattern - line.pattern_levels[:, amplifier]
-    influence = np.where(kept, flat_pattern / noise.astype(np.float64) ** 2, 0.0) / line.curvature
-    n_dof = int(max(np.count_nonzero(kept) - line.n_levels - 1, 1))
+        variance = (noise * scatter / np.median(noise[kept])) ** 2
+        shared = _stripes(np.where(kept, mesh - smooth - value * light, 0.0), kept)
+        inverse = _inverse(shared, variance, kept)
+        weighted = np.einsum("yij,yjk->yik", inverse, design)
+        solve = np.linalg.inv(np.einsum("yik,yil->kl", design, weighted))
+        pulls = np.einsum("kl,yil->kyi", solve, weighted)
+        value, *coefficients = np.einsum("kyi,yi->k", pulls, np.where(kept, mesh, 0.0))
+        smooth = terms @ np.array(coefficients)
+        level = float(smooth.mean())
+        residual = np.where(kept, mesh - smooth - value * light, 0.0)
+        stripes = np.einsum("ij,yjk,yk->yi", shared, inverse, residual)
+    n_dof = int(max(np.count_nonzero(kept) - design.shape[-1], 1))
     return Strength(
-        value=float(line.value),
-        err=float(np.sqrt(_variance(influence, residual, kept))),
-        sky=line.sky,
-        chi2=float(np.sum(pull[kept].astype(np.float64) ** 2) / n_dof / KEPT_VARIANCE),
+        value=float(value),
+        err=float(
+            np.sqrt(solve[0, 0] + max(_shared_variance(pulls[0], np.where(kept, residual - stripes, 0.0), kept), 0.0))
+        ),
+        sky=level,
+        chi2=float(np.sum(((residual - stripes) / noise)[kept] ** 2) / n_dof),
         n_dof=n_dof,
+        seen=float(np.sum(light[kept] ** 2) / np.sum(light**2)),
+        background=smooth + stripes,
     )
 
 
-@frozen
-class _Line:
-    """The line ``data = level + value * pattern`` that fits best, with one level or one for each row and amplifier."""
-
-    value: float
-    curvature: float
-    power: float
-    levels: np.ndarray
-    pattern_levels: np.ndarray
-    n_levels: int
-    sky: float
-
-    @classmethod
-    def through(cls, data, noise, pattern, kept, rows):
-        sums = segment_moments(data, pattern, noise, kept, N_AMPLIFIERS if rows else 1)
-        shape = sums.shape[1:]
-        if not rows:
-            sums = sums.sum(axis=1, keepdims=True)
-        w, wd, wp, wpp, wpd = sums
-        mean, mean_pattern = (np.divide(item, w, out=np.zeros_like(w), where=w > 0) for item in (wd, wp))
-        curvature = np.sum(wpp - wp * mean_pattern)
-        value = np.sum(wpd - wd * mean_pattern) / curvature if curvature > 0 else 0.0
-        levels = mean - value * mean_pattern
-        return cls(
-            value=value,
-            curvature=curvature,
-            power=np.sum(wpp),
-            levels=np.ascontiguousarray(np.broadcast_to(levels, shape)),
-            pattern_levels=np.broadcast_to(mean_pattern, shape),
-            n_levels=int(np.count_nonzero(w)),
-            sky=float(np.sum(w * levels) / np.sum(w)),
-        )
+def _amplifiers(n_boxes):
+    return np.arange(n_boxes) * N_AMPLIFIERS // n_boxes
 
 
-def _variance(influence, residual, kept):
-    """Variance of ``sum(influence * noise)``, with the noise correlated as the residual is with itself.
+def _stripes(residual, kept):
+    """Covariance that the boxes of a row share, within an amplifier and between all of them."""
+    amplifiers = _amplifiers(residual.shape[1])
+    same = np.equal.outer(amplifiers, amplifiers)
+    columns = np.arange(len(amplifiers))
+    far = np.abs(np.subtract.outer(columns, columns)) >= min(FAR, len(amplifiers) // N_AMPLIFIERS - 1)
+    products, pairs = residual.T @ residual, kept.T.astype(float) @ kept
 
-    In boxes: the autocovariance of the residual, by distance along rows and columns, summed with the autocorrelation
-    of the influence. What pixels of a box do not share is counted pixel by pixel.
+    def shared(where):
+        return max(products[where].sum() / max(pairs[where].sum(), 1.0), 0.0)
+
+    everywhere, within = shared(~same), shared(same & far)
+    return min(everywhere, within) + max(within - everywhere, 0.0) * same
+
+
+def _inverse(shared, variance, kept):
+    """Inverse covariance of the boxes of each row, shape (rows, boxes, boxes); 0 for boxes that are not kept."""
+    both = kept[:, :, None] & kept[:, None, :]
+    diagonal = np.where(kept, variance, 1.0)[:, :, None] * np.eye(kept.shape[1])
+    return np.linalg.inv(shared * both + diagonal) * both
+
+
+def _shared_variance(pull, residual, kept):
+    """Variance of ``sum(pull * noise)`` that comes from what different boxes share, as the residual shows it.
+
+    The autocovariance of the residual by distance along rows and columns, summed with the autocorrelation of the pulls:
+    what the pattern finds on average wherever else it is laid over the image.
     """
-    white = np.mean(residual[kept] ** 2) / KEPT_VARIANCE
-    n, total, pull = (box_sums(item, BOX) for item in (kept.astype(float), residual, influence))
-    pairs = autocorrelated(n)
-    covariance = np.where(pairs > 0.5, autocorrelated(total) / np.maximum(pairs, 0.5), 0.0)
-    middle = tuple(size // 2 for size in pairs.shape)
-    covariance[middle] -= white * n.sum() / pairs[middle]
-    shared = np.sum(autocorrelated(pull) * covariance)
-    return white * np.sum(influence**2) + max(shared, 0.0)
+    pairs = autocorrelated(kept.astype(float))
+    covariance = np.where(pairs > 0.5, autocorrelated(residual) / np.maximum(pairs, 0.5), 0.0)
+    covariance[tuple(size // 2 for size in pairs.shape)] = 0.0
+    return float(np.sum(autocorrelated(pull) * covariance))

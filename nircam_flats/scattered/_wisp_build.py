@@ -14,14 +14,15 @@ from nircam_flats.scattered._wisp_meshes import WEAKEST, compare_meshes
 from nircam_flats.scattered._wisp_shape import find_outline, smoothed_by_scale
 from nircam_flats.scattered._wisp_stack import WispStack, surface_of
 from nircam_flats.skyflat import NormalizedFrames
-from nircam_flats.skyflat.meshes import MESH_BOX
+from nircam_flats.skyflat.meshes import MESH_BOX, box_size_for
 
 __all__ = ["build_template"]
 
 FEWEST = 3
 N_TURNS = 2
+LEAST_SEEN = 0.2
+"""Exposures that show less of the wisp leave its strength to the light of what hides it."""
 PLACE = "WispTemplate.from_exposures"
-N_AMPLIFIERS = 4
 ALIKE = 3.0
 """Scatter of strength over sky, in its errors, from which on a wisp is told from a flat."""
 
@@ -99,6 +100,8 @@ class _Turns:
             )
         values, skies, _, light = compare_meshes(frames, surface_of(correction), executor=executor)
         self.values, self.skies = (dict(zip(self.names, items, strict=True)) for items in (values, skies))
+        nothing = np.ones([-(-size // box_size_for(frames.shape)) for size in frames.shape])
+        self.backgrounds = {name: sky * nothing for name, sky in self.skies.items()}
         self.frames = frames.without(light)
         self.stack = WispStack(frames=self.frames, correction=correction, executor=executor)
 
@@ -109,7 +112,7 @@ class _Turns:
     def find_shape(self):
         used = [self.names.index(name) for name in self.used]
         picture, err, self.influences = self.stack.picture(
-            used, [self.values[name] for name in self.used], [self.skies[name] for name in self.used]
+            used, [self.values[name] for name in self.used], [self.backgrounds[name] for name in self.used]
         )
         result, pixel_err, smooth = smoothed_by_scale(picture, err)
         self.outline = find_outline(smooth, place=PLACE) if self.given is None else self.given
@@ -120,7 +123,7 @@ class _Turns:
         self.err = np.where(self.outline, np.hypot(pixel_err, shared), np.float32(0))
 
     def find_strengths(self):
-        found = dict(zip(self.names, self.stack.strengths(self.data, rows=True), strict=True))
+        found = dict(zip(self.names, self.stack.strengths(self.data), strict=True))
         fitted = {name: item for name, item in found.items() if not isinstance(item, FitError)}
         typical = np.median([item.value for item in fitted.values()]) if fitted else np.nan
         self.reasons = {name: self._reason(found[name], typical) for name in self.names}
@@ -134,14 +137,14 @@ class _Turns:
         self.values = {name: fitted[name].value / mean if name in fitted else np.nan for name in self.names}
         self.errs = {name: fitted[name].err / mean if name in fitted else np.nan for name in self.names}
         self.skies = {name: fitted[name].sky if name in fitted else np.nan for name in self.names}
-        self.data = self.data * np.float32(mean)
-        self.err = self.err * np.float32(mean)
-        self.influences = self.influences * np.float32(mean)
+        self.backgrounds = {name: fitted[name].background for name in fitted}
 
     @staticmethod
     def _reason(found, typical):
         if isinstance(found, FitError):
             return str(found)
+        if found.seen < LEAST_SEEN:
+            return f"sources and other light hide its wisp: {found.seen:.0%} of it can be seen"
         if not found.value > WEAKEST * typical:
             return f"its wisp is too weak to tell its shape: {found.value / typical:.2f} times the usual"
         return ""
@@ -181,8 +184,7 @@ class _Turns:
     def _amplitude_err(self):
         """Relative error of the template as a whole: what the influences of the exposures do to a fit of it."""
         mesh = box_means(self.data, MESH_BOX).astype(np.float64)
-        for part in np.array_split(np.arange(mesh.shape[1]), min(N_AMPLIFIERS, mesh.shape[1])):
-            mesh[:, part] -= mesh[:, part].mean(axis=1, keepdims=True)  # the levels of rows and amplifiers
+        mesh -= mesh.mean()  # the level of the sky
         pulls = np.tensordot(self.influences.astype(np.float64), mesh, 2) / np.sum(mesh**2)
         n = len(pulls)
         return float(np.sqrt(n / (n - 1) * np.sum(pulls**2)))

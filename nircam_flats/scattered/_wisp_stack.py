@@ -7,11 +7,11 @@ import numpy as np
 from attrs import evolve, field, frozen
 
 from nircam_flats.exceptions import FitError
-from nircam_flats.kernels import box_influences
+from nircam_flats.kernels import box_influences, expand_mesh
 from nircam_flats.parallel import map_ordered, shares_memory
-from nircam_flats.scattered._strength import fit_strength, noise_of
+from nircam_flats.scattered._strength import fit_strength
 from nircam_flats.skyflat import FrameStack, NormalizedFrames, SigmaClippedMedian
-from nircam_flats.skyflat.meshes import MESH_BOX
+from nircam_flats.skyflat.meshes import MESH_BOX, box_size_for
 
 __all__ = ["WispStack", "surface_of"]
 
@@ -41,23 +41,23 @@ class WispStack:
         """The sky level of each frame."""
         return np.array([frame.level.value for frame in self.frames.frames])
 
-    def strengths(self, pattern, *, rows):
+    def strengths(self, pattern):
         """Fit the pattern in each frame; returns a list of `Strength` (a `FitError` where it cannot be fitted)."""
-        work = partial(self._strength, pattern=pattern, rows=rows)
+        work = partial(self._strength, pattern=pattern)
         ahead = 2 if shares_memory(self.executor) else None  # each takes several images
         executor = self.frames.sharing(self.executor)
         return list(map_ordered(work, self.frames.frames, executor=executor, ahead=ahead))
 
-    def _strength(self, frame, *, pattern, rows):
+    def _strength(self, frame, *, pattern):
         data = frame.values * np.float32(frame.level.value) / surface_of(self.correction)
         used = np.isfinite(data)
         try:
-            return fit_strength(data, noise_of(data, None, used), pattern, used, rows=rows, place=frame.name)
+            return fit_strength(data, pattern, used, degree=0, find_light=False, place=frame.name)
         except FitError as error:
             return error
 
-    def picture(self, numbers, strengths, skies):
-        """Combine the frames with these numbers, each less its sky and divided by its strength.
+    def picture(self, numbers, strengths, backgrounds):
+        """Combine the frames with these numbers, each less its background (a mesh) and divided by its strength.
 
         Returns
         -------
@@ -68,15 +68,17 @@ class WispStack:
         height = self.frames.shape[0]
         bands = [slice(start, min(start + BAND, height)) for start in range(0, height, BAND)]
         chosen = evolve(self, frames=evolve(self.frames, frames=[self.frames.frames[number] for number in numbers]))
-        work = partial(chosen._band, strengths=np.asarray(strengths), skies=np.asarray(skies))
+        work = partial(chosen._band, strengths=np.asarray(strengths), backgrounds=backgrounds)
         data, err, influences = zip(*map_ordered(work, bands, executor=self.frames.sharing(self.executor)), strict=True)
         return np.concatenate(data), np.concatenate(err), np.concatenate(influences, axis=1)
 
-    def _band(self, rows, *, strengths, skies):
+    def _band(self, rows, *, strengths, backgrounds):
         surface = surface_of(self.correction)
         surface = surface[rows] if surface.ndim else surface
         values = self.frames.band(rows).values * np.float32(self.levels[:, None, None])
-        values = (values / surface - np.float32(skies[:, None, None])) / np.float32(strengths[:, None, None])
+        box_size = box_size_for(self.frames.shape)
+        below = np.stack([expand_mesh(mesh, box_size, self.frames.shape, rows=rows) for mesh in backgrounds])
+        values = (values / surface - below) / np.float32(strengths[:, None, None])
         noise = np.array([frame.level.scatter for frame in self.frames.frames]) / np.abs(strengths)
         data, err, _ = SigmaClippedMedian()(FrameStack(values=values, noise=noise))
         return data, err, box_influences(values, data, noise, MESH_BOX, median_err=err)

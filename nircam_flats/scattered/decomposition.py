@@ -33,7 +33,7 @@ from nircam_flats.scattered.gauge import SmoothResponse
 from nircam_flats.scattered.identifiability import Identifiability
 from nircam_flats.scattered.wisp_template import WispTemplate
 from nircam_flats.skyflat import CombineStrategy, DeltaSkyflat, NormalizedFrames
-from nircam_flats.skyflat.meshes import MESH_BOX
+from nircam_flats.skyflat.meshes import MESH_BOX, box_size_for
 
 __all__ = ["SkyDecomposition", "light_of", "without_light"]
 
@@ -153,7 +153,7 @@ class SkyDecomposition(HoldsArrays):
         _check(frames)
         gauge = SmoothResponse() if gauge is None else gauge
         frames = frames.minus({})
-        box_size = _default_box_size(frames.shape) if box_size is None else box_size
+        box_size = box_size_for(frames.shape) if box_size is None else box_size
         found = separate(_meshes(frames, box_size), [frame.noise for frame in frames.frames], gauge)
         identifiability = Identifiability.of(found, gauge)
         evidence = _evidence(found, identifiability, gauge, box_size, frames.shape)
@@ -201,7 +201,7 @@ def light_of(frames, *, gauge=None, box_size=None):
     """
     _check(frames)
     frames = frames.minus({})
-    box_size = _default_box_size(frames.shape) if box_size is None else box_size
+    box_size = box_size_for(frames.shape) if box_size is None else box_size
     noise = [frame.noise for frame in frames.frames]
     return light_of_frames(separate(_meshes(frames, box_size), noise, gauge or SmoothResponse()), frames, box_size)
 
@@ -247,10 +247,6 @@ def _check(frames):
             f"SkyDecomposition of {frames.detector} {frames.filters[0]} needs at least {SkyDecomposition.MIN_FRAMES} "
             f"frames to see light vary; got {len(frames)}"
         )
-
-
-def _default_box_size(shape):
-    return int(np.clip(2 ** int(np.log2(max(min(shape) // 32, 4))), 4, MESH_BOX))
 
 
 def _meshes(frames, box_size):

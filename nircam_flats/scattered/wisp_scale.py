@@ -10,19 +10,18 @@ from nircam_flats._strategy import checked_image
 from nircam_flats.exceptions import FitError, InvalidInputError
 from nircam_flats.exposure import Exposure
 from nircam_flats.fit import FlatModelFit
-from nircam_flats.kernels import box_means, box_medians, grow, repeat_mesh
+from nircam_flats.kernels import box_means, box_medians
 from nircam_flats.masks import Segmentation, SourceMask
-from nircam_flats.scattered._strength import fit_strength, noise_of
+from nircam_flats.scattered._strength import fit_strength
 from nircam_flats.scattered._wisp_meshes import robust_line
-from nircam_flats.skyflat import ExtendedLight
-from nircam_flats.skyflat.meshes import MESH_BOX
+from nircam_flats.skyflat.meshes import box_size_for
 
 __all__ = ["WispScale", "fit_wisp"]
 
 FEWEST_GOOD = 0.05
 N_PASSES = 3
-HALO = 2
-"""Boxes by which extended light is grown: its halo fades slowly, and looks like a wisp."""
+DEGREE = 1
+"""Of the background of an image: what its flat still has wrong from edge to edge."""
 
 
 def _to_float(value):
@@ -37,10 +36,11 @@ class WispScale(ShowsCard):
     ----------
     value, err
         Factor of the template and its 1 sigma error, that of the template included. Noise that pixels share (1/f
-        stripes, light of faint sources) is counted. The value may be negative, as chance has it.
+        stripes, light of faint sources, halos, errors of the flat) is counted. The value may be negative, as chance has
+        it.
     chi2, n_dof
-        Reduced chi-squared of the fit, and its degrees of freedom. It is 1 if the errors of the exposure are right and
-        nothing else is in its sky.
+        Reduced chi-squared of the boxes that were fitted, against the noise of their pixels, and its degrees of
+        freedom. It is 1 if nothing else is in the sky.
     sky
         Level of the sky, in the template's unit.
     template
@@ -127,7 +127,7 @@ def _demand_same_mode(template, exposure, place):
         )
 
 
-def fit_wisp(template, exposure, mask, *, correction, rows):
+def fit_wisp(template, exposure, mask, *, correction):
     """Return the `WispScale` of ``template`` in ``exposure``; parameters and errors are those of its ``fit_scale``."""
     place = f"WispTemplate.fit_scale of {exposure.name or 'an exposure'}"
     _demand_same_mode(template, exposure, place)
@@ -141,18 +141,17 @@ def fit_wisp(template, exposure, mask, *, correction, rows):
         )
     data = exposure.data if correction is None else exposure.data / correction.surface
     good = exposure.good & np.isfinite(data)
-    noise = noise_of(data, exposure.err, good)
 
     def fit(masked):
-        return fit_strength(data, noise, template.data, good & ~masked, rows=rows, place=place)
+        return fit_strength(data, template.data, good & ~masked, degree=DEGREE, find_light=mask is None, place=place)
 
     if mask is None:
         if good.mean() < FEWEST_GOOD:
             raise FitError(f"{place} needs at least {FEWEST_GOOD:.0%} good pixels; got {good.mean():.1%}")
-        value, sky = _first_guess(data, good, template.data)
+        value = _first_guess(data, good, template.data)
         for _ in range(N_PASSES):
-            found = fit(_light_in(data - np.float32(value) * template.data, good, sky))
-            value, sky = found.value, found.sky
+            found = fit(Segmentation()(data - np.float32(value) * template.data, good))
+            value = found.value
     else:
         masked = mask.masked if isinstance(mask, SourceMask) else mask
         found = fit(checked_image(masked, exposure.shape, bool, f"mask given to {place}"))
@@ -170,19 +169,10 @@ def fit_wisp(template, exposure, mask, *, correction, rows):
 
 
 def _first_guess(data, good, pattern):
-    """Strength and sky from box medians of the image with its sources: no mask can take the wisp for one yet."""
-    mesh = box_medians(np.where(good, data, np.float32(np.nan)), MESH_BOX)[0]
-    return robust_line(mesh, box_means(pattern, MESH_BOX))
-
-
-def _light_in(data, good, sky):
-    """Sources, and light that is spread wider than they are, in data without their wisp."""
-    sources = Segmentation()(data, good)
-    if not sky > 0:
-        return sources
-    relative = np.where(sources | ~good, np.float32(np.nan), data / np.float32(sky))
-    boxes = grow(ExtendedLight().find_in(box_medians(relative, MESH_BOX)[0]), HALO)
-    return sources | repeat_mesh(boxes, MESH_BOX, data.shape)
+    """Strength from box medians of the image with its sources: no mask can take the wisp for one yet."""
+    box_size = box_size_for(data.shape)
+    mesh = box_medians(np.where(good, data, np.float32(np.nan)), box_size)[0]
+    return robust_line(mesh, box_means(pattern, box_size))[0]
 
 
 def _went_into(template, name):

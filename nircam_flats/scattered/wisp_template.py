@@ -19,7 +19,7 @@ from nircam_flats.instrument.filters import to_filter
 from nircam_flats.provenance import History
 from nircam_flats.scattered._wisp_build import build_template
 from nircam_flats.scattered._wisp_fits import read_template, write_template
-from nircam_flats.scattered.wisp_scale import fit_wisp
+from nircam_flats.scattered.wisp_scale import WispScale, fit_wisp
 
 __all__ = ["WispTemplate"]
 
@@ -145,7 +145,7 @@ class WispTemplate(HoldsArrays):
 
         Notes
         -----
-        Strengths and shape are found in turns: the exposures, each less its sky and divided by its strength, are
+        Strengths and shape are found in turns: the exposures, each less its background and divided by its strength, are
         combined pixel by pixel to their clipped median, which is smoothed where its noise demands it; it is fitted to
         each exposure again (see `fit_scale`). Strengths are 1 on average.
         """
@@ -203,9 +203,7 @@ class WispTemplate(HoldsArrays):
             history=History().then("take wisp template", origin=place),
         )
 
-    def fit_scale(
-        self, exposure: Exposure, mask: np.ndarray | None = None, *, correction: Any = None, rows: Any = True
-    ) -> Any:
+    def fit_scale(self, exposure: Exposure, mask: Any = None, *, correction: Any = None) -> WispScale:
         """Fit the strength of the wisp in an exposure.
 
         Parameters
@@ -218,9 +216,6 @@ class WispTemplate(HoldsArrays):
             takes an image that is flat but for the wisp.
         correction
             The `~nircam_flats.FlatModelFit` that is still missing from the flat of the exposure; None if it is flat.
-        rows
-            Whether each row of each amplifier (a quarter of the columns) has a level of its own, as 1/f noise has;
-            otherwise the sky is one level.
 
         Returns
         -------
@@ -235,14 +230,15 @@ class WispTemplate(HoldsArrays):
 
         Notes
         -----
-        Weighted least squares of ``data / correction = sky + value * template``, where the weights are the errors of
-        the exposure, smoothed (the error of a pixel goes with its own photons, and would favour faint ones). Pixels
-        beyond 3 sigma are left out in turns. The error counts noise that pixels share: it is the sum over all pairs of
-        pixels of what each adds to the value, times the covariance that the residual shows at their distance; in
-        quadrature with the error of the template as a whole (`amplitude_err`), unless the exposure is one of those that
-        the template was made of: its noise is in both.
+        Generalised least squares of ``data / correction = background + value * template`` on the medians of boxes (32
+        px in full frames). The background is a plane and 1/f stripes, whose variances, within an
+        amplifier and between all, are what boxes far from each other share. Boxes beyond 4 sigma are left out in turns.
+        The error counts noise that boxes share: it is the sum over all pairs of boxes of what each adds to the value,
+        times the covariance that the residual shows at their distance (or what the model of the noise says, if that is
+        more); in quadrature with the error of the template as a whole (`amplitude_err`), unless the exposure is one of
+        those that the template was made of: its noise is in both.
         """
-        return fit_wisp(self, exposure, mask, correction=correction, rows=rows)
+        return fit_wisp(self, exposure, mask, correction=correction)
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a FITS file (extensions SCI, ERR, OUTLINE, EXPOSURES) that `read` reads back."""

@@ -151,7 +151,7 @@ class ExtendedLight(Strategy):
         return flags
 
     def find_in(self, mesh: np.ndarray) -> np.ndarray:
-        """Return the boxes with extended light in a single frame that should be flat otherwise, not grown.
+        """Return the boxes with extended light in a single frame that should be flat otherwise, grown.
 
         Parameters
         ----------
@@ -165,7 +165,7 @@ class ExtendedLight(Strategy):
             if np.array_equal(found, flags):
                 break
             flags = found
-        return flags
+        return self._grown(flags)
 
     def _groups(self, excess, seen):
         quiet = ~seen & np.isfinite(excess)

@@ -3,10 +3,15 @@
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-__all__ = ["MESH_BOX", "lower_quartile_of_frames", "median_of_frames", "smoothed"]
+__all__ = ["MESH_BOX", "box_size_for", "lower_quartile_of_frames", "median_of_frames", "smoothed"]
 
 MESH_BOX = 32
 """Side of the boxes of the meshes that frames and products are reduced to, pixels."""
+
+
+def box_size_for(shape):
+    """Side of the boxes that resolve frames of ``shape``: `MESH_BOX` for full frames, 1/32 of small ones."""
+    return int(np.clip(2 ** int(np.log2(max(min(shape) // 32, 4))), 4, MESH_BOX))
 
 
 def median_of_frames(meshes):
