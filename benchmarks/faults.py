@@ -120,7 +120,7 @@ def survive(files, folder, n_kills, seed=1):
             check(files, place, expected)
             survived += 1
         except (nf.FlatsError, AssertionError, OSError) as error:
-            print(f"killed in {stage}: {type(error).__name__}: {error}")
+            print(f"killed in {stage}: {type(error).__name__}: {error}", flush=True)
     return survived, struck
 
 
