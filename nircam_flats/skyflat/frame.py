@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import cached_property, reduce
 from operator import or_
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -121,7 +120,7 @@ class NormalizedFrame(HoldsArrays):
         """Return the frame with this ``FrameLight`` subtracted, instead of any other; None subtracts nothing."""
         return self if light is self.light else evolve(self, light=light, mesh=None)
 
-    def rows(self, rows: Any, out: str | Path | None = None) -> np.ndarray:
+    def rows(self, rows: slice, out: np.ndarray | None = None) -> np.ndarray:
         """Return the balanced values of the rows in the slice ``rows``, in ``out`` if it is given."""
         divisor = None if self.balance is None else expand_mesh(self.balance.divisor, MESH_BOX, self.shape, rows=rows)
         return self._divided(rows, divisor, out)
