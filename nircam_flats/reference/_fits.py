@@ -51,7 +51,7 @@ def read_flat(path):
         fields["dq"] = readonly(_read_flags(hdus, path, shape, faults, told))
         fields["provenance"] = _read_provenance(hdus, path, faults)
         fields["covariance"] = _read_covariance(hdus, path, shape, faults)
-    faults += _keyword_faults(fields)
+        faults += _keyword_faults(fields)
     return fields | {"faults": (*told, *faults)}, told
 
 

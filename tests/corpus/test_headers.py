@@ -152,3 +152,12 @@ def test_a_product_that_was_changed(kind, examine):
     resealed = edited(format.content, lambda hdus: hdus[0].header.set("NOTE", "mine"), checksum=True)
     examine(format, resealed, {}, "a keyword added, with checksum=True")
     examine(format, unsealed(format.content), {}, "no checksums")
+
+
+@pytest.mark.parametrize("kind", ["cal", "FLAT", "MASK"])
+def test_a_card_that_says_nothing(kind, examine):
+    """Neither text nor number: read where the keyword does not matter, refused where it does."""
+    format = FORMATS[kind]
+    for section, card in cards_of(format.content, "PRIMARY", "SCI"):
+        garbled = f"{card.keyword:8}= 'no end \\ 1 2".encode()
+        examine(format, with_card(format.content, section, card.keyword, garbled), AS_ASTROPY, f"{section} {card}")
