@@ -11,7 +11,8 @@ the largest of |predicted / file - 1| over all visible days and the wavelengths 
 The measured sky: ten seeds that were not used for tuning (1 to 3 were), a SW and a LW detector without wisps, two
 filters each, four exposures in each, of 10, 100 and 1000 s.  The injected sky is that of the simulation times the
 median of the response over the ground flat.  Printed are, in per cent, the mean departure, the worst of a
-single exposure, and the worst of a mean over the exposures of one detector and filter.
+single exposure, the worst of a mean over the exposures of one detector and filter, and the error of such a mean that
+the scatter of its exposures tells.
 
 report      the report's mask, no correction
 plain       what BackgroundComparison does without corrections
@@ -264,6 +265,7 @@ def measured(seeds, detectors=DETECTORS, times=TIMES, **settings):
                     "mean": departures.mean(),
                     "worst exposure": np.abs(departures).max(),
                     "worst mean": np.abs(departures.mean(axis=-1)).max(),
+                    "its error": np.sqrt(np.mean(departures.var(axis=-1, ddof=1)) / departures.shape[-1]),
                 }
             )
         table = Table(rows=rows)

@@ -286,8 +286,9 @@ def test_measured_skies_are_told(script, capsys):
     assert lines[1] == "NRCB1, seeds 1"
     rows = {line.split()[1]: [float(item) for item in line.split()[2:]] for line in lines[4:]}
     assert list(rows) == ["report", "plain", "corrected", "deep"]
-    for mean, worst, worst_mean in rows.values():
+    for mean, worst, worst_mean, error in rows.values():
         assert abs(mean) <= worst_mean <= worst < 20
+        assert 0 < error < worst
 
 
 # --- the tables of flats
