@@ -54,7 +54,7 @@ def map_ordered(
     *,
     executor: Executor | None = None,
     stage: str = "",
-    ahead: float | None = None,
+    ahead: int | None = None,
 ) -> Iterator:
     """Yield ``function(item)`` for each item, in the order of the items.
 

@@ -1,5 +1,6 @@
 """The whole procedure, from exposures to flight flats, readable in one screen."""
 
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import cache, partial
@@ -208,7 +209,7 @@ def rough_model(frames, executor=None):
 
 
 def sky_flat_program(
-    exposures: ExposureSet,
+    exposures: ExposureSet | str | Path | Iterable,
     ground_flats: Any,
     *,
     out: str | Path | None = None,

@@ -7,11 +7,12 @@ from astropy import units as u
 from attrs import evolve, frozen
 
 from nircam_flats.background._deep import DeepMask, carried
-from nircam_flats.background._stripes import N_AMPLIFIERS, stripes_of
+from nircam_flats.background._stripes import stripes_of
 from nircam_flats.background.model import BRIGHTNESS
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure import Exposure
 from nircam_flats.exposure._checks import own_problems
+from nircam_flats.instrument.detector import N_AMPLIFIERS
 from nircam_flats.kernels import clipped_statistics
 from nircam_flats.masks import PyramidSegmentation, Segmentation, SkyLevel
 from nircam_flats.skyflat.frame import mask_of

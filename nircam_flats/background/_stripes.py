@@ -4,9 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 
-__all__ = ["N_AMPLIFIERS", "stripes_of"]
+from nircam_flats.instrument.detector import N_AMPLIFIERS
 
-N_AMPLIFIERS = 4
+__all__ = ["stripes_of"]
+
 MIN_PIXELS = 20
 """In a row of an amplifier, for its median to count."""
 MIN_ROWS = 0.3

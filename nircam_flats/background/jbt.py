@@ -103,7 +103,7 @@ class JBTBackground(BackgroundModel):
         coordinate, date = one_coordinate(coordinate, "JBTBackground"), one_date(date, "JBTBackground")
         return self._day(self.visible_days(coordinate), coordinate, date)
 
-    def spectrum(self, coordinate: SkyCoord, date: Any, wavelength: u.Quantity) -> Any:
+    def spectrum(self, coordinate: SkyCoord, date: Any, wavelength: np.ndarray) -> Any:
         grid = self.grid
         if wavelength.min() < grid[0] or wavelength.max() > grid[-1]:
             raise InvalidInputError(

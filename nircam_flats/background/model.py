@@ -47,7 +47,7 @@ class BackgroundModel(Strategy, ABC):
     relative_err: float = np.nan
 
     @abstractmethod
-    def spectrum(self, coordinate: SkyCoord, date: Any, wavelength: u.Quantity) -> Any:
+    def spectrum(self, coordinate: SkyCoord, date: Any, wavelength: np.ndarray) -> Any:
         """Return the brightness by component, a dictionary from names to arrays like ``wavelength``, MJy/sr.
 
         Parameters

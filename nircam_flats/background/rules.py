@@ -37,7 +37,7 @@ class BackgroundRules(HoldsArrays):
     max_asymmetry: float | None = field(default=0.05, validator=check_part)
 
     def reasons(
-        self, channel: str, *, exposure_time: u.Quantity, masked_fraction: float, asymmetry: float
+        self, channel: str, *, exposure_time: u.Quantity | None, masked_fraction: float, asymmetry: float
     ) -> list[str]:
         """Return why an exposure of a channel ('SW' or 'LW') is no clean sky, a list of texts; empty if it is.
 

@@ -36,7 +36,7 @@ class TabulatedBackground(BackgroundModel):
         self.relative_err = float(relative_err)
         self._read()
 
-    def spectrum(self, coordinate: SkyCoord, date: Any, wavelength: u.Quantity) -> Any:
+    def spectrum(self, coordinate: SkyCoord, date: Any, wavelength: np.ndarray) -> Any:
         grid, components = self._read()
         if wavelength.min() < grid[0] or wavelength.max() > grid[-1]:
             raise InvalidInputError(

@@ -64,7 +64,7 @@ class ZodiacalBackground(BackgroundModel):
         """1 sigma error of the total, relative: as scored against the files of the JWST Backgrounds Tool."""
         return float(self.tuning.meta["relative_err"])
 
-    def spectrum(self, coordinate: SkyCoord, date: Any, wavelength: u.Quantity) -> Any:
+    def spectrum(self, coordinate: SkyCoord, date: Any, wavelength: np.ndarray) -> Any:
         table = self.tuning
         grid = table["wavelength"].to_value(u.um)
         if wavelength.min() < grid[0] or wavelength.max() > grid[-1]:

@@ -23,7 +23,7 @@ from nircam_flats.instrument.detector import to_detector
 from nircam_flats.kernels import box_means, box_medians, clipped_statistics, expand_mesh
 from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
-from nircam_flats.skyflat import DeltaSkyflat
+from nircam_flats.skyflat import DeltaSkyflat, FilterDependence
 from nircam_flats.skyflat.delta import to_filters
 from nircam_flats.skyflat.meshes import MESH_BOX
 
@@ -85,7 +85,7 @@ class FlatModelFit(HoldsArrays):
     @classmethod
     def from_delta(
         cls,
-        delta: DeltaSkyflat,
+        delta: DeltaSkyflat | FilterDependence,
         *,
         strategy: FitStrategy | None = None,
         n_replicates: int = 16,

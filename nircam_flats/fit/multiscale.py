@@ -12,10 +12,10 @@ from nircam_flats.fit._texture import texture
 from nircam_flats.fit.polynomial import Polynomial2D
 from nircam_flats.fit.strategy import FitStrategy
 from nircam_flats.fit.surface import Surface
+from nircam_flats.instrument.detector import N_AMPLIFIERS
 
 __all__ = ["MultiScale"]
 
-N_AMPLIFIERS = 4
 SIGNIFICANT = 4.0
 CERTAIN = 0.9
 """Gain from which on a coefficient is taken to be all structure."""

@@ -15,6 +15,8 @@ __all__ = ["Detector"]
 
 WISP_DETECTORS = ("NRCA3", "NRCA4", "NRCB3", "NRCB4")
 """Sunnquist et al. 2022 (JWST-STScI-008304), section 3.5."""
+N_AMPLIFIERS = 4
+"""A full frame is read by four amplifiers, each a quarter of the columns, which share part of their 1/f noise."""
 CLAW_DETECTORS = ("NRCA1", "NRCA3", "NRCB1", "NRCB2", "NRCB4")
 """The same, section 3.6."""
 

@@ -3,11 +3,11 @@
 from typing import Any
 
 import numpy as np
+from astropy.table import QTable
 from matplotlib import pyplot as plt
 from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 
-from nircam_flats.exposure import ExposureSet
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.kernels import box_medians
 from nircam_flats.plotting.flatness import OLD_NEW
@@ -116,7 +116,7 @@ def _profile(image, axis):
     return mesh.mean(axis=axis).filled(np.nan)
 
 
-def draw_sky_levels(exposures: ExposureSet, *, ax: Any = None, **artist_options: Any) -> Any:
+def draw_sky_levels(exposures: QTable, *, ax: Any = None, **artist_options: Any) -> Any:
     """Draw the sky level of each exposure that was used, a symbol for each filter.
 
     Parameters

@@ -1,6 +1,7 @@
 """A delivery: flight flats of up to 136 imaging modes in a folder, with a manifest and a list of what is missing."""
 
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -62,7 +63,7 @@ class FlatDelivery(ShowsCard):
     def from_ground(
         cls,
         ground_flats: Any,
-        fits: FlatModelFit,
+        fits: FlatModelFit | str | Path | Iterable,
         *,
         out: str | Path | None,
         useafter: Any = None,

@@ -6,7 +6,8 @@ from numpy.polynomial import legendre
 from scipy.ndimage import binary_dilation, label, uniform_filter
 
 from nircam_flats._fields import HoldsArrays, image
-from nircam_flats.skyflat.balance import N_AMPLIFIERS, stripe_scales
+from nircam_flats.instrument.detector import N_AMPLIFIERS
+from nircam_flats.skyflat.balance import stripe_scales
 from nircam_flats.skyflat.meshes import median_of_frames
 
 __all__ = [

@@ -4,11 +4,11 @@ import numpy as np
 from attrs import frozen
 
 from nircam_flats.exceptions import FitError
+from nircam_flats.instrument.detector import N_AMPLIFIERS
 from nircam_flats.kernels import autocorrelated, box_means, box_medians
 from nircam_flats.scattered._separation import legendre_terms, robust_scatter
 from nircam_flats.scattered._wisp_meshes import robust_line
 from nircam_flats.skyflat import ExtendedLight
-from nircam_flats.skyflat.balance import N_AMPLIFIERS
 from nircam_flats.skyflat.meshes import box_size_for
 
 __all__ = ["Strength", "fit_strength"]

@@ -7,6 +7,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 from attrs import field, frozen
+from numpy.typing import ArrayLike
 
 from nircam_flats._html import ShowsCard
 from nircam_flats.exceptions import InvalidInputError
@@ -90,7 +91,7 @@ class AngleRanges(ShowsCard):
     ranges: tuple = field(default=(), converter=_to_ranges)
 
     @classmethod
-    def from_samples(cls, angles: u.Quantity, flags: np.ndarray) -> Self:
+    def from_samples(cls, angles: u.Quantity | ArrayLike, flags: ArrayLike) -> Self:
         """Return the ranges in which neighbouring samples of the whole circle are all flagged.
 
         A range runs from its first flagged sample to its last; a sample that is flagged alone makes none.

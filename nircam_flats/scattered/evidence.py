@@ -12,8 +12,8 @@ from scipy.special import ndtr
 from nircam_flats._fields import HoldsArrays, choice, image, readonly, to_tuple
 from nircam_flats._html import ShowsCard
 from nircam_flats._strategy import checked_image
+from nircam_flats.instrument.detector import N_AMPLIFIERS
 from nircam_flats.kernels import box_means, repeat_mesh
-from nircam_flats.skyflat.balance import N_AMPLIFIERS
 
 __all__ = ["LightEvidence", "Verdict"]
 
@@ -142,7 +142,7 @@ class LightEvidence(HoldsArrays):
         where = checked_image(where, self.shape, bool, "LightEvidence.judge(where)")
         return self.judge_boxes(box_means(where, self.box_size))
 
-    def judge_boxes(self, share: Any, within: float | None = None) -> "Verdict":
+    def judge_boxes(self, share: Any, within: np.ndarray | None = None) -> "Verdict":
         """Return the `Verdict` on the boxes of which ``share`` (0 to 1, a mesh) belongs to the structure.
 
         ``within`` are the boxes across which the light of the surroundings is continued, by default those of the

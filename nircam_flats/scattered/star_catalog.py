@@ -11,6 +11,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io.registry import IORegistryError
 from astropy.table import Table
 from attrs import field, frozen
+from numpy.typing import ArrayLike
 
 from nircam_flats._fields import HoldsArrays, quantity, readonly
 from nircam_flats._files import open_fits, read_image
@@ -206,7 +207,7 @@ class StarCatalog(HoldsArrays):
             return self._names
         return tuple(map(_designation, self.ra.to_value(u.deg), self.dec.to_value(u.deg)))
 
-    def where(self, flags: np.ndarray) -> "StarCatalog":
+    def where(self, flags: ArrayLike) -> "StarCatalog":
         """Return the catalogue of the stars that ``flags`` (booleans or indices) select, in their order."""
         flags = np.asarray(flags)
         picked = np.flatnonzero(flags) if flags.dtype == bool else flags

@@ -164,7 +164,7 @@ class WispTemplate(HoldsArrays):
     @classmethod
     def from_image(
         cls,
-        image: np.ndarray,
+        image: np.ndarray | str | Path,
         *,
         detector: Detector | str | int,
         filter: Filter | str,

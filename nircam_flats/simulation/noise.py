@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from nircam_flats.instrument.detector import N_AMPLIFIERS
+
 __all__ = ["row_stripes"]
 
-N_AMPLIFIERS = 4
 STRIPES = 0.0005
 """Root mean square of the stripes, DN/s."""
 SHARED = 0.7

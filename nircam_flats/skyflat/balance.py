@@ -5,6 +5,7 @@ from attrs import frozen
 from scipy.ndimage import distance_transform_edt, label
 
 from nircam_flats._fields import HoldsArrays, image
+from nircam_flats.instrument.detector import N_AMPLIFIERS
 from nircam_flats.kernels import fill_mesh
 from nircam_flats.parallel import map_ordered
 from nircam_flats.skyflat.meshes import median_of_frames, smoothed
@@ -15,8 +16,6 @@ ITERATIONS = 20
 CLIPS = 3
 SMALLEST_OBJECT = 2.5
 """Radius in boxes from which on a masked object is taken to have faint light around it."""
-N_AMPLIFIERS = 4
-"""A full frame is read by four amplifiers, each a quarter of the columns, which share part of their 1/f noise."""
 
 
 @frozen(kw_only=True, eq=False)

@@ -14,7 +14,7 @@ from numpy.polynomial import legendre
 
 from nircam_flats._fields import HoldsArrays, image, quantity, readonly, to_tuple
 from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.exposure import ExposureSet
+from nircam_flats.exposure import Exposure, ExposureSet
 from nircam_flats.instrument import Filter
 from nircam_flats.kernels import box_medians
 from nircam_flats.masks import Segmentation
@@ -161,7 +161,7 @@ class SkyflatSeries(HoldsArrays):
         )
         return series._with_epochs((), executor)
 
-    def add(self, exposures: ExposureSet, *, executor: Executor | None = None) -> "SkyflatSeries":
+    def add(self, exposures: ExposureSet | Exposure, *, executor: Executor | None = None) -> "SkyflatSeries":
         """Return the series with more exposures, of any dates; only what is new is masked, only its epochs combined.
 
         Parameters
@@ -180,9 +180,9 @@ class SkyflatSeries(HoldsArrays):
         have = {member.name for member in self.exposures}
         more = more.exclude(np.array([member.name in have for member in more], bool), "is in the series already")
         settings = {name: item for name, item in self.settings.items() if name != "strategy"}
-        exposures = _in_order(self.exposures + more)
-        frames = NormalizedFrames.from_exposures(exposures, executor=executor, store=self.frames.store, **settings)
-        return evolve(self, exposures=exposures, frames=frames)._with_epochs(self.epochs, executor)
+        together = _in_order(self.exposures + more)
+        frames = NormalizedFrames.from_exposures(together, executor=executor, store=self.frames.store, **settings)
+        return evolve(self, exposures=together, frames=frames)._with_epochs(self.epochs, executor)
 
     def where(self, *, filter: Filter | str, executor: Executor | None = None) -> "SkyflatSeries":
         """Return the series of one filter.
@@ -195,7 +195,7 @@ class SkyflatSeries(HoldsArrays):
         frames, exposures = self.frames.where(filter=filter), self.exposures.where(filter=filter)
         return evolve(self, exposures=exposures, frames=frames)._with_epochs(self.epochs, executor)
 
-    def between(self, start: Any = None, end: Any = None, *, executor: Executor | None = None) -> "SkyflatSeries":
+    def between(self, start: Any = None, end: Any = None, *, executor: Executor | None = None) -> DeltaSkyflat:
         """Return the `DeltaSkyflat` of the exposures from ``start`` on and before ``end`` (times; None for no limit).
 
         Raises

@@ -54,6 +54,7 @@ def test_sources_are_masked_by_default(world, perfect):
     assert scale.value == pytest.approx(1, abs=4 * scale.err)
     unmasked = perfect.fit_scale(bright, np.zeros(world.shape, bool))
     assert unmasked.value == pytest.approx(1, abs=4 * unmasked.err)  # its boxes depart, and are left out
+    assert scale.chi2 < unmasked.chi2  # but for the faint edge of the source
 
 
 def test_masks_of_any_kind(world, perfect):
