@@ -42,7 +42,7 @@ class MedianFilter(FitStrategy):
     inside. The mesh is interpolated by cubic splines as ``Background2D`` does.
     """
 
-    def __init__(self, *, box_size: int = 32, filter_size: float = 8, trend: Any = 3) -> None:
+    def __init__(self, *, box_size: int = 32, filter_size: int = 8, trend: Any = 3) -> None:
         if box_size < 1 or filter_size < 1 or (trend is not None and trend < 0):
             raise InvalidInputError(
                 "MedianFilter needs box_size >= 1, filter_size >= 1 and trend None or >= 0; got "

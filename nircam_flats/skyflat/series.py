@@ -101,7 +101,7 @@ class SkyflatSeries(HoldsArrays):
         exposures: ExposureSet,
         *,
         length: Any = 90 * u.day,
-        min_exposures: float = 4,
+        min_exposures: int = 4,
         masks: Any = None,
         correction: Any = None,
         preprocess: Callable | None = None,
@@ -129,7 +129,7 @@ class SkyflatSeries(HoldsArrays):
         strategy
             A `CombineStrategy`; by default `SigmaClippedMedian`.
         preprocess, memory_limit, store
-            As in `NormalizedFrames.from_exposures`. With a ``store`` a later session masks and combines nothing again.
+            As in `NormalizedFrames.from_exposures`. With a ``store`` a later run masks and combines nothing again.
         executor
             Any `concurrent.futures.Executor`; by default threads for all cores. The result is the same.
 
@@ -277,7 +277,7 @@ class SkyflatSeries(HoldsArrays):
         values, errors = zip(*found, strict=True)
         return self._trend([f"P{i}(x) P{j}(y)" for i, j in terms], values, errors)
 
-    def new_dead_pixels(self, find: Any, *, min_epochs: float = 2, executor: Executor | None = None) -> Any:
+    def new_dead_pixels(self, find: Any, *, min_epochs: int = 2, executor: Executor | None = None) -> Any:
         """Return the pixels that died between two epochs of the series, a `~astropy.table.QTable`.
 
         Parameters

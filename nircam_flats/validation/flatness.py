@@ -110,7 +110,7 @@ class Flatness(HoldsArrays):
         table["floor_rms"] = [np.nanstd(mesh) for mesh in noise]
         return table
 
-    def profile(self, along: str, exposure: Exposure | None = None, *, width: float = 16) -> Any:
+    def profile(self, along: str, exposure: Exposure | None = None, *, width: int = 16) -> Any:
         """Return a collapsed profile: places (pixels), values relative to their median, and 1 sigma errors; float64.
 
         Parameters
