@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from nircam_flats.exposure import Exposure
 from nircam_flats.plotting.images import before_after
 from nircam_flats.validation import FlatnessComparison
 
@@ -24,7 +23,7 @@ def draw_profiles(
     *,
     ax: Any = None,
     along: str = "columns",
-    exposure: Exposure | None = None,
+    exposure: int | None = None,
     **artist_options: Any,
 ) -> Any:
     """Draw the collapsed profiles of a `~nircam_flats.FlatnessComparison` with both flats.

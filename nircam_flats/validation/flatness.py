@@ -13,7 +13,7 @@ from scipy.ndimage import uniform_filter1d
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.exposure import Exposure, ExposureSet
+from nircam_flats.exposure import ExposureSet
 from nircam_flats.instrument import Detector
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.kernels import box_means, box_medians, clipped_statistics, mesh_range
@@ -110,7 +110,7 @@ class Flatness(HoldsArrays):
         table["floor_rms"] = [np.nanstd(mesh) for mesh in noise]
         return table
 
-    def profile(self, along: str, exposure: Exposure | None = None, *, width: int = 16) -> Any:
+    def profile(self, along: str, exposure: int | None = None, *, width: int = 16) -> Any:
         """Return a collapsed profile: places (pixels), values relative to their median, and 1 sigma errors; float64.
 
         Parameters
