@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 
 import cloudpickle
@@ -22,6 +23,7 @@ from nircam_flats.simulation import SimulatedProgram
 from nircam_flats.testing import assert_same
 
 distributed = pytest.importorskip("distributed", reason="needs the extra 'distributed'")
+dask = pytest.importorskip("dask")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
 
@@ -98,23 +100,37 @@ def test_the_command(files, expected, cluster, tmp_path, monkeypatch, empty_figu
         assert_same(FlatReference.read(tmp_path / "new" / "flats" / f"nrcb4_{name.lower()}_flat.fits").data, flat.data)
 
 
-def test_the_command_without_a_scheduler(files, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("nircam_flats.__main__.PATIENCE", 1)
+IMPATIENT = """
+import sys
+import distributed
+from nircam_flats import __main__ as command
+
+command.PATIENCE = 1
+if sys.argv[-1] != "scheduler without workers":
+    sys.exit(command.main(sys.argv[1:]))
+with distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty:
+    sys.exit(command.main([*sys.argv[1:-1], empty.scheduler_address]))
+"""
+"""The command, in a process of its own: a client that found no scheduler leaves loops behind that stall the next."""
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("tcp://127.0.0.1:1", "needed the address of a Dask scheduler that answers; got tcp://127.0.0.1:1"),
+        ("no address", "needed the address of a Dask scheduler that answers; got no address"),
+        ("scheduler without workers", "needed a scheduler with workers; got tcp://127.0.0.1"),
+    ],
+)
+def test_the_command_without_workers(files, tmp_path, address, told):
     arguments = ["run", *map(str, files.exposures), "--ground-flats", str(files.folder / "ground_flats")]
-    arguments += ["--out", str(tmp_path / "new")]
-    for address in ("tcp://127.0.0.1:1", "no address"):
-        assert main([*arguments, "--scheduler", address]) == 2
-        assert f"needed the address of a Dask scheduler that answers; got {address}" in capsys.readouterr().err
+    arguments += ["--out", str(tmp_path / "new"), "--scheduler", address]
+    done = subprocess.run(
+        [sys.executable, "-c", IMPATIENT, *arguments], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 2
+    assert told in done.stderr
     assert not (tmp_path / "new").exists()
-
-
-def test_the_command_without_workers(files, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("nircam_flats.__main__.PATIENCE", 1)
-    with distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty:
-        arguments = ["run", *map(str, files.exposures), "--ground-flats", str(files.folder / "ground_flats")]
-        arguments += ["--out", str(tmp_path / "new"), "--scheduler", empty.scheduler_address]
-        assert main(arguments) == 2
-    assert "needed a scheduler with workers" in capsys.readouterr().err
 
 
 def test_a_worker_that_dies_is_replaced(files, client, tmp_path):
@@ -132,12 +148,13 @@ def test_a_worker_that_dies_is_replaced(files, client, tmp_path):
 def test_workers_that_die_always(files, client, tmp_path):
     """The executor gives up, the error says so, and what had been written serves the next run."""
     exposures = ExposureSet.read(files.exposures)
-    with pytest.raises(WorkerError, match=r"mask NRCB4: the workers were lost \(KilledWorker.*serves the next run"):
-        NormalizedFrames.from_exposures(
-            exposures,
-            masks=DiesOnce(tmp_path / "died", always=True),
-            executor=client.get_executor(),
-            store=tmp_path / "store",
-        )
-    frames = NormalizedFrames.from_exposures(exposures, executor=client.get_executor(), store=tmp_path / "store")
+    masks, store = DiesOnce(tmp_path / "died", always=True), tmp_path / "store"
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),  # else the cluster may run out of workers
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as mortal,
+        distributed.Client(mortal) as other,
+        pytest.raises(WorkerError, match=r"mask NRCB4: the workers were lost \(KilledWorker.*serves the next run"),
+    ):
+        NormalizedFrames.from_exposures(exposures, masks=masks, executor=other.get_executor(), store=store)
+    frames = NormalizedFrames.from_exposures(exposures, executor=client.get_executor(), store=store)
     assert len(frames) == len(exposures)
