@@ -24,6 +24,8 @@ LARGE = 2**17
 """Results of more bytes are left in the folder that workers share."""
 FUNCTIONS = 4
 """How many functions a worker keeps, since several may be in work at once."""
+FUNCTION, ITEMS = "function", "items"
+"""Files that workers are left."""
 
 
 def n_cores() -> int:
@@ -39,9 +41,9 @@ def shares_memory(executor: Executor | None) -> bool:
 def sharing(executor: Executor | None, folder: str | Path | None) -> Any:
     """Return an executor whose workers find what they work with in ``folder``, which must be theirs as well.
 
-    What `map_ordered` is given as a function, with all that is bound to it, is then written there once and read by each
-    worker, and large results come back the same way; what is sent are paths. Threads need none of this and are returned
-    as they are, and so is any executor if ``folder`` is None.
+    What `map_ordered` is given as a function, with all that is bound to it, and the items are then written there once
+    and read by each worker, and large results come back the same way; what is sent are paths and places in files.
+    Threads need none of this and are returned as they are, and so is any executor if ``folder`` is None.
     """
     if shares_memory(executor) or isinstance(executor, _Sharing) or folder is None:
         return executor
@@ -86,11 +88,11 @@ def map_ordered(
     pool = ThreadPoolExecutor(n_cores()) if executor is None else nullcontext(executor)
     silent = not stage or not sys.stderr.isatty()
     with pool as workers, tqdm(total=len(items), desc=stage, disable=silent, leave=False) as bar:
-        sent = workers.left(function) if isinstance(workers, _Sharing) else nullcontext(function)
+        left = workers.left(function, items) if isinstance(workers, _Sharing) else nullcontext((function, items))
         waiting: deque = deque()
-        with sent as call:
+        with left as (call, sent):
             try:
-                for item in items:
+                for item in sent:
                     waiting.append(workers.submit(call, item))
                     if len(waiting) >= ahead:
                         yield _result(waiting.popleft(), stage)
@@ -128,15 +130,19 @@ class _Sharing(Executor):
         return self.executor.submit(fn, *args, **kwargs)
 
     @contextmanager
-    def left(self, function):
-        """Leave ``function`` in the folder; yields what workers are sent instead."""
+    def left(self, function, items):
+        """Leave ``function`` and ``items`` in the folder; yields what workers are sent instead of either."""
         with _told_as_storage(self.folder):
             place = TemporaryDirectory(dir=self.folder, prefix="work_", ignore_cleanup_errors=True)
         with place:
-            path = Path(place.name) / "function"
-            with _told_as_storage(path):
-                path.write_bytes(cloudpickle.dumps(function))
-            yield partial(_call, path)
+            folder = Path(place.name)
+            with _told_as_storage(folder), (folder / ITEMS).open("wb") as handle:
+                (folder / FUNCTION).write_bytes(cloudpickle.dumps(function))
+                offsets = []
+                for item in items:
+                    offsets.append(handle.tell())
+                    handle.write(cloudpickle.dumps(item))
+            yield partial(_call, folder), offsets
 
 
 @frozen
@@ -152,12 +158,16 @@ class _Left:
         return pickle.loads(payload)
 
 
-def _call(path, item):
-    result = _function(path)(item)
+def _call(folder, offset):
+    function = _function(folder / FUNCTION)
+    with _told_as_storage(folder / ITEMS), (folder / ITEMS).open("rb") as handle:
+        handle.seek(offset)
+        item = pickle.load(handle)
+    result = function(item)
     payload = cloudpickle.dumps(result)
     if len(payload) < LARGE:
         return result
-    with _told_as_storage(path), NamedTemporaryFile(dir=path.parent, delete=False) as handle:
+    with _told_as_storage(folder), NamedTemporaryFile(dir=folder, delete=False) as handle:
         handle.write(payload)
     return _Left(Path(handle.name))
 

@@ -13,17 +13,24 @@ from nircam_flats import testing
 from nircam_flats.simulation import SimulatedProgram
 
 STRATEGIES = [
+    nf.CleanestExposures(),
+    nf.Grey(),
     nf.MedianFilter(),
     nf.MultiScale(),
+    nf.PerFilter(),
     nf.Polynomial2D(),
     nf.PyramidSegmentation(),
     nf.Segmentation(),
+    nf.Shrunk(),
     nf.SigmaClippedMean(),
     nf.SigmaClippedMedian(),
+    nf.SmoothResponse(),
 ]
 CHECKS = {
     nf.CombineStrategy: testing.check_combine_strategy,
     nf.FitStrategy: testing.check_fit_strategy,
+    nf.FlatPolicy: testing.check_flat_policy,
+    nf.Gauge: testing.check_gauge,
     nf.MaskStrategy: testing.check_mask_strategy,
 }
 

@@ -1,7 +1,7 @@
 """Which surface corrects the flat of which filter: one for all, one for each, or something in between."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from attrs import evolve
@@ -17,6 +17,9 @@ from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["FlatPolicy", "Grey", "PerFilter", "Shrunk"]
 
+ByFilter = Mapping[str, DeltaSkyflat]
+Fitter = Callable[[DeltaSkyflat], FlatModelFit]
+
 
 class FlatPolicy(Strategy, ABC):
     """How the filters of a detector share what the sky says about their flats.
@@ -25,7 +28,7 @@ class FlatPolicy(Strategy, ABC):
     """
 
     @abstractmethod
-    def decide(self, grey: DeltaSkyflat, by_filter: dict, fit: Any) -> Any:
+    def decide(self, grey: DeltaSkyflat, by_filter: ByFilter, fit: Fitter) -> dict[str, FlatModelFit]:
         """Return a `FlatModelFit` for each filter, a dict by filter name.
 
         Parameters
@@ -38,7 +41,9 @@ class FlatPolicy(Strategy, ABC):
             ``fit(delta)`` returns the `FlatModelFit` of a delta skyflat with the strategy that was asked for.
         """
 
-    def __call__(self, grey: DeltaSkyflat, by_filter: dict, fit: Any = FlatModelFit.from_delta) -> Any:
+    def __call__(
+        self, grey: DeltaSkyflat, by_filter: ByFilter, fit: Fitter = FlatModelFit.from_delta
+    ) -> dict[str, FlatModelFit]:
         """Return a `FlatModelFit` for each filter of ``by_filter``, a dict by filter name.
 
         Parameters
@@ -68,7 +73,7 @@ class FlatPolicy(Strategy, ABC):
 class Grey(FlatPolicy):
     """One surface for all filters: the report's choice, with the least noise; what filters differ by stays wrong."""
 
-    def decide(self, grey: DeltaSkyflat, by_filter: dict, fit: Any) -> Any:
+    def decide(self, grey: DeltaSkyflat, by_filter: ByFilter, fit: Fitter) -> dict[str, FlatModelFit]:
         found = fit(grey)
         return dict.fromkeys(by_filter, found)
 
@@ -76,7 +81,7 @@ class Grey(FlatPolicy):
 class PerFilter(FlatPolicy):
     """A surface for each filter from its own exposures: nothing stays wrong, but few exposures mean much noise."""
 
-    def decide(self, grey: DeltaSkyflat, by_filter: dict, fit: Any) -> Any:
+    def decide(self, grey: DeltaSkyflat, by_filter: ByFilter, fit: Fitter) -> dict[str, FlatModelFit]:
         return {name: fit(delta) for name, delta in by_filter.items()}
 
 
@@ -93,7 +98,7 @@ class Shrunk(FlatPolicy):
     the filters agree within the errors, the result is grey; where their exposures are many, it is their own.
     """
 
-    def decide(self, grey: DeltaSkyflat, by_filter: dict, fit: Any) -> Any:
+    def decide(self, grey: DeltaSkyflat, by_filter: ByFilter, fit: Fitter) -> dict[str, FlatModelFit]:
         common = fit(grey)
         ratios = {name: fit(delta.relative_to(grey)) for name, delta in by_filter.items()}
         found = {name: _Coefficients(ratio) for name, ratio in ratios.items()}

@@ -78,7 +78,7 @@ def separate(meshes, noise, gauge):
 
 
 def separated(regression, gauge, light, outline, misfit):
-    fit = gauge.fit(regression, light, misfit)
+    fit = gauge(regression, light, misfit)
     mean_light, err, features = _posterior(regression, fit, outline, misfit)
     return Separated(
         regression=regression,

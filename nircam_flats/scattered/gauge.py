@@ -1,15 +1,14 @@
 """What fixes the one number that the frames cannot tell: how much light there is when strengths are only compared."""
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, image
-from nircam_flats._strategy import Strategy
+from nircam_flats._strategy import Strategy, checked_image
 from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.scattered._separation import legendre_terms, smooth_surface
+from nircam_flats.scattered._separation import Regression, legendre_terms, smooth_surface
 
 __all__ = ["CleanestExposures", "Gauge", "GaugeFit", "SmoothResponse"]
 
@@ -40,25 +39,56 @@ class Gauge(Strategy, ABC):
     """How the gauge of a decomposition is fixed: a named rule.
 
     Frames tell how strengths differ, not where they are zero: strengths shifted by a constant c with the response
-    changed by -c times the light describe the same frames. Subclasses write `fit`.
+    changed by -c times the light describe the same frames. Subclasses write `fit` and say what they assume in
+    ``statement``; everybody else calls the gauge itself: ``gauge(regression, light, misfit)``.
     """
 
     statement = ""
     """The assumption in words, for verdicts that rest on it."""
 
     @abstractmethod
-    def fit(self, regression: Any, light: Any, misfit: Any) -> Any:
+    def fit(self, regression: Regression, light: np.ndarray, misfit: float) -> GaugeFit:
         """Return a `~nircam_flats.scattered.gauge.GaugeFit`.
 
         Parameters
         ----------
         regression
-            Frames against strength, a ``Regression``.
+            Frames against strength, a `~nircam_flats.scattered.Regression`.
         light
-            Mesh of the mean light as known so far, 0 outside its outline.
+            Mesh of the mean light as known so far, 0 outside its outline; shape (boxes in y, boxes in x).
         misfit
             1 sigma by which the response of a box departs from a smooth surface, noise included.
         """
+
+    def __call__(self, regression: Regression, light: np.ndarray, misfit: float) -> GaugeFit:
+        """Return a `~nircam_flats.scattered.gauge.GaugeFit`.
+
+        Parameters
+        ----------
+        regression, light, misfit
+            As in `fit`.
+
+        Raises
+        ------
+        InvalidInputError
+            If the arguments do not belong together, or `fit` returns what is no answer: another class, a mesh of another
+            shape, a constant or a surface that is not finite, an error that is negative or NaN.
+        """
+        place = f"{type(self).__name__}.fit(regression, light, misfit)"
+        shape = regression.mean.shape
+        light = checked_image(light, shape, float, f"light of {place}")
+        found = self.fit(regression, light, misfit)
+        if not isinstance(found, GaugeFit):
+            raise InvalidInputError(f"{place} must be a GaugeFit; got {found!r}")
+        for name in ("surface", "surface_err"):
+            checked_image(getattr(found, name), shape, float, f"{name} of {place}")
+        if not (np.isfinite(found.constant) and np.isfinite(found.surface).all()):
+            raise InvalidInputError(f"{place} must have a finite constant and surface; got constant={found.constant}")
+        if not (found.constant_err >= 0 and (found.surface_err >= 0).all()):
+            raise InvalidInputError(
+                f"{place} must have errors that are not negative; got constant_err={found.constant_err}"
+            )
+        return found
 
 
 class SmoothResponse(Gauge):
@@ -87,7 +117,7 @@ class SmoothResponse(Gauge):
     def statement(self) -> str:  # type: ignore[override]
         return f"the response is smooth, a polynomial of degree {self.degree}, across the outline of the light"
 
-    def fit(self, regression: Any, light: Any, misfit: Any) -> Any:
+    def fit(self, regression: Regression, light: np.ndarray, misfit: float) -> GaugeFit:
         terms = legendre_terms(light.shape, self.degree)
         constant, surface = 1.0, None
         for _ in range(ITERATIONS):
@@ -132,7 +162,7 @@ class CleanestExposures(Gauge):
         which = "the cleanest exposure holds" if self.n == 1 else f"the {self.n} cleanest exposures hold"
         return f"{which} none of the light"
 
-    def fit(self, regression: Any, light: Any, misfit: Any) -> Any:
+    def fit(self, regression: Regression, light: np.ndarray, misfit: float) -> GaugeFit:
         lowest = np.argsort(regression.strengths)[: self.n]
         constant = 1 - regression.strengths[lowest].mean()
         err = np.sqrt(np.sum(regression.strength_err[lowest] ** 2)) / len(lowest)

@@ -5,6 +5,8 @@ from nircam_flats.testing.strategies import (
     check_background_model,
     check_combine_strategy,
     check_fit_strategy,
+    check_flat_policy,
+    check_gauge,
     check_mask_strategy,
 )
 
@@ -13,6 +15,8 @@ __all__ = [
     "check_background_model",
     "check_combine_strategy",
     "check_fit_strategy",
+    "check_flat_policy",
+    "check_gauge",
     "check_mask_strategy",
     "check_value",
 ]

@@ -6,18 +6,27 @@ import sys
 import warnings
 from typing import Any
 
+import attrs
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from nircam_flats.background import BackgroundModel
-from nircam_flats.fit import FitStrategy
+from nircam_flats.fit import FitStrategy, FlatModelFit, FlatPolicy, PerFilter
 from nircam_flats.instrument import Filter
-from nircam_flats.masks import MaskStrategy
-from nircam_flats.skyflat import CombineStrategy, FrameStack
+from nircam_flats.masks import MaskStrategy, SkyLevel
+from nircam_flats.scattered import Gauge, Regression
+from nircam_flats.skyflat import CombineStrategy, DeltaSkyflat, FrameStack, NormalizedFrame, NormalizedFrames
 from nircam_flats.testing.comparison import LONGEST_REPR, assert_same
 
-__all__ = ["check_background_model", "check_combine_strategy", "check_fit_strategy", "check_mask_strategy"]
+__all__ = [
+    "check_background_model",
+    "check_combine_strategy",
+    "check_fit_strategy",
+    "check_flat_policy",
+    "check_gauge",
+    "check_mask_strategy",
+]
 
 SHAPE = (96, 64)  # not square: a strategy that mixes up x and y is found out
 
@@ -156,6 +165,135 @@ def check_mask_strategy(strategy: MaskStrategy) -> None:
     fraction = strategy(sky, good)[good].mean()
     if fraction > 0.5:
         raise AssertionError(f"{name} must leave most of an empty sky unmasked; {fraction:.0%} was masked")
+
+
+def check_flat_policy(policy: FlatPolicy) -> None:
+    """Raise unless a flat policy can take part in everything the library does with one.
+
+    It must give the same answer each time and for a copy of itself, leave its input alone, make its fits with the
+    function it is given, not depend on the order of the filters, tell of each fit which ground flat its filter was
+    divided by, and bring no filter further from its flat than the grey surface is.
+
+    Parameters
+    ----------
+    policy
+        A `~nircam_flats.FlatPolicy`.
+
+    Raises
+    ------
+    AssertionError
+        Saying which of these fails. What the policy itself raises is passed on.
+
+    Examples
+    --------
+    >>> from nircam_flats import Shrunk, testing
+    >>> testing.check_flat_policy(Shrunk())
+    """
+    name = _check_settings(policy, FlatPolicy)
+    grey, by_filter = _three_filters()
+    n_calls = 0
+
+    def fit(delta):
+        nonlocal n_calls
+        n_calls += 1
+        return FlatModelFit.from_delta(delta)
+
+    fits = _check_calls(policy, grey, by_filter, fit)
+    if not n_calls:
+        raise AssertionError(f"{name} must fit with `fit`, which knows the strategy that was asked for; it did not")
+    turned = policy(grey, dict(reversed(by_filter.items())), fit)
+    common, own = fit(grey).surface, PerFilter()(grey, by_filter, fit)
+    for filter_name, delta in by_filter.items():
+        found = fits[filter_name]
+        if not np.allclose(turned[filter_name].surface, found.surface, rtol=1e-5):
+            raise AssertionError(f"{name} must not depend on the order of the filters; {filter_name} changed")
+        if found.detector != delta.detector or found.flat_names.get(filter_name) != delta.flat_names[filter_name]:
+            raise AssertionError(
+                f"{name} must give {filter_name} a fit of {delta.detector} that names the ground flat of its "
+                f"exposures, {delta.flat_names[filter_name]}; got {found.detector} and {found.flat_names}"
+            )
+        departure, grey_departure = (np.std(surface / own[filter_name].surface) for surface in (found.surface, common))
+        if departure > 1.1 * grey_departure:
+            raise AssertionError(
+                f"{name} must not bring {filter_name} further from its own flat than the grey surface is, "
+                f"{grey_departure:.2g}; got {departure:.2g}"
+            )
+
+
+def _three_filters(shape=(192, 128), n_frames=4, noise=0.01):
+    """Return the grey delta skyflat of three filters, whose flats differ by several times their errors, and theirs."""
+    rng = np.random.default_rng(4)
+    y, x = np.indices(shape) / np.array(shape)[:, None, None] - 0.5
+    frames = []
+    for filter_name, pattern in {"F115W": x, "F150W": y, "F200W": 4 * x * y}.items():
+        facts = {"detector": "B4", "filter": filter_name, "flat_name": f"{filter_name}.fits", "start": None, "end": None}
+        for number in range(n_frames):
+            values = (1 + 0.02 * x**2 + 0.02 * pattern) * rng.normal(1, noise, shape)
+            level = SkyLevel(value=0.3, err=1e-5, scatter=0.3 * noise, n_pixels=values.size, masked_fraction=0.0)
+            frames.append(NormalizedFrame(name=f"{filter_name} {number}", level=level, values=values, **facts))
+    together = NormalizedFrames(detector="B4", frames=frames)
+    by_filter = {item.name: DeltaSkyflat.from_frames(together.where(filter=item)) for item in together.filters}
+    return DeltaSkyflat.from_frames(together), by_filter
+
+
+def check_gauge(gauge: Gauge) -> None:
+    """Raise unless a gauge can take part in everything the library does with one.
+
+    It must say what it assumes, give the same answer each time and for a copy of itself, leave its input alone, and not
+    depend on the order of the frames. Whether what it assumes is true, no check can tell.
+
+    Parameters
+    ----------
+    gauge
+        A `~nircam_flats.Gauge`.
+
+    Raises
+    ------
+    AssertionError
+        Saying which of these fails. What the gauge itself raises is passed on.
+
+    Examples
+    --------
+    >>> from nircam_flats import CleanestExposures, testing
+    >>> testing.check_gauge(CleanestExposures(n=2))
+    """
+    name = _check_settings(gauge, Gauge)
+    if not isinstance(gauge.statement, str) or not gauge.statement.strip():
+        raise AssertionError(f"{name}.statement must say in words what the gauge assumes; got {gauge.statement!r}")
+    regression, light = _regression()
+    misfit = 0.002
+    found = _check_calls(gauge, regression, light, misfit)
+    order = np.random.default_rng(6).permutation(len(regression.strengths))
+    of_frames = ("strengths", "strength_err", "levels", "scatter", "values", "weights")
+    shuffled = attrs.evolve(regression, **{item: getattr(regression, item)[order] for item in of_frames})
+    again = gauge(shuffled, light, misfit)
+    if not (np.isclose(again.constant, found.constant) and np.allclose(again.surface, found.surface)):
+        raise AssertionError(f"{name} must not depend on the order of the frames")
+
+
+def _regression(shape=(32, 24), noise=0.002):
+    """Return frames with a ridge of light, as a `Regression` that is nearly right, and the light."""
+    rng = np.random.default_rng(5)
+    y, x = np.indices(shape) / np.array(shape)[:, None, None] - 0.5
+    light = 0.1 * np.exp(-0.5 * ((x / 0.15) ** 2 + ((y - 0.1) / 0.08) ** 2))
+    light[light < 0.005] = 0
+    strengths = np.array([0.0, 0.4, 0.8, 1.2, 1.6, 2.0])
+    err = np.full(shape, noise / np.sqrt(len(strengths)))
+    values = 1 + 0.02 * x - 0.01 * y + strengths[:, None, None] * light + noise * rng.standard_normal((6, *shape))
+    regression = Regression(
+        mean=values.mean(axis=0),
+        mean_err=err,
+        slope=np.tensordot(strengths - 1, values, 1) / np.sum((strengths - 1) ** 2),
+        slope_err=err / np.std(strengths),
+        strengths=strengths,
+        strength_err=np.full(6, 0.01),
+        levels=np.ones(6),
+        scatter=np.full(6, noise),
+        stripe_share=np.zeros(shape),
+        values=values,
+        weights=np.full(values.shape, 1 / noise**2),
+    )
+    return regression, light
 
 
 def check_background_model(

@@ -2,6 +2,7 @@
 
 import itertools
 
+import attrs
 import numpy as np
 import pytest
 from astropy import units as u
@@ -308,14 +309,125 @@ def test_broken_mask_strategies_are_found(broken, fault):
         testing.check_mask_strategy(broken())
 
 
+class FirstForAll(nf.FlatPolicy):
+    """The flat of the first filter."""
+
+    def decide(self, grey, by_filter, fit):
+        found = fit(next(iter(by_filter.values())))
+        return dict.fromkeys(by_filter, found)
+
+
+class Neighbours(nf.FlatPolicy):
+    """Each filter gets the flat of the next one."""
+
+    def decide(self, grey, by_filter, fit):
+        names = sorted(by_filter)
+        found = {name: fit(by_filter[name]) for name in names}
+        turned = dict(zip(names, [*names[1:], names[0]], strict=True))
+        facts = {name: attrs.evolve(found[other], flat_names=found[name].flat_names) for name, other in turned.items()}
+        return {name: facts[name] for name in by_filter}
+
+
+class OwnFit(nf.FlatPolicy):
+    """A fit of its own, whatever was asked for."""
+
+    def decide(self, grey, by_filter, fit):
+        return {name: nf.FlatModelFit.from_delta(delta) for name, delta in by_filter.items()}
+
+
+class NoFit(nf.FlatPolicy):
+    """An image in the place of a fit."""
+
+    def decide(self, grey, by_filter, fit):
+        return {name: fit(delta).surface for name, delta in by_filter.items()}
+
+
+BROKEN_POLICIES = {
+    FirstForAll: (AssertionError, "must not depend on the order of the filters"),
+    Neighbours: (AssertionError, "must not bring F115W further from its own flat"),
+    OwnFit: (AssertionError, "must fit with `fit`"),
+    NoFit: (nf.InvalidInputError, "must return a FlatModelFit for each filter"),
+}
+
+
+@pytest.mark.parametrize(("broken", "fault"), BROKEN_POLICIES.items(), ids=name_of)
+def test_broken_flat_policies_are_found(broken, fault):
+    error, text = fault
+    with pytest.raises(error, match=text):
+        testing.check_flat_policy(broken())
+
+
+class NamesNoFlat(nf.Grey):
+    """Fits that do not say which ground flats they are for."""
+
+    def decide(self, grey, by_filter, fit):
+        found = super().decide(grey, by_filter, fit)
+        return {name: attrs.evolve(item, flat_names={}) for name, item in found.items()}
+
+
+def test_a_policy_whose_fits_name_no_ground_flat_is_found():
+    with pytest.raises(AssertionError, match=r"names the ground flat of its exposures, F115W\.fits; got NRCB4 and {}"):
+        testing.check_flat_policy(NamesNoFlat())
+
+
+class SaysNothing(nf.CleanestExposures):
+    statement = " "
+
+
+class TakesTheFirst(nf.CleanestExposures):
+    def fit(self, regression, light, misfit):
+        found = super().fit(regression, light, misfit)
+        return attrs.evolve(found, constant=found.constant + regression.strengths[0])
+
+
+class NoAnswer(nf.CleanestExposures):
+    def fit(self, regression, light, misfit):
+        return attrs.evolve(super().fit(regression, light, misfit), constant=np.nan)
+
+
+class NegativeError(nf.CleanestExposures):
+    def fit(self, regression, light, misfit):
+        return attrs.evolve(super().fit(regression, light, misfit), constant_err=-1.0)
+
+
+class OtherMesh(nf.CleanestExposures):
+    def fit(self, regression, light, misfit):
+        found = super().fit(regression, light, misfit)
+        return attrs.evolve(found, surface=found.surface[:4], surface_err=found.surface_err[:4])
+
+
+class PlainNumber(nf.CleanestExposures):
+    def fit(self, regression, light, misfit):
+        return 1.0
+
+
+BROKEN_GAUGES = {
+    SaysNothing: (AssertionError, "statement must say in words what the gauge assumes"),
+    TakesTheFirst: (AssertionError, "order of the frames"),
+    NoAnswer: (nf.InvalidInputError, "finite constant and surface; got constant=nan"),
+    NegativeError: (nf.InvalidInputError, "errors that are not negative; got constant_err=-1.0"),
+    OtherMesh: (nf.InvalidInputError, r"surface of OtherMesh.* must be an array of shape \(32, 24\)"),
+    PlainNumber: (nf.InvalidInputError, "must be a GaugeFit; got 1.0"),
+}
+
+
+@pytest.mark.parametrize(("broken", "fault"), BROKEN_GAUGES.items(), ids=name_of)
+def test_broken_gauges_are_found(broken, fault):
+    error, text = fault
+    with pytest.raises(error, match=text):
+        testing.check_gauge(broken())
+
+
 @pytest.mark.parametrize(
     ("check", "strategy"),
     [
         (testing.check_fit_strategy, nf.SigmaClippedMedian()),
         (testing.check_combine_strategy, nf.Segmentation()),
         (testing.check_mask_strategy, nf.Polynomial2D()),
+        (testing.check_flat_policy, nf.SmoothResponse()),
+        (testing.check_gauge, nf.Shrunk()),
     ],
 )
 def test_each_check_wants_its_own_kind(check, strategy):
-    with pytest.raises(AssertionError, match=r"a \w+Strategy is needed; got"):
+    with pytest.raises(AssertionError, match=r"a (\w+Strategy|FlatPolicy|Gauge) is needed; got"):
         check(strategy)
