@@ -2,11 +2,14 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import nircam_flats as nf
+from nircam_flats.simulation import SimulatedProgram
 
 TOP = Path(__file__).parents[1]
 PAGES = [TOP / "README.md", *sorted(TOP.glob("docs/**/*.md"))]
@@ -32,6 +35,21 @@ def test_what_a_page_names_exists(page):
 def test_code_on_a_page_is_python(page):
     for code in PYTHON.findall(page.read_text()):
         ast.parse(code)
+
+
+def test_the_page_on_strategies_runs(tmp_path, monkeypatch):
+    program = SimulatedProgram(detectors="B4", shape=(96, 96), n_pointings=2, n_dithers=2)
+    for kind, made in (("cal", program.exposures()), ("flats", [program.ground_flat(*mode) for mode in program.modes()])):
+        (tmp_path / kind).mkdir()
+        for item in made:
+            item.write(tmp_path / kind / (item.name if kind == "flats" else f"{item.name}_cal.fits"))
+    monkeypatch.chdir(tmp_path)
+    page = ModuleType("page")  # whose classes can be pickled
+    monkeypatch.setitem(sys.modules, "page", page)
+    for code in PYTHON.findall((TOP / "docs" / "howto" / "strategies.md").read_text()):
+        exec(code, vars(page))
+    assert page.program.products
+    assert page.parts.identifiability.gauge == "FaintestIs(degree=3, n=1, part=0.2)"
 
 
 def test_the_numbers_of_the_literal_recipe_are_those_of_the_benchmark():

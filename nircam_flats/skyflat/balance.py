@@ -68,7 +68,12 @@ def balance_meshes(meshes, names):
 
 
 def _solve(meshes):
-    """Return the map that the frames of one filter share, what else is in each frame, and its stripes alone."""
+    """Return the map that the frames of one filter share, what else is in each frame, and its stripes alone.
+
+    Where no box of any frame is seen, there is nothing to balance.
+    """
+    if not np.isfinite(meshes).any():
+        return np.ones(meshes.shape[1:]), np.ones(meshes.shape), np.zeros(meshes.shape)
     shapes = np.stack([_halo_shape(mesh) for mesh in meshes])
     scales, halos = np.ones(meshes.shape), np.ones(meshes.shape)
     for _ in range(ITERATIONS):

@@ -100,3 +100,14 @@ def test_light_around_masked_objects_leaves_no_trace(frames_of):
     balanced = nf.kernels.box_medians(nf.DeltaSkyflat.from_frames(frames).data, 32)[0]
     assert np.ptp(bare) > 0.002
     assert np.ptp(balanced) < 0.5 * np.ptp(bare)
+
+
+def test_frames_that_show_no_box_are_left_as_they_are(frames_of):
+    rng = np.random.default_rng(6)
+    images = [rng.normal(1, 0.02, SHAPE) for _ in range(3)]
+    for image in images:
+        image[rng.random(SHAPE) < 0.99] = np.nan  # too few pixels for the median of any box
+    frames = frames_of(images, ["F200W"] * 3, 0.02)
+    assert not np.isfinite(frames.meshes).any()
+    for frame, balanced in zip(frames.frames, frames.balanced().frames, strict=True):
+        np.testing.assert_array_equal(balanced.values, frame.values)
