@@ -39,7 +39,10 @@ def test_code_on_a_page_is_python(page):
 
 def test_the_page_on_strategies_runs(tmp_path, monkeypatch):
     program = SimulatedProgram(detectors="B4", shape=(96, 96), n_pointings=2, n_dithers=2)
-    for kind, made in (("cal", program.exposures()), ("flats", [program.ground_flat(*mode) for mode in program.modes()])):
+    for kind, made in (
+        ("cal", program.exposures()),
+        ("flats", [program.ground_flat(*mode) for mode in program.modes()]),
+    ):
         (tmp_path / kind).mkdir()
         for item in made:
             item.write(tmp_path / kind / (item.name if kind == "flats" else f"{item.name}_cal.fits"))

@@ -71,8 +71,8 @@ class Gauge(Strategy, ABC):
         Raises
         ------
         InvalidInputError
-            If the arguments do not belong together, or `fit` returns what is no answer: another class, a mesh of another
-            shape, a constant or a surface that is not finite, an error that is negative or NaN.
+            If the arguments do not belong together, or `fit` returns what is no answer: another class, a mesh of
+            another shape, a constant or a surface that is not finite, an error that is negative or NaN.
         """
         place = f"{type(self).__name__}.fit(regression, light, misfit)"
         shape = regression.mean.shape
