@@ -21,13 +21,14 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
+import attrs
 import numpy as np
 from _bench import N_CORES, memory_bandwidth, peak_memory, spawn
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
-from nircam_flats import ClawForecast, ClawSusceptibilityZone, PlannedPointing
+from nircam_flats import ClawForecast, ClawSusceptibilityZone, PlannedPointing, ZodiacalBackground
 
 TOOL = "jwst_rogue_path_tool"
 QUOTED = (12.0, 54.0)
@@ -82,6 +83,20 @@ def departures_of_fields(zones, n_fields, seed=3):
         exact, fitted = (ClawForecast.from_pointings(target, "F200W", zones=item).flux for item in (zones, None))
         found.append(worst_departure(exact, fitted))
     return np.array(found)
+
+
+def share_above(part, filter, n_fields=200, seed=4):
+    """Return the share of random fields at a random roll whose claws exceed a part of the sky, by module."""
+    rng, targets, skies = np.random.default_rng(seed), [], []
+    model = ZodiacalBackground(any_angle=True)
+    for _ in range(n_fields):
+        place = SkyCoord(rng.uniform(0, 360), np.degrees(np.arcsin(rng.uniform(-1, 1))), unit="deg")
+        (target,) = PlannedPointing.from_sky(place, "B5")
+        targets.append(attrs.evolve(target, roll=rng.uniform(0, 360) * u.deg))
+        skies.append(model.predict(place, "2026-05-01", filter).to_value(u.MJy / u.sr))
+    found = ClawForecast.from_pointings(targets, filter, angles=0 * u.deg).predicted
+    found["part"] = found["brightness"].to_value(u.MJy / u.sr) / np.array(skies)[found["pointing"]]
+    return {module: float(np.mean(found["part"][found["module"] == module] > part)) for module in "AB"}
 
 
 def timed_forecast(folder, n_cores=N_CORES):
@@ -180,6 +195,10 @@ def report(folder, n_fields):
         found = departures_of_fields(zones, n_fields)
         worst, usual = 100 * found.max(), 100 * np.median(found)
         print(f"packaged fit, {n_fields} random fields: within {worst:.1f} %, median {usual:.1f} %")
+    for filter in FILTERS:
+        shares = share_above(0.1, filter)
+        told = ", ".join(f"{share:.0%} in module {module}" for module, share in shares.items())
+        print(f"random fields whose claws exceed a tenth of the sky in {filter}: {told}")
     own = spawn("--child", "ours", "--reference", str(folder))
     print(f"ours: {own['forecast_s']:.3f} s for 360 angles (wanted: 0.3 s), first call {own['first_s']:.1f} s")
     print(f"clear ranges: {own['ranges_s']:.3f} s; peak of memory {own['peak'] / 1e6:.0f} MB (wanted: 500 MB)")
