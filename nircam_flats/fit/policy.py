@@ -12,13 +12,13 @@ from nircam_flats._strategy import Strategy
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.fit.model import FlatModelFit
 from nircam_flats.kernels import box_means, expand_mesh
-from nircam_flats.skyflat import DeltaSkyflat
+from nircam_flats.skyflat import DeltaSkyflat, FilterDependence
 from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["FlatPolicy", "Grey", "PerFilter", "Shrunk"]
 
 ByFilter = Mapping[str, DeltaSkyflat]
-Fitter = Callable[[DeltaSkyflat], FlatModelFit]
+Fitter = Callable[[DeltaSkyflat | FilterDependence], FlatModelFit]
 
 
 class FlatPolicy(Strategy, ABC):

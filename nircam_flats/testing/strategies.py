@@ -226,17 +226,19 @@ def _three_filters(shape=(192, 128), n_frames=4, noise=0.01):
     y, x = np.indices(shape) / np.array(shape)[:, None, None] - 0.5
     frames = []
     for filter_name, pattern in {"F115W": x, "F150W": y, "F200W": 4 * x * y}.items():
-        facts = {
-            "detector": "B4",
-            "filter": filter_name,
-            "flat_name": f"{filter_name}.fits",
-            "start": None,
-            "end": None,
-        }
         for number in range(n_frames):
             values = (1 + 0.02 * x**2 + 0.02 * pattern) * rng.normal(1, noise, shape)
-            level = SkyLevel(value=0.3, err=1e-5, scatter=0.3 * noise, n_pixels=values.size, masked_fraction=0.0)
-            frames.append(NormalizedFrame(name=f"{filter_name} {number}", level=level, values=values, **facts))
+            frame = NormalizedFrame(
+                name=f"{filter_name} {number}",
+                detector="B4",
+                filter=filter_name,
+                flat_name=f"{filter_name}.fits",
+                start=None,
+                end=None,
+                level=SkyLevel(value=0.3, err=1e-5, scatter=0.3 * noise, n_pixels=values.size, masked_fraction=0.0),
+                values=values,
+            )
+            frames.append(frame)
     together = NormalizedFrames(detector="B4", frames=frames)
     by_filter = {item.name: DeltaSkyflat.from_frames(together.where(filter=item)) for item in together.filters}
     return DeltaSkyflat.from_frames(together), by_filter
