@@ -86,7 +86,7 @@ class PhotometricShift(HoldsArrays):
 
 
 def _sampled_median(first, second, good):
-    """Median of the ratio over the good ones of every 17th pixel: of 4 million, enough; 17 divides no frame into columns.
+    """Median of the ratio over the good ones of every 17th pixel: of 4 million, enough; 17 divides no frame in columns.
 
     Over all good ones, where few are.
     """
