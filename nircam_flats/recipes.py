@@ -208,9 +208,9 @@ def wisps_of(frames):
 
 
 def rough_models(frames, executor=None):
-    """Return the `rough_model` of each filter, {name: `~nircam_flats.FlatModelFit`}: that of all, times what it departs.
+    """Return a rough `~nircam_flats.FlatModelFit` for each filter, {name: fit}: `rough_model`, times what it departs.
 
-    Masks that follow one model of all filters would take some per cent of these departures away.
+    Masks that follow one model of all filters would take some per cent of the departures away.
     """
     grey = frames.remembered(FlatModelFit, partial(rough_model, executor=executor))
     departures = frames.departures
