@@ -333,8 +333,8 @@ class NormalizedFrames(HoldsArrays):
     def departures(self) -> dict:
         """What filters show on large scales beyond the mean of all frames, {filter name: smooth mesh, median 1}.
 
-        It is told by the frames as they are, and good to some parts in a thousand. Not told are filters with fewer than
-        4 frames, of which one alone could make it, and a filter that is the only one.
+        It is told by the medians of the frames as they are, not balanced, which is well enough for masks. Left out are
+        filters with fewer than 4 frames, since one alone could make it, and a filter that is the only one.
         """
         names, meshes = np.array([frame.filter.name for frame in self.frames]), self.meshes
         of_filter = {item.name: names == item.name for item in self.filters}
