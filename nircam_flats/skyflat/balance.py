@@ -71,7 +71,7 @@ def filter_ratios(maps, names):
 
     ``maps`` holds the mesh that the frames of each filter share, ``names`` the filter of each frame.
     """
-    mean = sum(maps[name] for name in names) / len(names)
+    mean = sum(np.sum(names == name) * item for name, item in maps.items()) / len(names)
     return {name: _smooth_ratio(item, mean) for name, item in maps.items()}
 
 
