@@ -128,13 +128,6 @@ def _divisors(correction, members):
     return {name: _divisor(correction[name], members[0]) for name in names}
 
 
-def _said_of(correction):
-    """What the correction is in a history."""
-    if isinstance(correction, Mapping):
-        return "; ".join(f"{name}: {correction[name].strategy}" for name in sorted(correction))
-    return "none" if correction is None else correction.strategy
-
-
 def _divisor(fit, member):
     if fit.detector != member.detector:
         raise InvalidInputError(
@@ -145,6 +138,13 @@ def _divisor(fit, member):
             f"correction must be a fit of the shape of the exposures, {member.shape}; got {fit.surface.shape}"
         )
     return Divisor(fit.surface)
+
+
+def _said_of(correction):
+    """What the correction is in a history."""
+    if isinstance(correction, Mapping):
+        return "; ".join(f"{name}: {correction[name].strategy}" for name in sorted(correction))
+    return "none" if correction is None else correction.strategy
 
 
 def _own_masks(member, masks):
