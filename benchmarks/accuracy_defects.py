@@ -16,8 +16,6 @@ measured    part of the new dead pixels that have a value (the others are masked
 and for a gradient of 2 per cent injected into the images in F277W of NRCALONG (12 exposures), besides what its filters
 differ by anyway,
 
-(each filter is masked by itself: a mask that follows the grey flat takes some 4 per cent of what a filter departs)
-
 x, y        the gradient found / true, per cent from edge to edge, and its claimed error
 pull        (found - true) / error of x, y, and of the two slopes with wavelength
 
@@ -86,16 +84,8 @@ def score_dead(grey, frames, truth, ground):
     return row | {"expected": again.expected_purity}
 
 
-def masked_by_filter(exposures, filters):
-    """Return the frames of all filters, each masked by itself."""
-    parts = [masked_frames(exposures.where(filter=item)) for item in filters]
-    return attrs.evolve(parts[0], frames=[frame for part in parts for frame in part.frames])
-
-
-def score_gradient(exposures, filters, truth, gradient):
+def score_gradient(grey, frames, truth, gradient):
     """Return the gradient of the first filter and the trend of both, against the truth, a dict."""
-    frames = masked_by_filter(exposures, filters)
-    grey = nf.DeltaSkyflat.from_frames(frames)
     found = [nf.DeltaSkyflat.from_frames(frames.where(filter=item)).relative_to(grey) for item in grey.filters]
     first, second = (truth.delta(item) for item in grey.filters)
     first = first * gradient
@@ -139,7 +129,7 @@ def rows_of(detector, seed, size):
         grey = nf.DeltaSkyflat.from_frames(frames)
         dead[n] = {"seed": seed} | score_dead(grey, frames, truth, ground)
     if gradient is not None:
-        slopes = {"seed": seed} | score_gradient(chosen, program.filters_of(detector), truth, gradient)
+        slopes = {"seed": seed} | score_gradient(grey, frames, truth, gradient)
     return dead, slopes
 
 

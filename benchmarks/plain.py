@@ -4,7 +4,7 @@
     python benchmarks/plain.py cal/*_nrcb4_cal.fits --ground-flats flats/ --out new/ --two-passes
 
 It does what `nircam_flats.recipes.sky_flat_detector` does for one detector, step by step: three masking passes,
-extended light found in meshes of box medians, a rough median-filtered model as correction of the later passes, levels,
+extended light found in meshes of box medians, rough median-filtered models as corrections of the later passes, levels,
 stripes and filters balanced, a sigma-clipped median of all frames and of each filter, a cubic (short wavelength) or a
 median-filtered mesh (long wavelength), and new flats. ``--two-passes`` does less: mask, rough model, mask again,
 combine, fit.
@@ -57,7 +57,7 @@ def make_flats(paths, ground_flats, out, *, two_passes=False):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NaN are masked pixels, and meant
         if two_passes:
-            frames = masked_frames(paths, rough_model(combine(masked_frames(paths))))
+            frames = masked_frames(paths, [rough_model(combine(masked_frames(paths)))] * len(paths))
             grey = combine(frames)
         else:
             frames, meshes = frames_of_three_passes(paths, names)
@@ -81,7 +81,7 @@ def frames_of_three_passes(paths, names):
         meshes[extended] = np.nan
         for frame, boxes in zip(frames, extended, strict=True):
             frame[pixels_of(boxes)] = np.nan
-        frames = masked_frames(paths, rough_model(combine(balanced(frames, meshes, names))), extended)
+        frames = masked_frames(paths, rough_models(frames, meshes, names), extended)
         meshes = box_medians(frames)
     return frames, meshes
 
@@ -89,15 +89,15 @@ def frames_of_three_passes(paths, names):
 # --- masks
 
 
-def masked_frames(paths, correction=None, extended=None):
-    """The exposures divided by their sky levels, NaN where masked; the first pass has no ``correction``."""
+def masked_frames(paths, corrections=None, extended=None):
+    """The exposures divided by their sky levels, NaN where masked; the first pass has no ``corrections``."""
     frames = None
     for number, path in enumerate(paths):
         with fits.open(path) as hdus:
             data = hdus["SCI"].data.astype(np.float32)
             bad = (hdus["DQ"].data & DO_NOT_USE > 0) | ~np.isfinite(data)
-        image = data if correction is None else data / correction
-        masked = bad | find_sources(image, bad, local=correction is None)
+        image = data if corrections is None else data / corrections[number]
+        masked = bad | find_sources(image, bad, local=corrections is None)
         if extended is not None:
             masked |= pixels_of(extended[number])
         _, level, _ = sigma_clipped_stats(image[~masked], sigma=3, maxiters=5)
@@ -205,23 +205,28 @@ def bright(excess, seen):
 
 def balanced(frames, meshes, names):
     """Frames divided by their scale, their broad stripes, and what their filter shows beyond the mean of all."""
-    rows, maps, share = np.empty(meshes.shape[:2]), {}, {}
+    rows, maps = np.empty(meshes.shape[:2]), {}
     for name in np.unique(names):
         chosen = names == name
         maps[name], rows[chosen] = solved(meshes[chosen])
-        share[name] = chosen.mean()
-    mean = sum(share[name] * item for name, item in maps.items())
-    size = max(3, min(mean.shape) // 9 | 1)
+    ratios = filter_ratios(maps, names)
     result = np.empty_like(frames)
-    ratios = {}
-    for name, item in maps.items():
-        ratio = filled(box_mean(item / mean, size))
-        ratios[name] = zoom((ratio / np.median(ratio)).astype(np.float32), BOX, mode="reflect", grid_mode=True)
     for number, name in enumerate(names):
         scale = zoom(rows[number].astype(np.float32), BOX, mode="reflect", grid_mode=True)
         np.divide(frames[number], ratios[name], out=result[number])
         result[number] /= scale[:, np.newaxis]
     return result
+
+
+def filter_ratios(maps, names):
+    """What each filter shows beyond the mean of all frames, smooth images by its name."""
+    mean = sum(np.mean(names == name) * item for name, item in maps.items())
+    size = max(3, min(mean.shape) // 9 | 1)
+    ratios = {}
+    for name, item in maps.items():
+        ratio = filled(box_mean(item / mean, size))
+        ratios[name] = zoom((ratio / np.median(ratio)).astype(np.float32), BOX, mode="reflect", grid_mode=True)
+    return ratios
 
 
 def solved(meshes):
@@ -245,6 +250,17 @@ def combine(frames):
 
 
 # --- models and flats
+
+
+def rough_models(frames, meshes, names):
+    """For each frame the rough model of all, times what its filter shows beyond it if it has 4 frames."""
+    grey = rough_model(combine(balanced(frames, meshes, names)))
+    ratios = filter_ratios({name: bn.nanmedian(meshes[names == name], axis=0) for name in np.unique(names)}, names)
+    models = {}
+    for name, ratio in ratios.items():
+        model = grey * ratio if np.sum(names == name) >= 4 else grey
+        models[name] = model / np.median(model)
+    return [models[name] for name in names]
 
 
 def rough_model(delta):

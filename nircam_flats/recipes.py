@@ -7,18 +7,23 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from astropy import units as u
+from attrs import evolve
 
+from nircam_flats._fields import readonly
 from nircam_flats.defects import DeadPixelMap
 from nircam_flats.exceptions import FlatsError, InvalidInputError
 from nircam_flats.exposure import Exclusion, ExposureSet
 from nircam_flats.fit import FitStrategy, FlatModelFit, FlatPolicy, Grey, MedianFilter
+from nircam_flats.kernels import clipped_statistics, expand_mesh
 from nircam_flats.masks import Segmentation
 from nircam_flats.parallel import map_ordered
 from nircam_flats.reference import GroundFlats
 from nircam_flats.report import DetectorProducts, Problem, SkyFlatProgram, background_section, prepared_folder
 from nircam_flats.scattered import SkyDecomposition, light_of, without_light
 from nircam_flats.skyflat import AdmissionRules, BoxMasks, DeltaSkyflat, ExtendedLight, NormalizedFrames
+from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["sky_flat_detector", "sky_flat_program"]
 
@@ -167,9 +172,9 @@ def masked_frames(exposures, *, masks=None, admission=None, executor=None, memor
 
     In the first pass the flat is still wrong by several per cent: sources are sought above a local background, which
     follows that error. Extended light hides in that background; it is found by comparing the frames with each other.
-    In the next passes the data are divided by a rough model of the flat, so that one level is right for the whole
-    frame; the third has the better model and sees fainter light. What the rules of ``admission`` leave out by headers
-    is not in the first pass, what they leave out by pixels not in the others.
+    In the next passes the data are divided by a rough model of the flat in their filter, so that one level is right for
+    the whole frame; the third has the better model and sees fainter light. What the rules of ``admission`` leave out by
+    headers is not in the first pass, what they leave out by pixels not in the others.
     """
     masks = Segmentation() if masks is None else masks
     rules = AdmissionRules() if admission is None else admission
@@ -185,7 +190,7 @@ def masked_frames(exposures, *, masks=None, admission=None, executor=None, memor
             wisps = wisps_of(frames)
             frames = frames.minus(wisps)
         extended |= ExtendedLight()(frames).beside(wisps)
-        rough = frames.without(extended).remembered(FlatModelFit, partial(rough_model, executor=executor))
+        rough = rough_models(frames.without(extended), executor)
         frames = NormalizedFrames.from_exposures(
             exposures, masks=[masks, extended], correction=rough, light=wisps, store=frames.store, **settings
         )
@@ -200,6 +205,26 @@ def wisps_of(frames):
     names = [frame.filter for frame in frames.frames]
     enough = [item for item in frames.filters if names.count(item) >= SkyDecomposition.MIN_FRAMES]
     return {name: light for item in enough for name, light in light_of(frames.where(filter=item)).items()}
+
+
+def rough_models(frames, executor=None):
+    """Return a rough `~nircam_flats.FlatModelFit` for each filter, {name: fit}: `rough_model`, times what it departs.
+
+    Masks that follow one model of all filters would take some per cent of the departures away.
+    """
+    grey = frames.remembered(FlatModelFit, partial(rough_model, executor=executor))
+    departures = frames.departures
+    return {
+        item.name: departing(grey, item, departures[item.name]) if item.name in departures else grey
+        for item in frames.filters
+    }
+
+
+def departing(fit, filter, departure):
+    """Return ``fit`` for a filter that departs from it by a smooth mesh."""
+    surface = fit.surface * expand_mesh(departure, MESH_BOX, fit.surface.shape)
+    median = clipped_statistics(surface, where=np.isfinite(fit.residual), max_iterations=0)[0]
+    return evolve(fit, filters=[filter.name], surface=readonly(surface / np.float32(median)))
 
 
 def rough_model(frames, executor=None):

@@ -10,6 +10,7 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from nircam_flats import (
+    DeltaSkyflat,
     ExposureSet,
     FlatReference,
     FlatsWarning,
@@ -72,6 +73,24 @@ def test_the_injected_flat_is_found_within_its_error(detector, strategy):
         assert np.nanstd(flight / made.fit.surface) > 0.009
         alive = good & ~truth.dead
         assert np.std((flat.data / flight * truth.crosshatch)[alive]) < 0.009
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_masks_take_nothing_of_what_a_filter_departs_from_grey(seed):
+    """Masks that follow one model of all filters take 8 and 10 per cent of this gradient."""
+    effects = attrs.evolve(Effects.none(), noise=True)
+    program = SimulatedProgram(detectors="ALONG", shape=(256, 256), seed=seed, effects=effects)
+    ramp = (1 + 0.1 * ((np.arange(256) + 0.5) / 256 - 0.5)).astype(np.float32)
+    exposures = ExposureSet.from_exposures(
+        attrs.evolve(one, data=one.data * ramp) if one.filter.name == "F277W" else one for one in program.exposures()
+    )
+    frames = recipes.masked_frames(exposures)
+    grey = DeltaSkyflat.from_frames(frames)
+    found = DeltaSkyflat.from_frames(frames.where(filter="F277W")).relative_to(grey)
+    departure = box_medians(np.tile(2 * ramp / (1 + ramp), (256, 1)).astype(np.float32), 32)[0]
+    true, _ = found.plane.slopes(departure)
+    assert true == pytest.approx(0.05, rel=0.01)
+    assert found.gradient.x == pytest.approx(true, rel=0.03)
 
 
 def test_all_is_made(made, program):

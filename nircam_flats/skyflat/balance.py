@@ -10,7 +10,7 @@ from nircam_flats.kernels import fill_mesh
 from nircam_flats.parallel import map_ordered
 from nircam_flats.skyflat.meshes import median_of_frames, smoothed
 
-__all__ = ["FrameBalance", "balance_meshes", "stripe_scales"]
+__all__ = ["FrameBalance", "balance_meshes", "filter_ratios", "stripe_scales"]
 
 ITERATIONS = 20
 CLIPS = 3
@@ -59,12 +59,20 @@ def balance_meshes(meshes, names):
     solved = map_ordered(_solve, [meshes[names == name] for name in filters])
     for name, solution in zip(filters, solved, strict=True):
         maps[name], scales[names == name], stripes[names == name] = solution
-    mean = sum(maps[name] for name in names) / len(names)
-    ratios = {name: _smooth_ratio(item, mean) for name, item in maps.items()}
+    ratios = filter_ratios(maps, names)
     return [
         FrameBalance(divisor=scale * ratios[name], stripes=stripe)
         for name, scale, stripe in zip(names, scales, stripes, strict=True)
     ]
+
+
+def filter_ratios(maps, names):
+    """Return what each filter shows on large scales beyond the mean of all frames, P_f, a dict of meshes by its name.
+
+    ``maps`` holds the mesh that the frames of each filter share, ``names`` the filter of each frame.
+    """
+    mean = sum(np.sum(names == name) * item for name, item in maps.items()) / len(names)
+    return {name: _smooth_ratio(item, mean) for name, item in maps.items()}
 
 
 def _solve(meshes):

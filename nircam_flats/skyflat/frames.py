@@ -21,12 +21,12 @@ from nircam_flats.masks import MaskStrategy, Segmentation
 from nircam_flats.parallel import map_ordered, shares_memory, sharing
 from nircam_flats.provenance import History, software_versions
 from nircam_flats.skyflat._store import FrameStore, digest
-from nircam_flats.skyflat.balance import balance_meshes
+from nircam_flats.skyflat.balance import balance_meshes, filter_ratios
 from nircam_flats.skyflat.combine import FrameStack
-from nircam_flats.skyflat.extended import BoxMasks
+from nircam_flats.skyflat.extended import MIN_FRAMES, BoxMasks
 from nircam_flats.skyflat.frame import NormalizedFrame, pixels_of
 from nircam_flats.skyflat.light import Divisor
-from nircam_flats.skyflat.meshes import MESH_BOX
+from nircam_flats.skyflat.meshes import MESH_BOX, median_of_frames
 
 __all__ = ["NormalizedFrames", "check_masks", "described"]
 
@@ -52,9 +52,10 @@ def described(setting):
     return getattr(setting, "__qualname__", None) or repr(setting)
 
 
-def _frame_or_exclusion(member, *, masks, correction, light, preprocess, store, base_key):
+def _frame_or_exclusion(member, *, masks, divisors, light, preprocess, store, base_key):
+    divisor, light = divisors[member.filter.name], light.get(member.name)
     try:
-        return _frame_from_store(member, masks, correction, light.get(member.name), preprocess, store, base_key)
+        return _frame_from_store(member, masks, divisor, light, preprocess, store, base_key)
     except StorageError:  # is not the fault of the exposure
         raise
     except InvalidInputError as error:
@@ -62,7 +63,7 @@ def _frame_or_exclusion(member, *, masks, correction, light, preprocess, store, 
         return Exclusion(name=member.name, path=member.path, reason=reason, header=member.without_pixels())
 
 
-def _frame_from_store(member, masks, correction, light, preprocess, store, base_key):
+def _frame_from_store(member, masks, divisor, light, preprocess, store, base_key):
     def load(member):
         return pixels_of(_prepared(member, preprocess))
 
@@ -70,7 +71,7 @@ def _frame_from_store(member, masks, correction, light, preprocess, store, base_
     key = (
         None
         if base_key is None or pixels_key is None
-        else digest(base_key, pixels_key, _key_of(light), *_own_masks(member, masks))
+        else digest(base_key, pixels_key, _key_of(divisor, light), *_own_masks(member, masks))
     )
     found = store.find_frame(key)
     facts = {name: getattr(member, name) for name in ("name", "detector", "filter", "flat_name", "start", "end")}
@@ -78,8 +79,8 @@ def _frame_from_store(member, masks, correction, light, preprocess, store, base_
         return NormalizedFrame(values=pixels, scale=found["level"].value, **found, **facts)
     # A function of the user may look at more than the pixels.
     exposure = _prepared(member, preprocess) if _is_called(masks) else member.with_pixels(pixels[:])
-    correction = correction if light is None else light.joined(correction, member.shape)
-    frame = NormalizedFrame.from_exposure(exposure, masks=masks, correction=correction)
+    divisor = divisor if light is None else light.joined(divisor, member.shape)
+    frame = NormalizedFrame.from_exposure(exposure, masks=masks, correction=divisor)
     store.keep_frame(key, level=frame.level, masked=frame.masked, mesh=frame.mesh)
     kept = store.find_frame(key) or {"mesh": frame.mesh}
     return evolve(frame, values=pixels, **kept)
@@ -95,19 +96,55 @@ def _is_called(masks):
     return any(callable(item) and not isinstance(item, MaskStrategy) for item in items)
 
 
-def _base_key(masks, correction):
+def _base_key(masks):
     """Text that stands for what decides about the masks of all exposures; None if not all of it is known."""
-    parts = [software_versions(), "" if correction is None else correction.surface]
+    parts = [software_versions()]
     for item in masks if isinstance(masks, list | tuple) else [masks]:
         if isinstance(item, MaskStrategy):
             parts.append(key_of(item))
         elif not isinstance(item, Mapping):
             return None
-    return None if None in parts[2:] else digest(*parts)
+    return None if None in parts else digest(*parts)
 
 
-def _key_of(light):
-    return "" if light is None else digest(light.mesh, light.box_size)
+def _key_of(divisor, light):
+    """Text that stands for what divides the data of an exposure."""
+    parts = [] if light is None else [light.mesh, light.box_size]
+    return digest("" if divisor is None else divisor.key, *parts)
+
+
+def _divisors(correction, members):
+    """The `Divisor` of each filter of the exposures, a dict by its name; None for those without a correction."""
+    names = sorted({member.filter.name for member in members})
+    if correction is None:
+        return dict.fromkeys(names)
+    if not isinstance(correction, Mapping):
+        return dict.fromkeys(names, _divisor(correction, members[0]))
+    missing = [name for name in names if name not in correction]
+    if missing:
+        raise InvalidInputError(
+            f"correction must have a fit for each filter of the exposures, {', '.join(names)}; {missing[0]} has none"
+        )
+    return {name: _divisor(correction[name], members[0]) for name in names}
+
+
+def _divisor(fit, member):
+    if fit.detector != member.detector:
+        raise InvalidInputError(
+            f"correction must be a fit of the exposures' detector {member.detector}; got one of {fit.detector}"
+        )
+    if fit.surface.shape != member.shape:
+        raise InvalidInputError(
+            f"correction must be a fit of the shape of the exposures, {member.shape}; got {fit.surface.shape}"
+        )
+    return Divisor(fit.surface)
+
+
+def _said_of(correction):
+    """What the correction is in a history."""
+    if isinstance(correction, Mapping):
+        return "; ".join(f"{name}: {correction[name].strategy}" for name in sorted(correction))
+    return "none" if correction is None else correction.strategy
 
 
 def _own_masks(member, masks):
@@ -171,7 +208,8 @@ class NormalizedFrames(HoldsArrays):
             such, what any of them masks is masked.
         correction
             A `~nircam_flats.FlatModelFit` that divides the data before sources are looked for and the level is
-            measured; the frames themselves stay as the ground flat left them. So are the passes after the first.
+            measured, or one for each filter, a mapping by filter name as a `~nircam_flats.FlatPolicy` returns it; the
+            frames themselves stay as the ground flat left them. So are the passes after the first.
         light
             A mapping from names of exposures to the ``FrameLight`` that is added to what divides the data, so that
             neither masks take light that is known for a source nor levels take it for sky. The frames themselves keep
@@ -199,15 +237,7 @@ class NormalizedFrames(HoldsArrays):
         check_masks(masks)
         usable = exposures.for_one_detector()
         detector = usable.members[0].detector
-        if correction is not None and correction.detector != detector:
-            raise InvalidInputError(
-                f"correction must be a fit of the exposures' detector {detector}; got one of {correction.detector}"
-            )
-        if correction is not None and correction.surface.shape != usable.members[0].shape:
-            raise InvalidInputError(
-                f"correction must be a fit of the shape of the exposures, {usable.members[0].shape}; got "
-                f"{correction.surface.shape}"
-            )
+        divisors = _divisors(correction, usable.members)
         if store is None and not shares_memory(executor):
             memory_limit = 0 * u.byte  # other processes read pixels from a folder
         store = FrameStore.for_exposures(usable.members, store, memory_limit)
@@ -215,11 +245,11 @@ class NormalizedFrames(HoldsArrays):
         work = partial(
             _frame_or_exclusion,
             masks=masks,
-            correction=None if correction is None else Divisor(correction.surface),
+            divisors=divisors,
             light={} if light is None else light,
             preprocess=preprocess,
             store=store,
-            base_key=None if store.folder is None else _base_key(masks, correction),
+            base_key=None if store.folder is None else _base_key(masks),
         )
         results = list(map_ordered(work, usable.members, executor=executor, stage=f"mask {detector}"))
         frames = [item for item in results if isinstance(item, NormalizedFrame)]
@@ -233,7 +263,7 @@ class NormalizedFrames(HoldsArrays):
         history = History().then(
             "mask and normalise",
             masks=described(masks),
-            correction="none" if correction is None else correction.strategy,
+            correction=_said_of(correction),
             preprocess="none" if preprocess is None else described(preprocess),
         )
         return cls(detector=detector, frames=frames, excluded=excluded, history=history, store=store)
@@ -298,6 +328,18 @@ class NormalizedFrames(HoldsArrays):
     def meshes(self) -> np.ndarray:
         """The meshes of the frames (`NormalizedFrame.mesh`), shape (n, boxes in y, boxes in x)."""
         return np.stack(list(map_ordered(attrgetter("mesh"), self.frames)))
+
+    @property
+    def departures(self) -> dict:
+        """What filters show on large scales beyond the mean of all frames, {filter name: smooth mesh, median 1}.
+
+        It is told by the medians of the frames as they are, not balanced, which is well enough for masks. Left out are
+        filters with fewer than 4 frames, since one alone could make it, and a filter that is the only one.
+        """
+        names, meshes = np.array([frame.filter.name for frame in self.frames]), self.meshes
+        of_filter = {item.name: names == item.name for item in self.filters}
+        ratios = filter_ratios({name: median_of_frames(meshes[here]) for name, here in of_filter.items()}, names)
+        return {name: ratios[name] for name, here in of_filter.items() if MIN_FRAMES <= here.sum() < len(names)}
 
     def minus(self, light: Any) -> "NormalizedFrames":
         """Return the frames with additive light subtracted, instead of any that was subtracted before.

@@ -1,10 +1,13 @@
-"""Additive light that is subtracted from a frame."""
+"""What divides the data of an exposure, and the additive light that is subtracted from a frame."""
+
+from functools import cached_property
 
 import numpy as np
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, image
 from nircam_flats.kernels import expand_mesh
+from nircam_flats.skyflat._store import digest
 
 __all__ = ["Divisor", "FrameLight"]
 
@@ -14,6 +17,11 @@ class Divisor:
     """What divides the data of one exposure before sources are sought."""
 
     surface: np.ndarray
+
+    @cached_property
+    def key(self):
+        """Text that stands for its content."""
+        return digest(self.surface)
 
 
 @frozen(kw_only=True, eq=False)

@@ -264,6 +264,13 @@ class TestSetWide:
         with pytest.raises(InvalidInputError, match=r"shape of the exposures, \(72, 88\); got \(88, 72\)"):
             NormalizedFrames.from_exposures(exposures, correction=make_correction(flat.T))
 
+    def test_a_correction_that_lacks_a_filter(self, exposures, flat, make_correction):
+        with pytest.raises(InvalidInputError, match="a fit for each filter of the exposures, F150W, F200W; F150W has"):
+            NormalizedFrames.from_exposures(exposures, correction={"F200W": make_correction(flat)})
+        wrong = {"F200W": make_correction(flat), "F150W": make_correction(flat, "B3")}
+        with pytest.raises(InvalidInputError, match="a fit of the exposures' detector NRCB4; got one of NRCB3"):
+            NormalizedFrames.from_exposures(exposures, correction=wrong)
+
     def test_shapes_that_preprocess_made_different(self, exposures):
         def cut(exposure):
             keep = slice(None) if exposure.name.endswith("0_nrcb4") else slice(0, 60)
@@ -303,6 +310,36 @@ class TestCollection:
         assert table["start"][0] == "2022-05-01T10:00:00.123"
         assert np.all(table["noise"] > 0)
         assert np.all((table["masked_fraction"] > 0) & (table["masked_fraction"] < 0.05))
+
+    @pytest.mark.parametrize("kept", [False, True], ids=["in memory", "in a store"])
+    def test_each_filter_is_divided_by_its_own_correction(self, exposures, flat, make_correction, kept, tmp_path):
+        """Also out of a store in which frames with another correction are."""
+        store = tmp_path / "store" if kept else None
+        fits = {"F200W": make_correction(flat), "F150W": make_correction(2 * flat)}
+        frames = NormalizedFrames.from_exposures(exposures, masks=Bright(), correction=fits, store=store)
+        one = NormalizedFrames.from_exposures(exposures, masks=Bright(), correction=fits["F200W"], store=store)
+        ratios = [
+            single.level.value / frame.level.value for single, frame in zip(one.frames, frames.frames, strict=True)
+        ]
+        np.testing.assert_allclose(ratios, [1] * 3 + [2] * 3, rtol=1e-6)
+        both = dict.fromkeys(fits, fits["F200W"])
+        same_frames(NormalizedFrames.from_exposures(exposures, masks=Bright(), correction=both, store=store), one)
+
+    def test_what_filters_show_beyond_the_mean_of_all_frames(self, frames_of):
+        """A gradient in one filter of three; the third has too few frames to tell its own."""
+        rng = np.random.default_rng(4)
+        shape, filters = (288, 288), ["F200W"] * 5 + ["F150W"] * 4 + ["F115W"] * 3
+        x = (np.arange(shape[1]) + 0.5) / shape[1] - 0.5
+        flats = {name: (1 + 0.06 * x**2) * (1 + 0.04 * x * (name == "F200W")) for name in filters}
+        values = np.stack([flats[name] * rng.normal(1, 0.01, shape) for name in filters])
+        frames = frames_of(list(values), filters, 0.01)
+        found = frames.departures
+        assert set(found) == {"F200W", "F150W"}
+        middle = (np.arange(9) + 0.5) / 9 - 0.5
+        for name, part in (("F200W", 7 / 12), ("F150W", -5 / 12)):
+            departure = found[name][:, 1:-1] - 1  # at the edges boxes are smoothed on one side only
+            np.testing.assert_allclose(departure, 0.04 * part * middle[None, 1:-1] * np.ones((9, 1)), atol=0.0012)
+        assert frames.where(filter="F200W").departures == {}
 
     def test_bands_are_rows_of_the_stack(self, frames):
         stack = frames.band(slice(64, 96))
