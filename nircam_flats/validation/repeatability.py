@@ -56,7 +56,8 @@ class PhotometricRepeatability(HoldsArrays):
 
     Notes
     -----
-    Only what is measured without any flag counts for `stars` and `summary`; flagged measurements are kept.
+    Only what is measured without any flag counts for `stars` and `summary`; flagged measurements are kept. ``err_new``
+    holds the error of the surface that a new flat was made with (`FlatReference.covariance`), which ERR cannot tell.
     """
 
     detector: Detector = field(converter=to_detector, repr=str)
@@ -274,7 +275,8 @@ def _detections(member, *, exchange, apertures, n_sigma, min_snr):
     x, y = find_sources(after, n_sigma=n_sigma)
     if not x.size:
         raise InvalidInputError(f"no source stands out by {n_sigma:g} times the noise of a pixel (n_sigma)")
-    table = measure(before, after, x, y, apertures)
+    new = exchange.new[member.detector, member.filter]
+    table = measure(before, after, x, y, apertures, covariance=new.covariance)
     bright = table["flux_new"] > min_snr * table["err_new"]
     return member.without_pixels(), wcs, table[bright]
 
