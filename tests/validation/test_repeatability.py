@@ -80,13 +80,12 @@ def test_flux_is_the_sum_of_data_times_area_and_err_that_of_the_aperture():
 def test_an_aperture_shares_the_error_of_the_surface_of_the_new_flat():
     exposure = picture()
     x, y = np.array([40.3]), np.array([52.8])
-    modes = np.full((1, 3, 3), 0.02)
-    modes[:, :, 2] = 0.04  # towards large x, where the star is not
+    modes = np.broadcast_to([0.01, 0.02, 0.03], (1, 3, 3))  # at x = 15.5, 47.5, 79.5
     surface = SurfaceCovariance(modes=modes, misfit=0, misfit_correlation=[1], shape=exposure.data.shape, box_size=32)
     plain, shared = (measure(exposure, exposure, x, y, Apertures(), covariance=one) for one in (None, surface))
     assert shared["err_old"] == plain["err_old"]
     extra = np.sqrt(shared["err_new"] ** 2 - plain["err_new"] ** 2) / shared["flux_new"]
-    assert extra[0].to_value(u.one) == pytest.approx(0.02, rel=0.05)
+    assert extra[0].to_value(u.one) == pytest.approx(0.01 + 0.01 * (40 - 15.5) / 32, rel=0.05)
 
 
 def test_the_error_of_a_flat_is_that_of_its_exposures(star_field, old_flat, true_flat, photometry):
