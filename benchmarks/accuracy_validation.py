@@ -1,8 +1,8 @@
 """Did the images get better?  Simulated campaigns with known truth, full frames.
 
-    python benchmarks/accuracy_validation.py               # NRCA4 with and without wisps, F200W, seeds by the rule below
-    python benchmarks/accuracy_validation.py --seeds 505   # one campaign
-    python benchmarks/accuracy_validation.py --floor       # is the noise floor right?  the seeds used for tuning
+    python benchmarks/accuracy_validation.py              # NRCA4 with and without wisps, F200W, seeds by the rule below
+    python benchmarks/accuracy_validation.py --seeds 505  # one campaign
+    python benchmarks/accuracy_validation.py --floor      # is the noise floor right?  the seeds used for tuning
 
 A flat is made of 18 exposures (3 fields, 6 dithers); 18 others of 3 more fields, with more stars and dithers of half a
 frame, are then divided by the old and by the new one.  Printed are, for both flats,
@@ -25,8 +25,8 @@ p literal   the same for a sky flat that nothing was taken out of: tiny where li
 pull        rms of (star flat / the best cubic through the true response - 1) / its error in 64 x 64 boxes, 1 is honest
 
 The campaigns are the first three seeds, from 505 on, whose injected change is 6 to 8 % peak to peak in this filter, as
-the report's flats were wrong by; nothing but the injected change is looked at. None of these seeds was used while tuning
-(401, 501 to 504 and 601 to 612 were).
+much as the report's flats were wrong by; nothing but the injected change is looked at. None of these seeds was used
+while tuning (401, 501 to 504 and 601 to 612 were).
 """
 
 import argparse
@@ -68,15 +68,15 @@ def campaign(seed, *, wisps):
 
 def chosen_seeds():
     """Return the seeds of the campaigns, by the rule above."""
-    chosen = []
-    for seed in itertools.count(FIRST_SEED):
+    chosen, seeds = [], itertools.count(FIRST_SEED)
+    while len(chosen) < N_CAMPAIGNS:
+        seed = next(seeds)
         truth = campaign(seed, wisps=False)[0].truth(DETECTOR).delta(FILTER)
         change = 100 * peak_to_peak(truth, np.isfinite(truth))
         taken = INJECTED[0] <= change <= INJECTED[1]
         print(f"seed {seed}: injected {change:.2f} %, {'taken' if taken else 'left out'}", flush=True)
         chosen += [seed] * taken
-        if len(chosen) == N_CAMPAIGNS:
-            return chosen
+    return chosen
 
 
 def written(program, folder):

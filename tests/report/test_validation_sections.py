@@ -79,7 +79,7 @@ def test_stars_with_both_flats(stars):
     text = section.to_html()
     assert "Histogram of the scatter" in text
     assert "not measured" not in text
-    assert [item.size for item in section.pictures] == [(5.2, 4.3)]
+    assert [item.size for item in section.pictures] == [(4.6, 3.7)]
 
 
 def test_a_field_without_stars_is_told(made, exposures, campaign):
