@@ -165,7 +165,7 @@ class PhotometricRepeatability(HoldsArrays):
 
         Columns: ``star``, ``ra``, ``dec``; ``n`` and ``n_clean`` measurements, all and those without flags; ``flux``
         (mean, new flat) and ``snr`` (of one measurement); for each flat ``scatter_``, the relative scatter of the clean
-        measurements, ``noise_``, what ERR says it should be, ``chi2_`` (n_clean - 1 degrees of freedom), and
+        measurements, ``noise_``, what their errors say it should be, ``chi2_`` (n_clean - 1 degrees of freedom), and
         ``raw_scatter_``, that of all measurements; ``p_value`` and ``raw_p_value``, the chance of so large a chi2 with
         the new flat; ``explanation``, the flags of all its measurements in words. NaN where there are fewer than two.
 
