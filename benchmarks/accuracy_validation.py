@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy_validation.py              # NRCA4 with and without wisps, F200W, seeds by the rule below
     python benchmarks/accuracy_validation.py --seeds 505  # one campaign
-    python benchmarks/accuracy_validation.py --floor      # is the noise floor right?  the seeds used for tuning
+    python benchmarks/accuracy_validation.py --floor      # are noise floor and errors right?  the seeds used for tuning
 
 A flat is made of 18 exposures (3 fields, 6 dithers); 18 others of 3 more fields, with more stars and dithers of half a
 frame, are then divided by the old and by the new one.  Printed are, for both flats,
@@ -173,25 +173,39 @@ def floor_table(seeds):
 
 
 def _floor_against_noise(seed, n_exposures, density):
+    found = nf.FlatnessComparison.from_exposures(**_with_true_flat(seed, n_exposures, density)).new
+    return found.floor.peak_to_peak / found.peak_to_peak, found.floor.rms / found.rms
+
+
+def width_table(seeds):
+    """Print the width of the pulls in exposures that the true response divided: it is all due to their photometry."""
+    repeated = [nf.PhotometricRepeatability.from_exposures(**_with_true_flat(seed, 6, 300)) for seed in seeds]
+    pulls = np.concatenate([item.pulls("new") for item in repeated])
+    width = 1.4826 * np.median(np.abs(pulls))
+    print(f"width of the pulls with the true response: {width:.2f} ({len(pulls)} measurements, {len(repeated)} seeds)")
+
+
+def _with_true_flat(seed, n_exposures, density):
+    """Exposures of 1024 x 1024 of one field, the flat that divided them, and the true response as the new one."""
     program = SimulatedProgram(
         detectors="NRCB1", filters=FILTER, seed=seed, shape=(1024, 1024), n_pointings=1, n_dithers=n_exposures,
         star_density=density, dither_range=(0.2, 0.4),
     )  # fmt: skip
     old = program.ground_flat("NRCB1", FILTER)
     flight = np.where(old.good, program.truth("NRCB1").flight_flat(FILTER), np.float32(1))
-    exposures = in_memory(program, range(n_exposures))
-    found = nf.FlatnessComparison.from_exposures(exposures, old=old, new=attrs.evolve(old, data=flight)).new
-    return found.floor.peak_to_peak / found.peak_to_peak, found.floor.rms / found.rms
+    exposures = nf.ExposureSet.from_exposures(program.exposures())
+    return {"exposures": exposures, "old": old, "new": attrs.evolve(old, data=flight)}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--floor", action="store_true", help="compare the noise floor with the noise instead")
+    parser.add_argument("--floor", action="store_true", help="compare noise floor and errors with the noise instead")
     parser.add_argument("--seeds", type=int, nargs="+", help="other seeds")
     options = parser.parse_args()
     started = time.perf_counter()
     if options.floor:
         floor_table(options.seeds or TUNING_SEEDS)
+        width_table(options.seeds or TUNING_SEEDS)
     else:
         main_table(options.seeds or chosen_seeds())
     print(f"\n{time.perf_counter() - started:.0f} s")
