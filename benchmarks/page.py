@@ -2,9 +2,9 @@
 
     python benchmarks/page.py    # 12 full frames of one detector in two filters; a minute or two
 
-The job reads ``_cal`` files, which the system still holds in memory, and makes the flats; then its products are written,
-then the page with its section on backgrounds, then the page again with the section that ``--photometry`` adds, for which
-all exposures are read again. A smaller job, before, loads the compiled code.
+The job reads ``_cal`` files, which the system still holds in memory, and makes the flats; then its products are
+written, then the page with its section on backgrounds, then the page again with the section that ``--photometry`` adds,
+for which all exposures are read again. A smaller job, before, loads the compiled code.
 """
 
 import argparse
