@@ -288,6 +288,12 @@ def test_scatter_plot(photometry):
     assert artist.axes is ax
     assert len(artist.get_offsets()) == photometry.summary["n_stars"]
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["old flat", "new flat", "noise by the errors", "outlier, explained by a flag", "outlier, unexplained"]
+    assert labels == [
+        "old flat",
+        "new flat",
+        "noise by the errors",
+        "outlier, explained by a flag",
+        "outlier, unexplained",
+    ]
     circled = [len(item.get_offsets()) for item in ax.collections[2:]]
     assert sum(circled) == photometry.summary["n_outliers"]
