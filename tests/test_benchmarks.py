@@ -241,6 +241,16 @@ def growth_row(n, **changed):
     return row | changed
 
 
+def test_the_costs_of_the_page_are_told(script, tmp_path):
+    page, out = script("page"), tmp_path / "out"
+    out.mkdir()
+    page.simulate(tmp_path / "job", **TINY)
+    found = page.costs(tmp_path / "job", out)
+    assert min(found.values()) > 0
+    assert found["with photometry [MB]"] == (out / "report.html").stat().st_size / 1e6
+    assert found["with photometry [MB]"] > found["the page [MB]"]
+
+
 def test_growth_is_summed_up(script):
     summary = script("scaling").summary
     rows = [growth_row(n) for n in (18, 60, 200)]

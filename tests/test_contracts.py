@@ -100,7 +100,7 @@ def values(tmp_path_factory):
         *(flight.provenance, flight.provenance.photometry),
         nf.AdmissionRules(first_date="2022-07-01"),
         nf.BackgroundRules(),
-        nf.BackgroundComparison.from_exposures(exposures, model=nf.ZodiacalBackground(any_angle=True)),
+        nf.BackgroundComparison.from_exposures(exposures, model=nf.ZodiacalBackground()),
         *(header.pointing.attitude, nf.PlannedPointing.of(header), nf.AngleRanges([(340, 20)])),
         *(nf.ClawSusceptibilityZone.default("B"), nf.StarCatalog.packaged(), nf.ClawForecast.from_pointings(header)),
         *validated(),

@@ -57,8 +57,8 @@ def draw_backgrounds(table: Any, *, ax: Any = None, title: str | None = "", **ar
             options = {"markersize": 5, "label": f"measured, module {module}"} | style
             dots.append(ax.errorbar(shifted[found], measured[found], err[found], **(options | artist_options)))
     ax.set(xlabel="wavelength [µm]", ylabel="sky [MJy/sr]", title=title)
-    ax.set_ylim(bottom=0)
-    ax.legend()
+    ax.set_ylim(0, 1.4 * ax.get_ylim()[1])  # room for the legend
+    ax.legend(loc="upper center", fontsize="small")
     return dots
 
 

@@ -20,7 +20,7 @@ def draw_repeatability(photometry: PhotometricRepeatability, *, ax: Any = None, 
     """Draw the histogram of the scatter of each star, with both flats, of a `~nircam_flats.PhotometricRepeatability`.
 
     Filled: measurements without flags. Thin line: those with flags too (new flat); its tail is what bad pixels and
-    edges explain. Dotted: the median of what ERR says the noise is.
+    edges explain. Dotted: the median noise, by the errors.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def draw_scatter(photometry: PhotometricRepeatability, *, ax: Any = None, **arti
         artist = ax.scatter(stars["snr"], 100 * stars[f"scatter_{name}"], **({"alpha": 0.7} | options | artist_options))
     order = np.argsort(stars["snr"])
     noise = 100 * np.asarray(stars["noise_new"])[order]
-    ax.plot(stars["snr"][order], gaussian_filter1d(noise, 5), color="black", linewidth=1.2, label="noise by ERR")
+    ax.plot(stars["snr"][order], gaussian_filter1d(noise, 5), color="black", linewidth=1.2, label="noise by the errors")
     outliers = photometry.outliers
     for words, marker in (("explained by a flag", "s"), ("unexplained", "D")):
         chosen = outliers[(outliers["explanation"] == "unexplained") == (words == "unexplained")]

@@ -103,7 +103,9 @@ def draw_change(
     ax.fill_between(place, -err, err, color="0.8", linewidth=0, label="claimed error, 1 sigma")
     lines = []
     for values, style in ((delta.data - 1, OLD_NEW["old"]), (fit.residual, OLD_NEW["new"])):
-        lines += ax.plot(place, 100 * _profile(values, axis), **({"linewidth": 1.4} | style | artist_options))
+        departure = 100 * _profile(values, axis)
+        departure -= np.nanmean(departure)  # a flat has no level of its own
+        lines += ax.plot(place, departure, **({"linewidth": 1.4} | style | artist_options))
     ax.axhline(0, color="0.4", linewidth=0.6, zorder=0)
     size = delta.data.shape[1 - axis]
     ax.set(xlim=(0, size - 1), xlabel=f"{name} [px]", ylabel="departure from flat [%]", title=f"mean of {along}")

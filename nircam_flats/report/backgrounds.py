@@ -5,7 +5,7 @@ from astropy.table import vstack
 from nircam_flats._html import table
 from nircam_flats.background import BackgroundComparison
 from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.report.section import Picture, Section, paragraph
+from nircam_flats.report.section import Picture, Section, folded, paragraph
 
 __all__ = ["background_section"]
 
@@ -51,14 +51,14 @@ def background_section(program, exposures, *, model=None):
         "measurement, by the scatter of the exposures"
     )
     made = table(("detector", "filter", *NUMBERS), rows, caption=caption, numbers=NUMBERS)
+    settings = folded("The model and its settings", paragraph(comparison.model))
     known = comparison.exposures["predicted_err"] / comparison.exposures["predicted"]
     of_model = f"the model claims {known[0]:.0%} (1 sigma)" if known[0] > 0 else "the model claims no error of its own"
-    told = paragraph(f"Predicted by {comparison.model}; {of_model}.")
+    told = paragraph(f"Predicted by {comparison.model.partition('(')[0]}; {of_model}.")
     picture = Picture(
         draw=comparison.plot,
         alt="Sky level of each detector and filter, measured and predicted, against wavelength.",
         caption="Measured levels (dots) and predictions [MJy/sr] against wavelength; grey: the predictions for all "
         "exposures, with the error of the model.",
-        size=(6.4, 4.3),
     )
-    return Section(title="Backgrounds", body=(told, made), pictures=[picture])
+    return Section(title="Backgrounds", body=(told, settings, made), pictures=[picture])

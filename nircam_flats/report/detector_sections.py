@@ -26,8 +26,6 @@ from nircam_flats.validation.flatness import NoiseFloor
 
 __all__ = ["DETECTOR_SECTIONS", "detector_section", "exposure_table"]
 
-SMALL = (4.4, 3.7)
-
 
 def detector_section(products):
     """Return the section of one detector, with a section of each of its products below it."""
@@ -81,9 +79,10 @@ def change_section(products):
             for along in ("columns", "rows")
         ),
         Picture(
-            draw=partial(draw_map, 100 * fit.err, title="error of the surface", label="1 sigma [%]"),
+            draw=partial(draw_map, 100 * fit.err, title="error in each pixel", label="1 sigma [%]"),
             alt=f"Map of the error of the surface of {name}, median {np.median(fit.err):.2%}.",
-            caption="Error of the surface, 1 sigma [%]: jackknife over the exposures, and the misfit.",
+            caption="Error of the surface in each pixel, 1 sigma [%]: jackknife over the exposures, misfit, and "
+            "structure of pixels, which boxes average away.",
         ),
     ]
     return Section(title="The change of the flat", pictures=pictures)
@@ -111,7 +110,6 @@ def filter_section(products):
                 alt=f"Map of what the new flat leaves in {name} on {products.detector}: {rest:.2%} peak to peak.",
                 caption=f"{name}: what the new flat leaves, relative; {rest:.2%} peak to peak, of which noise alone "
                 f"would show {floor:.2%}.",
-                size=SMALL,
             )
         )
     columns = ("filter", "exposures", "with the old flat", "with the new", "noise alone", "corrected by")
@@ -138,7 +136,6 @@ def dependence_section(products):
                 draw=partial(draw_flat, item.data, title=f"{name} / grey", label="relative response"),
                 alt=f"Map of the response of {products.detector} in {name} relative to all filters.",
                 caption=f"{name} over grey.",
-                size=SMALL,
             )
         )
     columns = ("filter", "along x [%]", "along y [%]")
@@ -185,7 +182,6 @@ def light_section(products):
             draw=partial(draw_wisp, part.wisp),
             alt=f"Map of the light that varies in {name} on {products.detector}.",
             caption=f"{name}: the light that was taken out of the flat, at its mean strength.",
-            size=SMALL,
         )
         for name, part in products.decompositions.items()
         if part.wisp is not None

@@ -111,11 +111,16 @@ def summary_section(program, checks):
         ("checks passed", len(checks) - failed),
         ("checks failed", failed),
     )
-    numbers = element("dl", [element("div", element("dt", name), element("dd", value)) for name, value in facts])
+    numbers = element("dl", [_number(name, value, bad=name in ("not made", "checks failed")) for name, value in facts])
     body = [verdict, numbers]
     if program.products:
         body.append(_summary_table(program))
     return Section(title="Summary", body=body)
+
+
+def _number(name, value, *, bad):
+    """A number under its name, marked if there should be none of it and there is."""
+    return element("div", element("dt", name), element("dd", value, class_="problem" if bad and value else None))
 
 
 def _summary_table(program):

@@ -54,9 +54,9 @@ def photometry_section(program, exposures, ground_flats, *, executor=None):
                 )
             )
     caption = (
-        "Scatter of bright stars between dithers, median, and what ERR says it should be; stars that scatter too much "
-        "with the new flat, without a flag that explains it; chance that stars and sky see the same response: below "
-        f"{ADDITIVE:g} the sky holds light that is no response"
+        "Scatter of bright stars between dithers, median, and what their errors say it should be; stars that scatter "
+        "too much with the new flat, without a flag that explains it; chance that stars and sky see the same response: "
+        f"below {ADDITIVE:g} the sky holds light that is no response"
     )
     made = table(("detector", "filter", *NUMBERS), rows, caption=caption, numbers=NUMBERS) if rows else None
     return Section(

@@ -43,7 +43,7 @@ class Picture:
     draw: Callable = field(repr=False)
     alt: str = field()
     caption: str = field()
-    size: tuple = field(default=(5.2, 4.3))
+    size: tuple = field(default=(4.6, 3.7))
     wide: bool = field(default=False)
 
     def png(self):

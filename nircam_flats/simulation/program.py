@@ -108,7 +108,7 @@ class SimulatedProgram(HoldsArrays):
 
     Each detector takes `n_pointings` x `n_dithers` exposures in each filter of its channel. An exposure depends on
     the seed, the detector, the filter and its place in the program only: it is the same made alone or with others,
-    in any order, in any thread.
+    in any order, in any thread. The fields lie where JWST can look on their date; their rolls are what they like.
 
     The light on a pixel is the sky, plus stars and galaxies divided by the pixel's area, plus wisps and persistence;
     the true response in flight multiplies it; stripes, photon noise and read noise are added; the ground flat divides

@@ -1,6 +1,7 @@
 """The sky of a simulated program: pointings, brightness, stars and galaxies, and light scattered in the telescope."""
 
 import numpy as np
+from astropy.coordinates import offset_by
 from attrs import frozen
 
 from nircam_flats._fields import HoldsArrays, image, readonly
@@ -14,6 +15,11 @@ __all__ = ["Sources", "sky_level", "telescope_pointing", "wisp_level", "wisp_sha
 
 FRAME = 63.5
 """Side of a SW frame, arcsec; dithers are parts of it."""
+SUN = (36.2, 14.4)
+"""Right ascension and declination of the Sun on the date of the program, deg."""
+FROM_SUN, AROUND_SUN = (95.0, 125.0), (-140.0, 140.0)
+"""How far from it, and in which directions (position angles), fields lie, deg. JWST can look 85 to 135 away, and the
+Sun moves by one in a day; the south pole is left out."""
 DITHER = (0.06, 0.13)
 SPARE = 0.02
 """Part of a frame by which the drawn sky is larger than what the dithers show, on each side."""
@@ -31,7 +37,8 @@ FAINTEST = 1e-4
 def telescope_pointing(seed, shape, pointing, dither, dither_range=DITHER):
     """Return right ascension, declination and V3 position angle of V1 (deg) in one dither of one pointing."""
     rng = generator(seed, Stream.POINTING, pointing)
-    ra, dec, pa = rng.uniform(0, 360), np.degrees(np.arcsin(rng.uniform(-0.8, 0.8))), rng.uniform(0, 360)
+    around, away, pa = rng.uniform(*AROUND_SUN), rng.uniform(*FROM_SUN), rng.uniform(0, 360)
+    ra, dec = (angle.to_value("deg").item() for angle in offset_by(*np.radians((*SUN, around, away))))
     if dither is None:
         return ra, dec, pa
     rng = generator(seed, Stream.DITHER, pointing, dither)

@@ -56,7 +56,8 @@ class PhotometricRepeatability(HoldsArrays):
 
     Notes
     -----
-    Only what is measured without any flag counts for `stars` and `summary`; flagged measurements are kept.
+    Only what is measured without any flag counts for `stars` and `summary`; flagged measurements are kept. ``err_new``
+    holds the error of the surface that a new flat was made with (`FlatReference.covariance`), which ERR cannot tell.
     """
 
     detector: Detector = field(converter=to_detector, repr=str)
@@ -164,7 +165,7 @@ class PhotometricRepeatability(HoldsArrays):
 
         Columns: ``star``, ``ra``, ``dec``; ``n`` and ``n_clean`` measurements, all and those without flags; ``flux``
         (mean, new flat) and ``snr`` (of one measurement); for each flat ``scatter_``, the relative scatter of the clean
-        measurements, ``noise_``, what ERR says it should be, ``chi2_`` (n_clean - 1 degrees of freedom), and
+        measurements, ``noise_``, what their errors say it should be, ``chi2_`` (n_clean - 1 degrees of freedom), and
         ``raw_scatter_``, that of all measurements; ``p_value`` and ``raw_p_value``, the chance of so large a chi2 with
         the new flat; ``explanation``, the flags of all its measurements in words. NaN where there are fewer than two.
 
@@ -274,7 +275,8 @@ def _detections(member, *, exchange, apertures, n_sigma, min_snr):
     x, y = find_sources(after, n_sigma=n_sigma)
     if not x.size:
         raise InvalidInputError(f"no source stands out by {n_sigma:g} times the noise of a pixel (n_sigma)")
-    table = measure(before, after, x, y, apertures)
+    new = exchange.new[member.detector, member.filter]
+    table = measure(before, after, x, y, apertures, covariance=new.covariance)
     bright = table["flux_new"] > min_snr * table["err_new"]
     return member.without_pixels(), wcs, table[bright]
 

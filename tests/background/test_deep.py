@@ -92,7 +92,7 @@ def test_sources_that_only_long_exposures_show_do_not_raise_the_sky(faint):
         nf.ExposureSet.from_exposures(with_a_faint_galaxy(index, noise) for index in indices)
         for indices, noise in (((0, 2), 0.6), ((1, 3), 0.03))
     )
-    settings = {"model": nf.ZodiacalBackground(any_angle=True), "masks": nf.Segmentation()}
+    settings = {"model": nf.ZodiacalBackground(), "masks": nf.Segmentation()}
     alone, deep = (
         nf.BackgroundComparison.from_exposures(short, deep=others, **settings).exposures for others in (None, long)
     )

@@ -62,9 +62,9 @@ class TestChange:
         ramp = 1 + 0.001 * np.arange(4).repeat(32)
         data = np.where(b1.grey.good, ramp if axis == 0 else ramp[:, np.newaxis], np.nan)
         before, after = draw_change(attrs.evolve(b1.grey, data=data), b1.fit, ax=ax, along=along)
-        np.testing.assert_allclose(before.get_ydata(), [0, 0.1, 0.2, 0.3], atol=1e-4)
-        residual = box_medians(b1.fit.residual, 32)[0]
-        np.testing.assert_allclose(after.get_ydata(), 100 * np.nanmean(residual, axis=axis), rtol=1e-5)
+        np.testing.assert_allclose(before.get_ydata(), [-0.15, -0.05, 0.05, 0.15], atol=1e-4)
+        residual = 100 * np.nanmean(box_medians(b1.fit.residual, 32)[0], axis=axis)
+        np.testing.assert_allclose(after.get_ydata(), residual - residual.mean(), atol=1e-5)
         assert before.get_linestyle() != after.get_linestyle()
 
     def test_what_was_not_measured_is_left_open(self, ax, b1):

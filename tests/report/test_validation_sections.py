@@ -1,7 +1,10 @@
 """Sections that set the result of a run beside predictions, noise and stars."""
 
+import re
+
 import attrs
 import pytest
+from astropy import units as u
 from astropy.table import QTable
 
 from nircam_flats import BackgroundModel, ExposureSet, recipes
@@ -50,9 +53,17 @@ def test_sky_levels_stand_beside_the_prediction(made, exposures):
     assert len(section.pictures) == 1
 
 
+def test_the_default_model_predicts_the_simulated_fields(made, exposures):
+    text = background_section(made, exposures).to_html()
+    assert "Predicted by ZodiacalBackground" in text
+    assert len(re.findall(r"<td[^>]*>6 of 6</td>", text)) == 4  # rows: all exposures of each detector and filter
+
+
 def test_no_prediction_is_told(made, exposures):
-    text = background_section(made, exposures).to_html()  # JWST does not look where the simulation does
+    later = [attrs.evolve(member, start=member.start + 183 * u.day, end=None) for member in exposures]
+    text = background_section(made, attrs.evolve(exposures, members=later)).to_html()  # where the Sun then stands
     assert "Nothing to compare the sky with" in text
+    assert "so it is not visible" in text
     assert background_section(SkyFlatProgram(products=[], problems=[]), exposures) is None
 
 
@@ -68,7 +79,7 @@ def test_stars_with_both_flats(stars):
     text = section.to_html()
     assert "Histogram of the scatter" in text
     assert "not measured" not in text
-    assert [item.size for item in section.pictures] == [(5.2, 4.3)]
+    assert [item.size for item in section.pictures] == [(4.6, 3.7)]
 
 
 def test_a_field_without_stars_is_told(made, exposures, campaign):

@@ -4,6 +4,7 @@ import attrs
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.coordinates import SkyCoord, get_sun
 
 from nircam_flats import DQ, Detector, Filter, InvalidInputError
 from nircam_flats.simulation import Effects, SimulatedProgram
@@ -107,6 +108,19 @@ def test_dithers_lie_where_they_should():
     assert (np.hypot(*step.T) < 0.13 * 63.5 + 0.01).all()
     other = np.array(telescope_pointing(1, (2048, 2048), 1, None))
     assert np.abs(other - centre)[:2].max() > 1
+
+
+def test_jwst_can_look_there_on_that_day():
+    exposures = [SimulatedProgram(shape=(64, 64), seed=seed).exposure("B4", "F115W", 3) for seed in range(20)]
+    for one in exposures:
+        away = SkyCoord(one.pointing.ra_v1, one.pointing.dec_v1).separation(sun_at(one.start))
+        assert 90 < away.deg < 130
+    assert len({one.pointing.ra_v1.value for one in exposures}) == 20
+
+
+def sun_at(date):
+    sun = get_sun(date)
+    return SkyCoord(sun.ra, sun.dec)
 
 
 def test_filters_and_detectors_share_the_pointing():

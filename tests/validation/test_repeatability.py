@@ -14,6 +14,7 @@ from nircam_flats import (
     InvalidInputError,
     MeasurementFlag,
     PhotometricRepeatability,
+    SurfaceCovariance,
     plotting,
 )
 from nircam_flats.simulation.geometry import FrameGeometry
@@ -74,6 +75,26 @@ def test_flux_is_the_sum_of_data_times_area_and_err_that_of_the_aperture():
     err = (table["err_new"][0] / pixel).to_value(u.MJy / u.sr)
     assert err == pytest.approx(expected, rel=0.1)
     assert table["flags"][0] == 0
+
+
+def test_an_aperture_shares_the_error_of_the_surface_of_the_new_flat():
+    exposure = picture()
+    x, y = np.array([40.3]), np.array([52.8])
+    modes = np.broadcast_to([0.01, 0.02, 0.03], (1, 3, 3))  # at x = 15.5, 47.5, 79.5
+    surface = SurfaceCovariance(modes=modes, misfit=0, misfit_correlation=[1], shape=exposure.data.shape, box_size=32)
+    plain, shared = (measure(exposure, exposure, x, y, Apertures(), covariance=one) for one in (None, surface))
+    assert shared["err_old"] == plain["err_old"]
+    extra = np.sqrt(shared["err_new"] ** 2 - plain["err_new"] ** 2) / shared["flux_new"]
+    assert extra[0].to_value(u.one) == pytest.approx(0.01 + 0.01 * (40 - 15.5) / 32, rel=0.05)
+
+
+def test_the_error_of_a_flat_is_that_of_its_exposures(star_field, old_flat, true_flat, photometry):
+    modes = np.full((1, 12, 10), 0.01)
+    surface = SurfaceCovariance(modes=modes, misfit=0, misfit_correlation=[1], shape=old_flat.data.shape, box_size=32)
+    known = attrs.evolve(true_flat, covariance=surface)
+    found = PhotometricRepeatability.from_exposures(star_field, old=old_flat, new=known, min_snr=80)
+    assert found.summary["ratio_new"] < 0.8 * photometry.summary["ratio_new"]
+    assert found.summary["ratio_old"] == pytest.approx(photometry.summary["ratio_old"], rel=0.1)
 
 
 def test_old_and_new_flat_are_measured_with_the_same_pixels():
@@ -267,6 +288,12 @@ def test_scatter_plot(photometry):
     assert artist.axes is ax
     assert len(artist.get_offsets()) == photometry.summary["n_stars"]
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["old flat", "new flat", "noise by ERR", "outlier, explained by a flag", "outlier, unexplained"]
+    assert labels == [
+        "old flat",
+        "new flat",
+        "noise by the errors",
+        "outlier, explained by a flag",
+        "outlier, unexplained",
+    ]
     circled = [len(item.get_offsets()) for item in ax.collections[2:]]
     assert sum(circled) == photometry.summary["n_outliers"]
