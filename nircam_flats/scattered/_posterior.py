@@ -2,11 +2,13 @@
 
 import numpy as np
 from attrs import frozen
-from scipy.ndimage import maximum_filter, median_filter, uniform_filter
+from scipy.ndimage import binary_dilation, maximum_filter, median_filter, uniform_filter
 from scipy.special import expit
 
 from nircam_flats._fields import HoldsArrays, image
 from nircam_flats.scattered._separation import (
+    EIGHT_CONNECTED,
+    MARGIN,
     Regression,
     bright_structure,
     legendre_terms,
@@ -16,6 +18,7 @@ from nircam_flats.scattered._separation import (
     robust_scatter,
 )
 from nircam_flats.scattered.gauge import GaugeFit
+from nircam_flats.skyflat.meshes import lower_quartile_of_frames, median_of_frames
 
 __all__ = ["Separated", "separate", "separated"]
 
@@ -58,12 +61,17 @@ class Separated(HoldsArrays):
 
 
 def separate(meshes, noise, gauge):
-    """Return what a mesh of the frames tells, a `Separated`."""
+    """Return what a mesh of the frames tells, a `Separated`.
+
+    Light of the detector is in all frames: what the lower quartile of them does not show, or only its surroundings, is
+    light of a field, such as the halo of a large galaxy.
+    """
     terms = legendre_terms(meshes.shape[1:], 3)
     scaled = meshes / np.nanmedian(meshes, axis=(1, 2), keepdims=True)
-    mean = np.nanmedian(np.where(np.isfinite(scaled).any(axis=0), scaled, 0), axis=0)
-    mean = np.where(np.isfinite(scaled).any(axis=0), mean, np.nan)
-    outline, light, misfit = bright_structure(mean, terms)
+    outline, light, misfit = bright_structure(median_of_frames(scaled), terms)
+    common, _, _ = bright_structure(lower_quartile_of_frames(scaled), terms)
+    around = binary_dilation(common, EIGHT_CONNECTED, iterations=MARGIN)
+    outline &= around
     light = np.where(outline, light, 0.0)
     found, strengths = None, None
     for _ in range(ROUNDS):
@@ -72,7 +80,7 @@ def separate(meshes, noise, gauge):
         strengths = regression.strengths
         excess = np.nan_to_num(regression.mean - found.gauge.surface)
         misfit = float(robust_scatter(np.where(outline, np.nan, regression.mean - found.gauge.surface)))
-        outline = outline_of(excess, misfit)
+        outline = outline_of(excess, misfit) & around
         light = np.where(outline, np.where(found.outline, found.light, excess), 0.0)
     return found
 
