@@ -17,7 +17,11 @@ ROUNDS = 8
 OUTLIER = 4.0
 FAR = 4
 """Boxes that are so many apart share stripes, and no light of sources."""
+N_BANDS = 8
+"""Of rows, whose departures are independent."""
 LEAST_SEEN = 0.02
+LEAST_REAL = 0.5
+"""Values are not raised by more than this stands for: what has more noise than light cannot be mended."""
 LIGHT = ExtendedLight(grow=0.3)
 
 
@@ -48,7 +52,7 @@ class Strength:
     background: np.ndarray
 
 
-def fit_strength(data, pattern, used, *, degree, find_light, place):
+def fit_strength(data, pattern, used, *, degree, find_light, place, influences=None, own=None):
     """Fit ``data = background + value * pattern`` where ``used``.
 
     Parameters
@@ -63,6 +67,11 @@ def fit_strength(data, pattern, used, *, degree, find_light, place):
         Whether to leave out boxes that light spread wider than any source mask covers (`ExtendedLight`).
     place
         Begin of the texts of errors.
+    influences
+        What each exposure that the pattern was made of added to its boxes, shape (exposures, boxes in y, boxes in x):
+        the noise of the pattern, which is allowed for. None if it has none.
+    own
+        Which of them the image is, None if it is another: its own noise is taken out of the pattern first.
 
     Raises
     ------
@@ -74,6 +83,8 @@ def fit_strength(data, pattern, used, *, degree, find_light, place):
     The boxes of an image are the medians of their pixels. They share 1/f stripes along the rows, within an amplifier
     and between all; the variances of both are what boxes far from each other have in common. With that covariance the
     background, a polynomial, and the pattern are fitted. Boxes that depart by more than 4 sigma are left out in turns.
+    A pattern with noise has more power than the light alone, and finds less of it than there is, by the part of its
+    power that is noise; found values are raised by that.
     """
     power, seen = (np.sum(np.square(image, dtype=np.float64)) for image in (pattern, pattern[used]))
     if not seen > LEAST_SEEN * power:
@@ -84,6 +95,8 @@ def fit_strength(data, pattern, used, *, degree, find_light, place):
     box_size = box_size_for(data.shape)
     mesh, stds, n_kept = box_medians(np.where(used, data, np.float32(np.nan)), box_size)
     mesh, light = mesh.astype(float), box_means(np.asarray(pattern, np.float32), box_size).astype(float)
+    if own is not None:
+        light, influences = _without(light, influences, own)
     known = np.isfinite(mesh)
     noise = np.sqrt(np.pi / 2 / np.maximum(n_kept, 1)) * np.nanmedian(stds)
     terms = legendre_terms(mesh.shape, degree).reshape(*mesh.shape, -1)
@@ -113,18 +126,38 @@ def fit_strength(data, pattern, used, *, degree, find_light, place):
         level = float(smooth.mean())
         residual = np.where(kept, mesh - smooth - value * light, 0.0)
         stripes = np.einsum("ij,yjk,yk->yi", shared, inverse, residual)
+    real = 1.0
+    if influences is not None:
+        noise_power = sum(_power(item, inverse, design[..., 1:]) for item in influences)
+        real = max(1 - len(influences) / (len(influences) - 1) * noise_power * solve[0, 0], LEAST_REAL)
+    rest = np.where(kept, residual - stripes, 0.0)
+    expected = solve[0, 0] + max(_shared_variance(pulls[0], rest, kept), 0.0)
+    err = np.sqrt(max(expected, _variance_by_blocks(pulls[0] * residual)))
     n_dof = int(max(np.count_nonzero(kept) - design.shape[-1], 1))
     return Strength(
-        value=float(value),
-        err=float(
-            np.sqrt(solve[0, 0] + max(_shared_variance(pulls[0], np.where(kept, residual - stripes, 0.0), kept), 0.0))
-        ),
+        value=float(value / real),
+        err=float(err / real),
         sky=level,
-        chi2=float(np.sum(((residual - stripes) / noise)[kept] ** 2) / n_dof),
+        chi2=float(np.sum((rest / noise)[kept] ** 2) / n_dof),
         n_dof=n_dof,
         seen=float(np.sum(light[kept] ** 2) / np.sum(light**2)),
-        background=smooth + stripes,
+        background=smooth + _stripes_beside(light, shared, variance, residual, kept),
     )
+
+
+def _without(light, influences, own):
+    """Return the pattern, a mean, without one of its exposures, and the influences of the others on it."""
+    n = len(influences)
+    share = influences[own] / (n - 1)
+    return light - n * share, (np.delete(influences, own, axis=0) + share) * (n / (n - 1))
+
+
+def _power(mesh, inverse, terms):
+    """Sum of the squares of a mesh in units of the noise, less what the background takes up of it."""
+    weighted = np.einsum("yij,yjk->yik", inverse, terms)
+    taken = np.einsum("yik,yi->k", weighted, mesh)
+    solution = np.linalg.solve(np.einsum("yik,yil->kl", terms, weighted), taken)
+    return float(np.einsum("yi,yij,yj->", mesh, inverse, mesh, optimize=True) - taken @ solution)
 
 
 def _amplifiers(n_boxes):
@@ -146,11 +179,30 @@ def _stripes(residual, kept):
     return min(everywhere, within) + max(within - everywhere, 0.0) * same
 
 
+def _stripes_beside(light, shared, variance, residual, kept):
+    """What the boxes beside the pattern say of the stripes, so that no error of the pattern is taken for them."""
+    beside = kept & (light == 0)
+    inverse = _inverse(shared, variance, beside)
+    return np.einsum("ij,yjk,yk->yi", shared, inverse, np.where(beside, residual, 0.0))
+
+
 def _inverse(shared, variance, kept):
     """Inverse covariance of the boxes of each row, shape (rows, boxes, boxes); 0 for boxes that are not kept."""
     both = kept[:, :, None] & kept[:, None, :]
     diagonal = np.where(kept, variance, 1.0)[:, :, None] * np.eye(kept.shape[1])
     return np.linalg.inv(shared * both + diagonal) * both
+
+
+def _variance_by_blocks(terms):
+    """Variance of the sum of these terms, as the squares of their sums over blocks of rows in an amplifier tell it.
+
+    It knows what is peculiar to the place of the pattern: halos upon it, and errors of its shape. Stripes cancel.
+    """
+    rows, columns = (
+        np.linspace(0, size, n, endpoint=False).astype(int)
+        for size, n in zip(terms.shape, (N_BANDS, N_AMPLIFIERS), strict=True)
+    )
+    return float(np.sum(np.add.reduceat(np.add.reduceat(terms, rows, axis=0), columns, axis=1) ** 2))
 
 
 def _shared_variance(pull, residual, kept):

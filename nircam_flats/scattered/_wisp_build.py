@@ -11,7 +11,7 @@ from nircam_flats.exposure import ExposureSet
 from nircam_flats.kernels import box_means, expand_mesh
 from nircam_flats.masks import Segmentation, SourceMask
 from nircam_flats.scattered._wisp_meshes import WEAKEST, compare_meshes
-from nircam_flats.scattered._wisp_shape import find_outline, smoothed_by_scale
+from nircam_flats.scattered._wisp_shape import find_outline, smoothed_by_scale, smoothed_mesh
 from nircam_flats.scattered._wisp_stack import WispStack, surface_of
 from nircam_flats.skyflat import NormalizedFrames
 from nircam_flats.skyflat.meshes import MESH_BOX, box_size_for
@@ -35,9 +35,9 @@ def build_template(exposures, *, correction, masks, outline, **settings):
     else:
         frames = NormalizedFrames.from_exposures(exposures, masks=masks, correction=correction, **settings)
     found = _Turns(frames, correction, outline, settings["executor"])
-    for _ in range(N_TURNS):
+    for turn in range(N_TURNS):
         found.find_shape()
-        found.find_strengths()
+        found.find_strengths(judge=turn < N_TURNS - 1)
     return found.fields()
 
 
@@ -110,34 +110,42 @@ class _Turns:
         return [name for name in self.names if not self.reasons[name]]
 
     def find_shape(self):
-        used = [self.names.index(name) for name in self.used]
-        picture, err, self.influences = self.stack.picture(
+        self.numbers = used = [self.names.index(name) for name in self.used]
+        box_size = box_size_for(self.frames.shape)
+        picture, err, influences = self.stack.picture(
             used, [self.values[name] for name in self.used], [self.backgrounds[name] for name in self.used]
         )
+        influences = np.stack([smoothed_mesh(item, box_size) for item in influences])
+        shared = np.sqrt(len(used) / (len(used) - 1) * np.sum(influences.astype(np.float64) ** 2, axis=0))
+        shared = np.maximum(expand_mesh(shared, box_size, picture.shape), 0)
         result, pixel_err, smooth = smoothed_by_scale(picture, err)
-        self.outline = find_outline(smooth, place=PLACE) if self.given is None else self.given
+        self.outline = find_outline(smooth, shared, place=PLACE) if self.given is None else self.given
+        self.influences = influences * box_means(self.outline.astype(np.float32), box_size)
         self.data = np.where(self.outline, result - np.median(smooth[~self.outline]), np.float32(0))
-        n = len(used)
-        shared = np.sqrt(n / (n - 1) * np.sum(self.influences.astype(np.float64) ** 2, axis=0))
-        shared = np.maximum(expand_mesh(shared, MESH_BOX, self.data.shape), 0)
         self.err = np.where(self.outline, np.hypot(pixel_err, shared), np.float32(0))
 
-    def find_strengths(self):
-        found = dict(zip(self.names, self.stack.strengths(self.data), strict=True))
+    def find_strengths(self, *, judge):
+        """Fit the strengths; ``judge`` whether to choose anew which exposures the shape is made of."""
+        found = dict(zip(self.names, self.stack.strengths(self.data, self.influences, self.numbers), strict=True))
         fitted = {name: item for name, item in found.items() if not isinstance(item, FitError)}
+        if judge:
+            self._judge(found, fitted)
+        mean = np.mean([fitted[name].value for name in self.used if name in fitted])
+        for name, item in fitted.items():
+            self.values[name], self.errs[name] = item.value / mean, item.err / mean
+            self.skies[name], self.backgrounds[name] = item.sky, item.background
+
+    def _judge(self, found, fitted):
         typical = np.median([item.value for item in fitted.values()]) if fitted else np.nan
         self.reasons = {name: self._reason(found[name], typical) for name in self.names}
+        for name in found.keys() - fitted.keys():
+            self.values[name], self.skies[name] = np.nan, np.nan
         if len(self.used) < FEWEST:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in self.reasons.items() if reason)
             raise FitError(
                 f"{PLACE} needs at least {FEWEST} exposures that show the wisp; got {len(self.used)}; left out: "
                 f"{reasons}"
             )
-        mean = np.mean([fitted[name].value for name in self.used])
-        self.values = {name: fitted[name].value / mean if name in fitted else np.nan for name in self.names}
-        self.errs = {name: fitted[name].err / mean if name in fitted else np.nan for name in self.names}
-        self.skies = {name: fitted[name].sky if name in fitted else np.nan for name in self.names}
-        self.backgrounds = {name: fitted[name].background for name in fitted}
 
     @staticmethod
     def _reason(found, typical):
@@ -171,6 +179,7 @@ class _Turns:
             "err": self.err,
             "outline": self.outline,
             "amplitude_err": self._amplitude_err(),
+            "influences": self.influences,
             "unit": first.level.unit,
             "exposures": table,
             "history": self.frames.history.then(
@@ -182,12 +191,9 @@ class _Turns:
         }
 
     def _amplitude_err(self):
-        """Relative error of the template as a whole: what the influences of the exposures do to a fit of it."""
-        mesh = box_means(self.data, MESH_BOX).astype(np.float64)
-        mesh -= mesh.mean()  # the level of the sky
-        pulls = np.tensordot(self.influences.astype(np.float64), mesh, 2) / np.sum(mesh**2)
-        n = len(pulls)
-        return float(np.sqrt(n / (n - 1) * np.sum(pulls**2)))
+        """Relative error of the template as a whole: that of the mean strength of its exposures."""
+        errs = np.array([self.errs[name] for name in self.used])
+        return float(np.sqrt(np.sum(errs**2)) / len(errs))
 
     def _warn_if_alike(self):
         skies = np.array([self.skies[name] for name in self.used])

@@ -11,6 +11,7 @@ __all__ = ["read_template", "write_template"]
 
 def write_template(template, path, *, overwrite):
     images = {"SCI": template.data, "ERR": template.err, "OUTLINE": template.outline.view(np.uint8)}
+    images |= {"INFLUENCES": template.influences}
     header = {"TELESCOP": "JWST", "INSTRUME": "NIRCAM", "DETECTOR": template.detector.name}
     header |= dict(zip(("FILTER", "PUPIL"), template.filter.keywords, strict=True))
     header |= {"BUNIT": template.unit.to_string("fits"), "AMPERR": template.amplitude_err}
@@ -36,6 +37,7 @@ def read_template(path):
             "data": read_image(hdus, "SCI", np.float32, path),
             "err": read_image(hdus, "ERR", np.float32, path, required=False),
             "outline": read_image(hdus, "OUTLINE", bool, path),
+            "influences": read_image(hdus, "INFLUENCES", np.float32, path, ndim=3, required=False),
             "exposures": read_table(hdus, "EXPOSURES", path) if "EXPOSURES" in hdus else None,
             "history": History.from_table(read_table(hdus, "HISTORY", path)),
         }

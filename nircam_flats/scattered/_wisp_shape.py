@@ -3,13 +3,13 @@
 from functools import cache
 
 import numpy as np
-from scipy.ndimage import binary_fill_holes, binary_propagation, label
+from scipy.ndimage import binary_fill_holes, binary_propagation, convolve, label
 
 from nircam_flats.exceptions import FitError
 from nircam_flats.fit._planes import filled, noise_factors, power_gain, starlet
-from nircam_flats.kernels import box_medians, expand_mesh, fill_mesh, grow
+from nircam_flats.kernels import box_means, box_medians, expand_mesh, fill_mesh, grow, repeat_mesh
 
-__all__ = ["find_outline", "smoothed_by_scale"]
+__all__ = ["find_outline", "smoothed_by_scale", "smoothed_mesh"]
 
 N_SCALES = 4
 """Planes of structure 1, 2, 4, 8 px wide; what is wider always stays."""
@@ -18,7 +18,7 @@ FINEST = 2
 N_SIGMA_PIXEL, BOX = 5.0, 16
 WINDOW = 8
 N_SIGMA = 3.0
-N_SIGMA_SEED, N_SIGMA_EDGE = 6.0, 2.0
+N_SIGMA_SEED, N_SIGMA_EDGE, N_SIGMA_AGREED = 6.0, 2.0, 3.0
 MIN_AREA = 0.002
 """Part of the frame that a wisp covers at least."""
 MARGIN = 16
@@ -70,11 +70,29 @@ def _rest_factor():
     return float(np.sum(_rest(impulse).astype(np.float64) ** 2))
 
 
-def find_outline(smooth, *, place):
+def smoothed_mesh(mesh, box_size):
+    """Return what `smoothed_by_scale` leaves of noise with these means in boxes, as means in boxes again."""
+    return convolve(mesh, _mesh_kernel(box_size), mode="nearest")
+
+
+@cache
+def _mesh_kernel(box_size):
+    reach = -(-(2**N_SCALES) * 2 // box_size)  # the smoothest part is twice as wide as the widest plane
+    impulse = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+    impulse[reach, reach] = 1
+    size = box_size * len(impulse)
+    spread = _rest(repeat_mesh(impulse, box_size, (size, size)))
+    kernel = box_means(spread, box_size)
+    return kernel * np.sqrt(np.sum(spread**2) / box_size**2 / np.sum(kernel**2))  # white noise keeps what it has left
+
+
+def find_outline(smooth, shared, *, place):
     """Return where a smoothed picture shows light, a boolean image.
 
     Groups of pixels that stand out from the rest by 6 times its scatter, out to where they have faded to twice the
-    scatter, without holes, and 16 px beyond. Level and scatter of the rest are found in turns with the groups.
+    scatter, without holes, and 16 px beyond. Level and scatter of the rest are found in turns with the groups. A group
+    that the frames do not agree on (its mean is less than 3 times ``shared``, the error that its pixels share) is what
+    a halo in some of them has left.
 
     Raises
     ------
@@ -91,7 +109,8 @@ def find_outline(smooth, *, place):
         labels, n_groups = label(found)
         sizes = np.bincount(labels.ravel(), minlength=n_groups + 1)
         sizes[0] = 0
-        found = binary_fill_holes((sizes >= MIN_AREA * smooth.size)[labels])
+        light, err = (np.bincount(labels.ravel(), image.ravel(), n_groups + 1) for image in (excess, shared))
+        found = binary_fill_holes(((sizes >= MIN_AREA * smooth.size) & (light > N_SIGMA_AGREED * err))[labels])
         if not found.any():
             raise FitError(
                 f"{place}: needed light that stands out by {N_SIGMA_SEED:.0f} times the scatter ({scatter:.3g}) of the "

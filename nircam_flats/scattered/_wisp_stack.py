@@ -41,18 +41,24 @@ class WispStack:
         """The sky level of each frame."""
         return np.array([frame.level.value for frame in self.frames.frames])
 
-    def strengths(self, pattern):
-        """Fit the pattern in each frame; returns a list of `Strength` (a `FitError` where it cannot be fitted)."""
-        work = partial(self._strength, pattern=pattern)
+    def strengths(self, pattern, influences, numbers):
+        """Fit the pattern in each frame; returns a list of `Strength` (a `FitError` where it cannot be fitted).
+
+        It was made of the frames with these numbers, which have these influences on it: each frame is compared with
+        what the others show.
+        """
+        work = partial(self._strength, pattern=pattern, influences=influences, numbers=list(numbers))
         ahead = 2 if shares_memory(self.executor) else None  # each takes several images
         executor = self.frames.sharing(self.executor)
-        return list(map_ordered(work, self.frames.frames, executor=executor, ahead=ahead))
+        return list(map_ordered(work, range(len(self.frames)), executor=executor, ahead=ahead))
 
-    def _strength(self, frame, *, pattern):
+    def _strength(self, number, *, pattern, influences, numbers):
+        frame, own = self.frames.frames[number], numbers.index(number) if number in numbers else None
+        facts = {"influences": influences, "own": own, "place": frame.name}
         data = frame.values * np.float32(frame.level.value) / surface_of(self.correction)
         used = np.isfinite(data)
         try:
-            return fit_strength(data, pattern, used, degree=0, find_light=False, place=frame.name)
+            return fit_strength(data, pattern, used, degree=0, find_light=False, **facts)
         except FitError as error:
             return error
 
@@ -62,8 +68,8 @@ class WispStack:
         Returns
         -------
         data, err, influences
-            Picture and its error, NaN where nothing was left, and what each frame adds to the mean of each box of 32
-            px.
+            Picture and its error, NaN where nothing was left, and what each frame adds to the mean of each box (32 px
+            in full frames).
         """
         height = self.frames.shape[0]
         bands = [slice(start, min(start + BAND, height)) for start in range(0, height, BAND)]
@@ -81,7 +87,7 @@ class WispStack:
         values = (values / surface - below) / np.float32(strengths[:, None, None])
         noise = np.array([frame.level.scatter for frame in self.frames.frames]) / np.abs(strengths)
         data, err, _ = SigmaClippedMedian()(FrameStack(values=values, noise=noise))
-        return data, err, box_influences(values, data, noise, MESH_BOX, median_err=err)
+        return data, err, box_influences(values, data, noise, box_size, median_err=err)
 
 
 def surface_of(correction):

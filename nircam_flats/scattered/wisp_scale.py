@@ -142,8 +142,19 @@ def fit_wisp(template, exposure, mask, *, correction):
     data = exposure.data if correction is None else exposure.data / correction.surface
     good = exposure.good & np.isfinite(data)
 
+    own = _place_in(template, exposure.name)
+
     def fit(masked):
-        return fit_strength(data, template.data, good & ~masked, degree=DEGREE, find_light=mask is None, place=place)
+        return fit_strength(
+            data,
+            template.data,
+            good & ~masked,
+            degree=DEGREE,
+            find_light=mask is None,
+            place=place,
+            influences=template.influences,
+            own=own,
+        )
 
     if mask is None:
         if good.mean() < FEWEST_GOOD:
@@ -155,10 +166,9 @@ def fit_wisp(template, exposure, mask, *, correction):
     else:
         masked = mask.masked if isinstance(mask, SourceMask) else mask
         found = fit(checked_image(masked, exposure.shape, bool, f"mask given to {place}"))
-    shared = 0.0 if _went_into(template, exposure.name) else template.amplitude_err * abs(found.value)
     return WispScale(
         value=found.value,
-        err=np.hypot(found.err, shared),
+        err=np.hypot(found.err, template.amplitude_err * found.value),
         chi2=found.chi2,
         n_dof=found.n_dof,
         sky=found.sky,
@@ -175,6 +185,9 @@ def _first_guess(data, good, pattern):
     return robust_line(mesh, box_means(pattern, box_size))[0]
 
 
-def _went_into(template, name):
-    table = template.exposures
-    return table is not None and bool(np.any((table["name"] == name) & table["used"]))
+def _place_in(template, name):
+    """Return the number of an exposure among those that the template was made of, None if it is another."""
+    if template.influences is None or template.exposures is None:
+        return None
+    used = list(template.exposures["name"][template.exposures["used"]])
+    return used.index(name) if name in used else None

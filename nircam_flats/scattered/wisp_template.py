@@ -43,6 +43,10 @@ class WispTemplate(HoldsArrays):
     amplitude_err
         Relative 1 sigma error of the whole template that all pixels share, on top of `err`: what an average over many
         pixels does not average away.
+    influences
+        What each exposure used has added to the boxes (of 32 px in full frames) of the template, in the order of the
+        table `exposures`: shape (exposures, boxes in y, boxes in x), in `unit`. What they differ by is noise, which
+        `fit_scale` allows for. None if not known.
     unit
         Unit of ``data`` and ``err``.
     exposures
@@ -76,6 +80,7 @@ class WispTemplate(HoldsArrays):
         converter=lambda value: float(f"{value:.9g}"),  # as a header keeps it
         validator=check_not_negative,
     )
+    influences: np.ndarray | None = image(ndim=3, optional=True, follows_shape=False)
     unit: u.UnitBase = unit()
     exposures: QTable | None = field(
         default=None, repr=lambda table: "None" if table is None else f"<{len(table)} exposures>"
@@ -147,7 +152,7 @@ class WispTemplate(HoldsArrays):
         -----
         Strengths and shape are found in turns: the exposures, each less its background and divided by its strength, are
         combined pixel by pixel to their clipped median, which is smoothed where its noise demands it; it is fitted to
-        each exposure again (see `fit_scale`). Strengths are 1 on average.
+        each exposure again, without its own part (see `fit_scale`). Strengths are 1 on average.
         """
         return cls(
             **build_template(
@@ -235,13 +240,15 @@ class WispTemplate(HoldsArrays):
         amplifier and between all, are what boxes far from each other share. Boxes beyond 4 sigma are left out in turns.
         The error counts noise that boxes share: it is the sum over all pairs of boxes of what each adds to the value,
         times the covariance that the residual shows at their distance (or what the model of the noise says, if that is
-        more); in quadrature with the error of the template as a whole (`amplitude_err`), unless the exposure is one of
-        those that the template was made of: its noise is in both.
+        more), or what the residual shows where the wisp is, by blocks of rows in an amplifier, if that is more; in
+        quadrature with the error of the template as a whole (`amplitude_err`). Noise of the template, which weakens
+        strengths, is allowed for; the exposure's own noise is taken out of a template that it has a part in
+        (`influences`).
         """
         return fit_wisp(self, exposure, mask, correction=correction)
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write a FITS file (extensions SCI, ERR, OUTLINE, EXPOSURES) that `read` reads back."""
+        """Write a FITS file (extensions SCI, ERR, OUTLINE, INFLUENCES, EXPOSURES) that `read` reads back."""
         write_template(self, path, overwrite=overwrite)
 
     @classmethod

@@ -1,11 +1,15 @@
 """Strengths of wisps: found with an honest error, and subtracted with it."""
 
+from functools import partial
+
 import attrs
 import numpy as np
 import pytest
 
 import nircam_flats as nf
 from nircam_flats import testing
+from nircam_flats.kernels import box_means, repeat_mesh
+from nircam_flats.scattered._strength import fit_strength
 
 
 def fits_of(world, template, n, *, seed=5, strength=1.0, mask=None, **options):
@@ -85,10 +89,55 @@ def test_planes_are_not_invented(world, template, exposures):
     assert clean.var_poisson is None
 
 
-def test_the_error_of_the_template_counts_in_other_exposures(world, template, exposures):
-    known = template.fit_scale(exposures[0])
-    other = template.fit_scale(attrs.evolve(exposures[0], name="another"))
-    assert other.err == pytest.approx(np.hypot(known.err, template.amplitude_err * known.value), rel=1e-6)
+def test_the_error_of_the_template_counts(template, exposures):
+    scale = template.fit_scale(exposures[0])
+    alone = attrs.evolve(template, amplitude_err=0).fit_scale(exposures[0])
+    assert scale.err == pytest.approx(np.hypot(alone.err, template.amplitude_err * scale.value), rel=1e-6)
+
+
+@pytest.mark.parametrize("own", [None, 2])
+def test_noise_of_the_template_does_not_change_strengths(world, own):
+    """Patterns of four noisy exposures, fitted to a fifth, and to one of the four: box noise a quarter of the peak."""
+    rng = np.random.default_rng(11)
+    outline = world.wisp > 0.02 * world.peak
+    plain, allowed, errs = [], [], []
+    for _ in range(60):
+        noise = rng.normal(0, world.peak / 4, (5, 32, 32)).astype(np.float32)
+        images = world.wisp + np.stack([repeat_mesh(mesh, 8, world.shape) for mesh in noise])
+        pattern = np.where(outline, images[:4].mean(axis=0), 0)
+        influences = (noise[:4] - noise[:4].mean(axis=0)) / 4 * box_means(outline.astype(np.float32), 8)
+        data = 1 + images[4 if own is None else own] + rng.normal(0, 0.05, world.shape).astype(np.float32)
+        everywhere = np.ones(world.shape, bool)
+        fit = partial(fit_strength, data, pattern, everywhere, degree=1, find_light=False, place="a test")
+        plain.append(fit().value - 1)
+        found = fit(influences=influences, own=own)
+        allowed.append(found.value - 1)
+        errs.append(found.err)
+    if own is None:
+        assert np.mean(plain) < -0.1  # what the noise takes away if nothing allows for it
+    assert abs(np.mean(allowed)) < 3 * np.mean(errs) / np.sqrt(60) < 0.05
+    assert 0.6 < np.std(np.divide(allowed, errs)) < 1.25  # noise of the template is in what it leaves as well
+
+
+def test_one_of_the_template_is_compared_with_the_others(world):
+    """A weak exposure finds its own noise in a template, and looks too strong; not if that is taken out first."""
+    rng = np.random.default_rng(13)
+    outline = world.wisp > 0.02 * world.peak
+    strengths = np.array([0.5, 1.2, 1.1, 1.2])
+    plain, allowed = [], []
+    for _ in range(30):
+        noise = rng.normal(0, world.peak / 8, (4, 32, 32)).astype(np.float32)
+        images = [s * world.wisp + repeat_mesh(mesh, 8, world.shape) for s, mesh in zip(strengths, noise, strict=True)]
+        scaled = noise / strengths[:, None, None]
+        pattern = np.where(outline, np.mean([image / s for image, s in zip(images, strengths, strict=True)], axis=0), 0)
+        influences = (scaled - scaled.mean(axis=0)) / 4 * box_means(outline.astype(np.float32), 8)
+        data = 1 + images[0] + rng.normal(0, 0.05, world.shape)
+        everywhere = np.ones(world.shape, bool)
+        fit = partial(fit_strength, data, pattern, everywhere, degree=1, find_light=False, place="a test")
+        plain.append(fit(influences=influences).value / 0.5 - 1)
+        allowed.append(fit(influences=influences, own=0).value / 0.5 - 1)
+    assert np.mean(plain) > 0.06
+    assert abs(np.mean(allowed)) < 0.04
 
 
 def test_values_keep_their_promises(template, exposures):
