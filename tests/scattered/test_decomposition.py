@@ -4,7 +4,14 @@ import attrs
 import numpy as np
 import pytest
 
-from nircam_flats import CleanestExposures, DeltaSkyflat, FlatModelFit, InvalidInputError, SkyDecomposition
+from nircam_flats import (
+    CleanestExposures,
+    DeltaSkyflat,
+    ExtendedLight,
+    FlatModelFit,
+    InvalidInputError,
+    SkyDecomposition,
+)
 from nircam_flats.kernels import box_means, box_medians
 from nircam_flats.report import peak_to_peak
 from nircam_flats.scattered import light_of, without_light
@@ -137,6 +144,16 @@ class TestWhatCannotBeTold:
         assert parts.light == {}
         assert parts.verdict.startswith("Nothing stands out")
         np.testing.assert_array_equal(parts.delta.data, DeltaSkyflat.from_frames(frames).data)
+
+    def test_light_of_one_field_in_three_is_left_to_its_masks(self, make_scene):
+        scene = make_scene(strengths=[1.0, 1.2, 0.9, *np.zeros(6)])
+        frames = scene.frames()
+        assert not SkyDecomposition.from_frames(frames).outline.any()
+        masks = ExtendedLight()(frames)
+        bright = scene.wisp > 0.5 * scene.wisp.max()
+        for number, frame in enumerate(frames.without(masks).frames):
+            masked = np.isnan(frame.values[bright]).mean()
+            assert masked > 0.9 if number < 3 else masked == 0
 
     def test_a_wisp_that_is_masked_everywhere(self, make_scene):
         scene = make_scene()
