@@ -7,23 +7,18 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from astropy import units as u
-from attrs import evolve
 
-from nircam_flats._fields import readonly
 from nircam_flats.defects import DeadPixelMap
 from nircam_flats.exceptions import FlatsError, InvalidInputError
 from nircam_flats.exposure import Exclusion, ExposureSet
 from nircam_flats.fit import FitStrategy, FlatModelFit, FlatPolicy, Grey, MedianFilter
-from nircam_flats.kernels import clipped_statistics, expand_mesh
 from nircam_flats.masks import Segmentation
 from nircam_flats.parallel import map_ordered
 from nircam_flats.reference import GroundFlats
 from nircam_flats.report import DetectorProducts, Problem, SkyFlatProgram, background_section, prepared_folder
 from nircam_flats.scattered import SkyDecomposition, light_of, without_light
 from nircam_flats.skyflat import AdmissionRules, BoxMasks, DeltaSkyflat, ExtendedLight, NormalizedFrames
-from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["sky_flat_detector", "sky_flat_program"]
 
@@ -215,16 +210,9 @@ def rough_models(frames, executor=None):
     grey = frames.remembered(FlatModelFit, partial(rough_model, executor=executor))
     departures = frames.departures
     return {
-        item.name: departing(grey, item, departures[item.name]) if item.name in departures else grey
+        item.name: grey.departing(item, departures[item.name]) if item.name in departures else grey
         for item in frames.filters
     }
-
-
-def departing(fit, filter, departure):
-    """Return ``fit`` for a filter that departs from it by a smooth mesh."""
-    surface = fit.surface * expand_mesh(departure, MESH_BOX, fit.surface.shape)
-    median = clipped_statistics(surface, where=np.isfinite(fit.residual), max_iterations=0)[0]
-    return evolve(fit, filters=[filter.name], surface=readonly(surface / np.float32(median)))
 
 
 def rough_model(frames, executor=None):

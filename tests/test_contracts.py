@@ -10,6 +10,7 @@ from astropy.table import QTable
 
 import nircam_flats as nf
 from nircam_flats import testing
+from nircam_flats._strategy import Strategy
 from nircam_flats.simulation import SimulatedProgram
 
 STRATEGIES = [
@@ -126,6 +127,9 @@ def test_strategies(strategy):
 
 
 def test_every_public_strategy_is_checked():
+    """Background models are in tests/background, which know a sky that each has an answer for."""
+    bases = {cls for cls in public_classes() if issubclass(cls, Strategy) and inspect.isabstract(cls)}
+    assert bases == {*CHECKS, nf.BackgroundModel}
     public = {cls for cls in public_classes() if issubclass(cls, tuple(CHECKS)) and cls not in CHECKS}
     assert public <= {type(strategy) for strategy in STRATEGIES}
 

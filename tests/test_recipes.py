@@ -77,7 +77,7 @@ def test_the_injected_flat_is_found_within_its_error(detector, strategy):
 
 @pytest.mark.parametrize("seed", [2, 3])
 def test_masks_take_nothing_of_what_a_filter_departs_from_grey(seed):
-    """Masks that follow one model of all filters take 8 and 10 per cent of this gradient."""
+    """Masks that follow one model of all filters take more of this gradient than is allowed here."""
     effects = attrs.evolve(Effects.none(), noise=True)
     program = SimulatedProgram(detectors="ALONG", shape=(256, 256), seed=seed, effects=effects)
     ramp = (1 + 0.1 * ((np.arange(256) + 0.5) / 256 - 0.5)).astype(np.float32)

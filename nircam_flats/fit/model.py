@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from astropy.table import QTable
 from astropy.time import Time
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats._files import reading
@@ -18,7 +18,7 @@ from nircam_flats.fit.covariance import SurfaceCovariance, correlation_by_distan
 from nircam_flats.fit.median import MedianFilter
 from nircam_flats.fit.polynomial import Polynomial2D
 from nircam_flats.fit.strategy import FitStrategy
-from nircam_flats.instrument import Detector
+from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.kernels import box_means, box_medians, clipped_statistics, expand_mesh
 from nircam_flats.parallel import map_ordered
@@ -128,7 +128,7 @@ class FlatModelFit(HoldsArrays):
         strategy = default_strategy(delta.detector) if strategy is None else strategy
         found = strategy.fit(delta.data, delta.err, delta.good)
         surface = found.values
-        scale = np.float32(clipped_statistics(surface, where=delta.good, max_iterations=0)[0])  # the median
+        scale = _median(surface, delta.good)
         if not scale > 0 or not (surface > 0).all():
             raise FitError(
                 f"{strategy} gives a surface for {delta.detector} {delta.label} that is not positive everywhere (from "
@@ -166,6 +166,20 @@ class FlatModelFit(HoldsArrays):
             last_date=delta.last_date,
             history=delta.history.then("fit", strategy=strategy, scaled_by=f"{1 / scale:.6f}"),
         )
+
+    def departing(self, filter: Filter, departure: np.ndarray) -> Self:
+        """Return the fit for a filter whose flat departs from this one; all but surface and filter stay.
+
+        Parameters
+        ----------
+        filter
+            The `~nircam_flats.Filter`.
+        departure
+            What its flat is over this one, a smooth mesh of boxes of 32 px, as `NormalizedFrames.departures` tells it.
+        """
+        surface = self.surface * expand_mesh(departure, MESH_BOX, self.surface.shape)
+        scale = _median(surface, np.isfinite(self.residual))
+        return evolve(self, filters=[filter.name], surface=readonly(surface / scale))
 
     @property
     def misfit(self) -> float:
@@ -223,6 +237,11 @@ def default_strategy(detector):
     return (
         Polynomial2D(degree=3) if Detector.get(detector).channel == "SW" else MedianFilter(box_size=32, filter_size=8)
     )
+
+
+def _median(surface, where):
+    """Median of a surface, by which it is divided."""
+    return np.float32(clipped_statistics(surface, where=where, max_iterations=0)[0])
 
 
 def _pulls(delta, n_replicates):

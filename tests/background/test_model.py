@@ -36,6 +36,11 @@ def models(cache, tmp_path, field):
     return [Sloped(), jbt, nf.TabulatedBackground(tmp_path / "sky.ecsv"), nf.ZodiacalBackground()]
 
 
+def test_all_public_models_are_here(models):
+    public = {item for item in vars(nf).values() if isinstance(item, type) and issubclass(item, nf.BackgroundModel)}
+    assert {type(model) for model in models} == public - {nf.BackgroundModel} | {Sloped}
+
+
 @pytest.mark.parametrize("number", range(4))
 def test_models_conform(models, number, field):
     testing.check_background_model(models[number], field, DATE)

@@ -185,13 +185,6 @@ BROKEN_FITS = {
 }
 
 
-@pytest.mark.parametrize(("broken", "fault"), BROKEN_FITS.items(), ids=name_of)
-def test_broken_fit_strategies_are_found(broken, fault):
-    error, text = fault
-    with pytest.raises(error, match=text):
-        testing.check_fit_strategy(broken())
-
-
 def test_lost_settings_are_found():
     with pytest.raises(AssertionError, match=r"when copied must keep its settings .*scale=2.0"):
         testing.check_fit_strategy(LosesItsSettingInPickles(2.0))
@@ -265,13 +258,6 @@ BROKEN_COMBINES = {
 }
 
 
-@pytest.mark.parametrize(("broken", "fault"), BROKEN_COMBINES.items(), ids=name_of)
-def test_broken_combine_strategies_are_found(broken, fault):
-    error, text = fault
-    with pytest.raises(error, match=text):
-        testing.check_combine_strategy(broken())
-
-
 class MasksNothing(nf.MaskStrategy):
     def find(self, data, good):
         return np.zeros(data.shape, bool)
@@ -300,13 +286,6 @@ BROKEN_MASKS = {
     NotBoolean: (nf.InvalidInputError, "must be a boolean array"),
     TakesTurns: (AssertionError, "when called again"),
 }
-
-
-@pytest.mark.parametrize(("broken", "fault"), BROKEN_MASKS.items(), ids=name_of)
-def test_broken_mask_strategies_are_found(broken, fault):
-    error, text = fault
-    with pytest.raises(error, match=text):
-        testing.check_mask_strategy(broken())
 
 
 class FirstForAll(nf.FlatPolicy):
@@ -348,13 +327,6 @@ BROKEN_POLICIES = {
     OwnFit: (AssertionError, "must fit with `fit`"),
     NoFit: (nf.InvalidInputError, "must return a FlatModelFit for each filter"),
 }
-
-
-@pytest.mark.parametrize(("broken", "fault"), BROKEN_POLICIES.items(), ids=name_of)
-def test_broken_flat_policies_are_found(broken, fault):
-    error, text = fault
-    with pytest.raises(error, match=text):
-        testing.check_flat_policy(broken())
 
 
 class NamesNoFlat(nf.Grey):
@@ -411,11 +383,24 @@ BROKEN_GAUGES = {
 }
 
 
-@pytest.mark.parametrize(("broken", "fault"), BROKEN_GAUGES.items(), ids=name_of)
-def test_broken_gauges_are_found(broken, fault):
+BROKEN = {
+    testing.check_fit_strategy: BROKEN_FITS,
+    testing.check_combine_strategy: BROKEN_COMBINES,
+    testing.check_mask_strategy: BROKEN_MASKS,
+    testing.check_flat_policy: BROKEN_POLICIES,
+    testing.check_gauge: BROKEN_GAUGES,
+}
+
+
+@pytest.mark.parametrize(
+    ("check", "broken", "fault"),
+    [(check, *item) for check, broken in BROKEN.items() for item in broken.items()],
+    ids=name_of,
+)
+def test_what_is_broken_is_found(check, broken, fault):
     error, text = fault
     with pytest.raises(error, match=text):
-        testing.check_gauge(broken())
+        check(broken())
 
 
 @pytest.mark.parametrize(
