@@ -131,14 +131,12 @@ class TestRun:
         assert (tmp_path / "exposures.ecsv").stat().st_mtime_ns > before
 
     def test_ctrl_c(self, campaign, of_b1, tmp_path, capsys, monkeypatch):
-        def interrupted(self, path, **options):
-            with open(path, "wb") as handle:
-                handle.write(b"SIMPLE")
+        def interrupted(self, handle, **options):
+            handle.write(b"SIMPLE")
             raise KeyboardInterrupt
 
         arguments = ["run", *of_b1, "--ground-flats", str(campaign.folder / "ground_flats"), "--out", str(tmp_path)]
         with monkeypatch.context() as patch:
-            patch.setattr(FlatReference, "write", lambda self, path, **options: interrupted(self, path))
             patch.setattr(fits.HDUList, "writeto", interrupted)
             assert main(arguments) == 130
         said = capsys.readouterr()

@@ -1,6 +1,7 @@
 """Files: written whole or not at all, read with errors that name them."""
 
 import errno
+import hashlib
 import os
 import stat
 import warnings
@@ -21,6 +22,7 @@ from nircam_flats._files import (
     read_keyword,
     read_sections,
     read_table,
+    write_fits,
     write_product,
 )
 from nircam_flats.provenance import History
@@ -88,6 +90,36 @@ class TestAtomicPath:
             temporary.write_text("")
         modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "atomic")]
         assert modes[0] == modes[1]
+
+
+class TestWriteFits:
+    @pytest.fixture
+    def hdus(self):
+        pixels = np.random.default_rng(1).normal(size=(700, 900)).astype(np.float32)  # 2.5 pieces
+        table = fits.table_to_hdu(QTable({"name": ["a", "b"], "level": [1.0, 2.0]}))
+        return fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(pixels, name="SCI"), table, fits.ImageHDU(pixels.T)])
+
+    def test_bytes_are_those_of_astropy(self, hdus, tmp_path):
+        digest = hashlib.sha256()
+        write_fits(hdus, tmp_path / "ours.fits", digest=digest)
+        hdus.writeto(tmp_path / "theirs.fits")
+        ours = (tmp_path / "ours.fits").read_bytes()
+        assert ours == (tmp_path / "theirs.fits").read_bytes()
+        assert digest.hexdigest() == hashlib.sha256(ours).hexdigest()
+
+    def test_a_failure_leaves_the_old_file(self, hdus, tmp_path, monkeypatch):
+        path = tmp_path / "out.fits"
+        write_fits(hdus, path)
+        before = path.read_bytes()
+
+        def write(self, data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr("nircam_flats._files._Pieces.write", write)
+        with pytest.raises(StorageError, match=r"out.fits: cannot be written; .*No space left"):
+            write_fits(hdus, path, overwrite=True)
+        assert path.read_bytes() == before
+        assert os.listdir(tmp_path) == ["out.fits"]
 
 
 class TestReadSections:

@@ -459,9 +459,8 @@ def test_a_file_that_cannot_be_written_costs_itself(campaign, tmp_path, monkeypa
 
 
 def test_an_interrupted_write_leaves_nothing_under_the_final_name(campaign, tmp_path, monkeypatch):
-    def half(self, path, **options):
-        with open(path, "wb") as handle:
-            handle.write(b"SIMPLE")
+    def half(self, handle, **options):
+        handle.write(b"SIMPLE")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fits.HDUList, "writeto", half)

@@ -10,10 +10,10 @@ import numpy as np
 from astropy.io import fits
 from astropy.time import Time
 
-from nircam_flats._files import atomic_path, open_fits, read_image, read_keyword
+from nircam_flats._files import open_fits, read_image, read_keyword, write_fits
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
 from nircam_flats.instrument import DQ, Detector
-from nircam_flats.instrument.dq_table import decoded_flags, dq_definition
+from nircam_flats.instrument.dq_table import decoded_flags, dq_definition, dq_image
 
 __all__ = ["read_mask", "write_mask"]
 
@@ -79,6 +79,5 @@ def write_mask(dq, detector, path, *, author, description, pedigree, useafter, h
     )
     for line in history.to_lines():
         primary.header.add_history(line)
-    hdus = fits.HDUList([primary, fits.ImageHDU(dq, name="DQ"), dq_definition(dq, always=DQ.DO_NOT_USE | DQ.DEAD)])
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        hdus.writeto(temporary, overwrite=True, output_verify="silentfix")
+    hdus = fits.HDUList([primary, dq_image(dq), dq_definition(dq, always=DQ.DO_NOT_USE | DQ.DEAD)])
+    write_fits(hdus, path, overwrite=overwrite, output_verify="silentfix")

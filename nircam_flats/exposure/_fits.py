@@ -12,7 +12,7 @@ from astropy.time import Time
 from attrs import field, frozen
 
 from nircam_flats._fields import readonly
-from nircam_flats._files import atomic_path, bare_file_name, open_fits, read_image, read_keyword, read_sections
+from nircam_flats._files import bare_file_name, open_fits, read_image, read_keyword, read_sections, write_fits
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure.pointing import POINTING_KEYWORDS, Pointing
 from nircam_flats.instrument import Detector, Filter
@@ -322,5 +322,4 @@ def write_exposure(exposure, path, *, overwrite=False):
     if "ERR" in hdus:
         sci = headers["SCI"]
         hdus["ERR"].header["BUNIT"] = (sci["BUNIT"], sci.comments["BUNIT"])
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        hdus.writeto(temporary, overwrite=True)
+    write_fits(hdus, path, overwrite=overwrite)

@@ -1,11 +1,13 @@
-"""The table DQ_DEF, by which a reference file names the bits of its DQ image."""
+"""The image DQ of a file, and the table DQ_DEF by which a reference file names its bits."""
 
 import numpy as np
 from astropy.io import fits
 
 from nircam_flats.instrument.dq import DQ
 
-__all__ = ["decoded_flags", "dq_definition"]
+__all__ = ["decoded_flags", "dq_definition", "dq_image"]
+
+_SIGN = 1 << 31
 
 
 def decoded_flags(stored, table):
@@ -67,13 +69,25 @@ def _is_standard(table):
     )
 
 
+def dq_image(dq):
+    """Return the extension DQ that holds the uint32 image ``dq``.
+
+    FITS keeps unsigned integers as signed ones and an offset, BZERO. As they will lie in the file they are made here
+    in one step: astropy takes three images more for it.
+    """
+    stored = (dq ^ np.uint32(_SIGN)).byteswap(inplace=True).view(">i4")
+    hdu = fits.ImageHDU(stored, name="DQ", do_not_scale_image_data=True)
+    hdu.header["BSCALE"], hdu.header["BZERO"] = 1, _SIGN
+    return hdu
+
+
 def dq_definition(dq, *, always=DQ.DO_NOT_USE):
     """Return the extension DQ_DEF that explains the bits set in ``dq``, and those in ``always`` besides."""
     used = int(np.bitwise_or.reduce(dq, axis=None)) | always
     flags = [flag for flag in DQ if flag & used]
     columns = [
         fits.Column("BIT", "J", array=np.array([flag.bit_length() - 1 for flag in flags], np.int32)),
-        fits.Column("VALUE", "J", bzero=1 << 31, array=np.array(flags, np.uint32)),
+        fits.Column("VALUE", "J", bzero=_SIGN, array=np.array(flags, np.uint32)),
         fits.Column("NAME", "40A", array=[flag.name for flag in flags]),
         fits.Column("DESCRIPTION", "80A", array=[str(flag.name).replace("_", " ").capitalize() for flag in flags]),
     ]

@@ -3,7 +3,7 @@
 from nircam_flats.kernels.claws import look_up, sum_starlight
 from nircam_flats.kernels.clipping import clipped_statistics
 from nircam_flats.kernels.combine import combine_clipped
-from nircam_flats.kernels.flats import correct_flat, ratio_moments, usable_pixels
+from nircam_flats.kernels.flats import correct_flat, pixel_faults, ratio_moments, usable_pixels
 from nircam_flats.kernels.influence import box_influences
 from nircam_flats.kernels.labelling import large_groups
 from nircam_flats.kernels.mesh import (
@@ -42,6 +42,7 @@ __all__ = [
     "look_up",
     "mesh_range",
     "peak_to_peak",
+    "pixel_faults",
     "project_mesh",
     "ratio_moments",
     "repeat_mesh",

@@ -1,15 +1,20 @@
-"""Loops over the pixels of flats: the product with a surface, with errors and flags; the mean of a ratio."""
+"""Loops over the pixels of flats: the product with a surface, with errors and flags; faults; the mean of a ratio."""
 
 import numpy as np
 
 from nircam_flats.kernels._njit import njit
 
-__all__ = ["correct_flat", "ratio_moments", "usable_pixels"]
+__all__ = ["correct_flat", "pixel_faults", "ratio_moments", "usable_pixels"]
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _known(value, err):
-    return np.isfinite(value) and value > 0 and np.isfinite(err) and err >= 0
+def _value_known(value):
+    return np.isfinite(value) and value > 0
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _err_known(err):
+    return np.isfinite(err) and err >= 0
 
 
 @njit(nogil=True, cache=True)
@@ -18,13 +23,13 @@ def _correct(data, err, dq, surface, surface_err, no_flat, no_answer, new, new_e
     for y in range(data.shape[0]):
         for x in range(data.shape[1]):
             value, sigma, flags = data[y, x], err[y, x], dq[y, x]
-            answered = _known(value, sigma) and (flags & no_flat) == 0
+            answered = _value_known(value) and _err_known(sigma) and (flags & no_flat) == 0
             if answered:
                 factor, factor_err = np.float64(surface[y, x]), np.float64(surface_err[y, x])
                 first, second = sigma * factor, value * factor_err
                 product = np.float32(value * factor)
                 product_err = np.float32(np.sqrt(first * first + second * second))
-                answered = _known(product, product_err)
+                answered = _value_known(product) and _err_known(product_err)
                 if answered:
                     value = product
                 sigma = product_err
@@ -33,7 +38,7 @@ def _correct(data, err, dq, surface, surface_err, no_flat, no_answer, new, new_e
                     changed += 1
                 value = np.float32(1)
                 flags |= no_answer
-                if not (np.isfinite(sigma) and sigma >= 0):
+                if not _err_known(sigma):
                     sigma = np.float32(1)
             new[y, x], new_err[y, x], new_dq[y, x] = value, sigma, flags
     return changed
@@ -68,6 +73,44 @@ def correct_flat(data, err, dq, surface, surface_err, *, no_flat, no_answer):
     new = np.empty(data.shape, np.float32), np.empty(data.shape, np.float32), np.empty(data.shape, np.uint32)
     n_given_up = _correct(data, err, dq, surface, surface_err, np.uint32(no_flat), np.uint32(no_answer), *new)
     return *new, n_given_up
+
+
+@njit(nogil=True, cache=True)
+def pixel_faults(data, err, dq, no_flat, no_answer):
+    """Return how many pixels break a rule, and the first one as an index into the flat image; -1 if none does.
+
+    Parameters
+    ----------
+    data, err
+        float32 images ``[y, x]``.
+    dq
+        uint32 image.
+    no_flat, no_answer
+        Bits of ``dq``.
+
+    Returns
+    -------
+    counts, firsts
+        Arrays of three: values that are not finite and positive; errors that are not finite or are negative; pixels
+        with a bit of ``no_flat`` whose value is not 1 or that lack a bit of ``no_answer``.
+    n_usable
+        Pixels whose value is finite and positive, without any bit of ``no_answer``.
+    """
+    counts, firsts, n_usable = np.zeros(3, np.int64), np.full(3, -1, np.int64), 0
+    for y in range(data.shape[0]):
+        for x in range(data.shape[1]):
+            value, flags = data[y, x], dq[y, x]
+            known = _value_known(value)
+            n_usable += known and (flags & no_answer) == 0
+            unsettled = (flags & no_flat) != 0 and (value != 1 or (flags & no_answer) != no_answer)
+            if known and _err_known(err[y, x]) and not unsettled:
+                continue
+            for rule, broken in enumerate((not known, not _err_known(err[y, x]), unsettled)):
+                if broken:
+                    if counts[rule] == 0:
+                        firsts[rule] = y * data.shape[1] + x
+                    counts[rule] += 1
+    return counts, firsts, n_usable
 
 
 @njit(nogil=True, cache=True)

@@ -8,22 +8,10 @@ import numpy as np
 
 from nircam_flats.instrument import DQ
 
-__all__ = ["NO_ANSWER", "as_applied", "err_known", "exchanged", "value_known"]
+__all__ = ["NO_ANSWER", "as_applied", "exchanged"]
 
 #: Flags of a pixel that a flat says nothing about; its value is 1.0.
 NO_ANSWER = DQ.NO_FLAT_FIELD | DQ.DO_NOT_USE
-
-
-def value_known(data):
-    """Return a boolean image, True where ``data`` can divide: finite and positive."""
-    with np.errstate(invalid="ignore"):
-        return np.isfinite(data) & (data > 0)
-
-
-def err_known(err):
-    """Return a boolean image, True where ``err`` is finite and not negative."""
-    with np.errstate(invalid="ignore"):
-        return np.isfinite(err) & (err >= 0)
 
 
 def as_applied(data, dq):

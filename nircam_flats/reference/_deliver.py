@@ -10,7 +10,7 @@ from attrs import field, frozen
 from nircam_flats._files import open_fits
 from nircam_flats.exceptions import FlatsError, InvalidInputError
 from nircam_flats.instrument import Detector, Filter, Subarray
-from nircam_flats.reference._fits import read_flat
+from nircam_flats.reference._fits import read_flat, write_flat
 from nircam_flats.reference._inventory import Change
 from nircam_flats.reference.correction import STEP, corrected
 from nircam_flats.reference.flat_reference import FlatReference
@@ -95,8 +95,9 @@ def _made(task):
     notes = "; ".join([*ground._faults, *([unchecked] if unchecked else [])])
     history = flat.provenance.history.then("deliver", notes=notes)
     flat = attrs.evolve(flat, provenance=attrs.evolve(flat.provenance, history=history))
-    flat.write(task.path, overwrite=True)
-    return _row(flat, task.path, _sha256(task.path)), True
+    digest = hashlib.sha256()
+    write_flat(flat, task.path, overwrite=True, digest=digest)
+    return _row(flat, task.path, digest.hexdigest()), True
 
 
 def _row_if_current(task, origins):

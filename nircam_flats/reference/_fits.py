@@ -10,12 +10,13 @@ from astropy.io import fits
 from astropy.time import Time
 
 from nircam_flats._fields import readonly
-from nircam_flats._files import atomic_path, open_fits, read_image, read_keyword, read_sections, reading
+from nircam_flats._files import open_fits, read_image, read_keyword, read_sections, reading, write_fits
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.fit import SurfaceCovariance
 from nircam_flats.instrument import DQ, Detector, Filter
-from nircam_flats.instrument.dq_table import decoded_flags, dq_definition
+from nircam_flats.instrument.dq_table import decoded_flags, dq_definition, dq_image
 from nircam_flats.reference.provenance import FlatProvenance
+from nircam_flats.reference.rules import violations
 
 __all__ = ["read_facts", "read_flat", "write_flat"]
 
@@ -156,15 +157,24 @@ def _keyword_faults(fields):
 # ---------------------------------------------------------------------------------------------- writing
 
 
-def write_flat(flat, path, *, overwrite=False):
-    """Write ``flat``, which must keep all rules, to ``path``."""
+def write_flat(flat, path, *, overwrite=False, digest=None):
+    """Write ``flat`` to ``path``; ``digest``, an object of `hashlib`, is told what is written.
+
+    Raises
+    ------
+    InvalidInputError
+        If the flat breaks a rule (all are listed), or ``path`` exists and ``overwrite`` is false.
+    """
+    broken = violations(flat)
+    if broken:
+        raise InvalidInputError(f"{path}: this flat cannot be written: {'; '.join(broken)}")
     path = Path(path)
     hdus = fits.HDUList(
         [
             fits.PrimaryHDU(header=_primary_header(flat, path.name)),
             fits.ImageHDU(flat.data, name="SCI"),
             fits.ImageHDU(flat.err, name="ERR"),
-            fits.ImageHDU(flat.dq, name="DQ"),
+            dq_image(flat.dq),
             dq_definition(flat.dq, always=ALWAYS_DEFINED),
             *(() if flat.provenance is None else flat.provenance.to_hdus()),
             *(() if flat.covariance is None else flat.covariance.to_hdus()),
@@ -172,8 +182,7 @@ def write_flat(flat, path, *, overwrite=False):
     )
     for hdu in hdus[1:]:
         hdu.ver = 1
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        hdus.writeto(temporary, overwrite=True, output_verify="silentfix")
+    write_fits(hdus, path, overwrite=overwrite, digest=digest, output_verify="silentfix")
 
 
 def _primary_header(flat, filename):

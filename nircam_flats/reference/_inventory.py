@@ -13,6 +13,7 @@ from nircam_flats._fields import HoldsArrays, image
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.fit import FlatModelFit, SurfaceCovariance
 from nircam_flats.instrument import Detector, Filter, ImagingMode
+from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
 from nircam_flats.reference._fits import read_facts
 from nircam_flats.reference.flat_reference import FlatReference
@@ -63,7 +64,7 @@ def collect_changes(fits):
         If there is no fit, one cannot be read, or two are as good for a mode.
     """
     items = [fits] if isinstance(fits, FlatModelFit | str | Path) else list(fits)
-    changes = [Change.of(fit if isinstance(fit, FlatModelFit) else FlatModelFit.read(fit)) for fit in items]
+    changes = list(map_ordered(_change, items))
     if not changes:
         raise InvalidInputError("FlatDelivery needs at least one fit; got none")
 
@@ -79,6 +80,10 @@ def collect_changes(fits):
         return best[0] if best else None
 
     return find
+
+
+def _change(fit):
+    return Change.of(fit if isinstance(fit, FlatModelFit) else FlatModelFit.read(fit))
 
 
 def collect_grounds(source):

@@ -51,7 +51,7 @@ def corrected(ground, fit, *, extrapolate=False, **origins):
         history=history,
         first_date=fit.first_date,
         last_date=fit.last_date,
-        photometry=PhotometricShift.between(ground, flight) if (ground.good & flight.good).any() else None,
+        photometry=PhotometricShift.between(ground, flight) if flight.good.any() else None,
     )
     told = [f"Flight flat: {name} times a fitted sky flat"]
     if extrapolated:

@@ -303,9 +303,6 @@ class FlatReference(HoldsArrays):
         InvalidInputError
             If the flat breaks a rule (all are listed), or ``path`` exists and ``overwrite`` is false.
         """
-        broken = violations(self)
-        if broken:
-            raise InvalidInputError(f"{path}: this flat cannot be written: {'; '.join(broken)}")
         write_flat(self, path, overwrite=overwrite)
 
 

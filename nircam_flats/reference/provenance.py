@@ -44,12 +44,12 @@ class FlatProvenance(HoldsArrays):
     @property
     def used(self) -> tuple:
         """Names of the exposures that were used, a tuple."""
-        return tuple(str(row["name"]) for row in self.exposures if row["used"])
+        return tuple(map(str, self.exposures["name"][self.exposures["used"]]))
 
     @property
     def left_out(self) -> dict:
         """Reasons by the names of the exposures that were not, a dictionary."""
-        return {str(row["name"]): str(row["reason"]) for row in self.exposures if not row["used"]}
+        return {str(row["name"]): str(row["reason"]) for row in self.exposures[~self.exposures["used"]]}
 
     def settings(self, step: Any) -> dict:
         """Return the settings of the last step called ``step``, a dictionary of texts; empty if there is none."""

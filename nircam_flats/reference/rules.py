@@ -13,12 +13,19 @@ from itertools import chain
 import numpy as np
 
 from nircam_flats.instrument import DQ
-from nircam_flats.reference._arithmetic import NO_ANSWER, err_known, value_known
+from nircam_flats.kernels import pixel_faults
+from nircam_flats.reference._arithmetic import NO_ANSWER
 
 __all__ = ["RULES", "violations"]
 
 UNDATED = ("GROUND", "MODEL", "DUMMY", "SIMULATION")
 DATED = ("INFLIGHT", "MODEL")
+#: What each of the three counts of `~nircam_flats.kernels.pixel_faults` breaks.
+DEMANDS = (
+    "data must be finite and positive everywhere",
+    "err must be finite and not negative everywhere",
+    f"pixels flagged NO_FLAT_FIELD must be 1.0 and flagged {' | '.join(DQ.names(NO_ANSWER))}",
+)
 
 
 def violations(flat):
@@ -70,32 +77,16 @@ def place_is_on_the_detector(flat):
         yield f"corner (SUBSTRT1, SUBSTRT2) of a full frame (SUBARRAY FULL) must be (1, 1); got {flat.corner}"
 
 
-def values_are_positive(flat):
-    wrong = ~value_known(flat.data)
-    if wrong.any():
-        yield f"data must be finite and positive everywhere; {_pixels(wrong)}; repaired() flags them"
-
-
-def errors_are_known(flat):
+def pixels_are_settled(flat):
+    err = np.zeros_like(flat.data) if flat.err is None else flat.err
+    counts, firsts, n_usable = pixel_faults(flat.data, err, flat.dq, np.uint32(DQ.NO_FLAT_FIELD), np.uint32(NO_ANSWER))
     if flat.err is None:
         yield "err must be given; it is missing"
-        return
-    wrong = ~err_known(flat.err)
-    if wrong.any():
-        yield f"err must be finite and not negative everywhere; {_pixels(wrong)}; repaired() flags them"
-
-
-def no_answer_is_one_and_flagged(flat):
-    wrong = DQ.NO_FLAT_FIELD.is_set(flat.dq) & ((flat.data != 1) | ~DQ.DO_NOT_USE.is_set(flat.dq))
-    if wrong.any():
-        yield (
-            f"pixels flagged NO_FLAT_FIELD must be 1.0 and flagged {' | '.join(DQ.names(NO_ANSWER))}; "
-            f"{_pixels(wrong)}; repaired() sets both"
-        )
-
-
-def something_is_usable(flat):
-    if not flat.good.any():
+    for demand, n_pixels, first in zip(DEMANDS, counts, firsts, strict=True):
+        if n_pixels:
+            y, x = divmod(int(first), flat.data.shape[1])
+            yield f"{demand}; {n_pixels} pixels are not, the first at [y, x] = [{y}, {x}]; repaired() mends them"
+    if not n_usable:
         yield "at least one pixel must be usable; none is"
 
 
@@ -105,16 +96,8 @@ RULES = (
     pedigree_is_known,
     useafter_has_no_fraction,
     place_is_on_the_detector,
-    values_are_positive,
-    errors_are_known,
-    no_answer_is_one_and_flagged,
-    something_is_usable,
+    pixels_are_settled,
 )
-
-
-def _pixels(wrong):
-    y, x = np.argwhere(wrong)[0]
-    return f"{np.count_nonzero(wrong)} pixels are not, the first at [y, x] = [{y}, {x}]"
 
 
 def _is_date(text, layout):

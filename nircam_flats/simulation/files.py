@@ -11,7 +11,7 @@ from astropy.table import QTable
 from attrs import field, frozen
 
 from nircam_flats._fields import to_tuple
-from nircam_flats._files import atomic_path
+from nircam_flats._files import atomic_path, write_fits
 from nircam_flats.parallel import map_ordered
 
 __all__ = ["SimulatedFiles"]
@@ -103,8 +103,7 @@ def _write_detector(program, folder, overwrite, detector):
 
 def _write_planes(path, planes, overwrite):
     hdus = fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU(plane, name=name) for name, plane in planes.items())])
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        hdus.writeto(temporary, overwrite=True)
+    write_fits(hdus, path, overwrite=overwrite)
     return path
 
 

@@ -184,9 +184,8 @@ class TestWrite:
         assert os.listdir(tmp_path) == []
 
     def test_interrupted_write_leaves_nothing(self, ground, tmp_path, monkeypatch):
-        def half(self, path, **options):
-            with open(path, "wb") as handle:
-                handle.write(b"SIMPLE")
+        def half(self, handle, **options):
+            handle.write(b"SIMPLE")
             raise KeyboardInterrupt
 
         monkeypatch.setattr(fits.HDUList, "writeto", half)

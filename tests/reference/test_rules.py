@@ -44,22 +44,24 @@ BREAK = {
         (lambda flat: attrs.evolve(flat, subarray="SUB", corner=(1, 1986)), "got (1, 1986) to (80, 2049)"),
         (lambda flat: attrs.evolve(flat, corner=(5, 1)), "(SUBARRAY FULL) must be (1, 1); got (5, 1)"),
     ],
-    "values_are_positive": [
-        (lambda flat, value=value: with_pixel(flat, data=value), "[y, x] = [30, 40]")
-        for value in (np.nan, np.inf, -np.inf, 0, -0.1)
-    ],
-    "errors_are_known": [
+    "pixels_are_settled": [
+        *(
+            (lambda flat, value=value: with_pixel(flat, data=value), "data must be finite and positive everywhere; 1 ")
+            for value in (np.nan, np.inf, -np.inf, 0, -0.1)
+        ),
         (lambda flat: attrs.evolve(flat, err=None), "err must be given"),
         *(
-            (lambda flat, value=value: with_pixel(flat, err=value), "[y, x] = [30, 40]")
+            (
+                lambda flat, value=value: with_pixel(flat, err=value),
+                "err must be finite and not negative everywhere; 1 ",
+            )
             for value in (np.nan, np.inf, -0.1)
         ),
-    ],
-    "no_answer_is_one_and_flagged": [
-        (lambda flat: with_pixel(flat, dq=DQ.NO_FLAT_FIELD, data=1), "[y, x] = [30, 40]"),
+        (lambda flat: with_pixel(flat, dq=DQ.NO_FLAT_FIELD, data=1), "must be 1.0 and flagged DO_NOT_USE | NO_FLAT"),
         (lambda flat: with_pixel(flat, dq=DQ.NO_FLAT_FIELD | DQ.DO_NOT_USE, data=0.9), "[y, x] = [30, 40]"),
+        (lambda flat: with_pixel(flat, err=-1), "[y, x] = [30, 40]"),
+        (lambda flat: attrs.evolve(flat, dq=np.full_like(flat.dq, DQ.DO_NOT_USE)), "one pixel must be usable; none is"),
     ],
-    "something_is_usable": [(lambda flat: attrs.evolve(flat, dq=np.full_like(flat.dq, DQ.DO_NOT_USE)), "none is")],
 }
 
 
@@ -79,6 +81,7 @@ def test_each_rule_alone_is_broken(ground, rule, change, words):
     broken = change(ground)
     by_rule = {function.__name__: tuple(function(broken)) for function in RULES}
     assert [name for name, found in by_rule.items() if found] == [rule]
+    assert len(by_rule[rule]) == 1
     assert words in by_rule[rule][0]
     assert broken.check() == violations(broken) == by_rule[rule]
 
