@@ -40,7 +40,8 @@ class Case:
     ``prepare()`` returns the input; ``baseline(input)`` and ``ours(input)`` return results; ``same(theirs, ours)``
     returns a short text about how they agree, and raises where they do not; ``n_bytes(input)`` is what has to be read
     at least; ``target`` is the ratio to reach on all cores, if there is one; ``files(input)`` are the files that the
-    bytes come from, where they do: then the time to read them from the disk is told too.
+    bytes come from, where they do: then the time to read them from the disk is told too; ``reset(input)`` is called
+    before each run and not timed: it removes what runs before have left.
     """
 
     label: str
@@ -51,6 +52,7 @@ class Case:
     n_bytes: Callable
     target: float | None = None
     files: Callable | None = None
+    reset: Callable = lambda data: None
     baseline_repeats: int = 1
     repeats: int = 5
 
@@ -131,9 +133,9 @@ def _child(case, mode, n_cores):
     case.ours(data)  # compiled code is loaded, pages are touched
     ratios, theirs_s, ours_s = [], [], []
     for _ in range(case.baseline_repeats):
-        seconds, theirs = _timed(case.baseline, data)
+        seconds, theirs = _run(case, case.baseline, data)
         theirs_s.append(seconds)
-        runs = [_timed(case.ours, data) for _ in range(case.repeats)]
+        runs = [_run(case, case.ours, data) for _ in range(case.repeats)]
         ours_s += [run[0] for run in runs]
         ratios.append(seconds / statistics.median(run[0] for run in runs))
     result = {
@@ -146,6 +148,11 @@ def _child(case, mode, n_cores):
     if case.files is not None:
         result["disk_s"] = case.n_bytes(data) / disk_bandwidth(case.files(data))
     return result
+
+
+def _run(case, function, data):
+    case.reset(data)
+    return _timed(function, data)
 
 
 def _timed(function, data):

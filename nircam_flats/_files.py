@@ -4,7 +4,7 @@ import gzip
 import io
 import os
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -16,13 +16,16 @@ from astropy.table import QTable
 from attrs import frozen
 
 from nircam_flats.exceptions import InvalidInputError, StorageError
+from nircam_flats.kernels import swap_bytes
 
 __all__ = [
     "Section",
     "atomic_path",
     "bare_file_name",
+    "image_hdu",
     "open_fits",
     "open_product",
+    "read_ahead",
     "read_image",
     "read_keyword",
     "read_sections",
@@ -35,6 +38,7 @@ __all__ = [
 
 _BLOCK = 2880
 _PIECE = 364 * _BLOCK  # about 1 MB: to write 16 MB at once takes Linux more than ten times as long as in such pieces
+_AHEAD = 1 << 17  # Linux reads no more ahead for one request, if it is set up as usual
 _CARD = 80
 _ASTROPY_ERRORS = (
     ArithmeticError,
@@ -83,6 +87,13 @@ def atomic_path(path, *, overwrite=False):
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def read_ahead(path):
+    """Ask the system to read a file that will soon be needed from the disk, and do not wait for it."""
+    with suppress(OSError, AttributeError), open(path, "rb", buffering=0) as handle:  # not all systems can
+        for start in range(0, handle.seek(0, os.SEEK_END), _AHEAD):
+            os.posix_fadvise(handle.fileno(), start, _AHEAD, os.POSIX_FADV_WILLNEED)
 
 
 @contextmanager
@@ -283,7 +294,8 @@ def read_image(hdus, name, dtype, path, *, ndim=2, required=True):
         came = "no image" if data is None or getattr(data.dtype, "fields", None) else f"shape {data.shape}"
         raise InvalidInputError(f"{path}: extension {name} must hold an image of {ndim} dimensions; got {came}")
     if data.dtype == np.dtype(dtype).newbyteorder() and data.flags.writeable:  # in place: large images are read often
-        values = hdus[name].data = data.byteswap(inplace=True).view(dtype)
+        swap_bytes(data)
+        values = hdus[name].data = data.view(dtype)
         data.flags.writeable = False  # so that nobody else can write to it, and an owner need not copy it
     else:
         values = _converted(data, np.dtype(dtype))
@@ -325,6 +337,14 @@ def write_fits(hdus, path, *, overwrite=False, digest=None, **options):
         hdus.writeto(_Pieces(handle, digest), **options)
 
 
+def image_hdu(array, name):
+    """Return extension ``name`` that holds ``array``, in the byte order of the file.
+
+    astropy would reverse the bytes while it writes, and hold up all other threads meanwhile.
+    """
+    return fits.ImageHDU(array.astype(array.dtype.newbyteorder(">")), name=name)
+
+
 class _Pieces(io.RawIOBase):
     """A stream that writes large images to a file piece by piece."""
 
@@ -337,10 +357,10 @@ class _Pieces(io.RawIOBase):
 
     def write(self, data):
         data = memoryview(data).cast("B")
+        if self.digest is not None:
+            self.digest.update(data)
         for start in range(0, len(data), _PIECE):
             piece = data[start : start + _PIECE]
-            if self.digest is not None:
-                self.digest.update(piece)
             while piece:
                 piece = piece[self.handle.write(piece) :]
         return len(data)
@@ -370,7 +390,7 @@ def write_product(path, kind, header, images, tables, history, *, further=(), ov
         if value is not None:
             primary.header[key] = value
     hdus = fits.HDUList([primary])
-    hdus.extend(fits.ImageHDU(array, name=name) for name, array in images.items())
+    hdus.extend(image_hdu(array, name) for name, array in images.items())
     for name, table in tables.items():
         hdu = fits.table_to_hdu(table)
         hdu.name = name

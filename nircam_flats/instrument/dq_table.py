@@ -4,6 +4,7 @@ import numpy as np
 from astropy.io import fits
 
 from nircam_flats.instrument.dq import DQ
+from nircam_flats.kernels import swap_bytes
 
 __all__ = ["decoded_flags", "dq_definition", "dq_image"]
 
@@ -75,8 +76,9 @@ def dq_image(dq):
     FITS keeps unsigned integers as signed ones and an offset, BZERO. As they will lie in the file they are made here
     in one step: astropy takes three images more for it.
     """
-    stored = (dq ^ np.uint32(_SIGN)).byteswap(inplace=True).view(">i4")
-    hdu = fits.ImageHDU(stored, name="DQ", do_not_scale_image_data=True)
+    stored = dq ^ np.uint32(_SIGN)
+    swap_bytes(stored)
+    hdu = fits.ImageHDU(stored.view(">i4"), name="DQ", do_not_scale_image_data=True)
     hdu.header["BSCALE"], hdu.header["BZERO"] = 1, _SIGN
     return hdu
 

@@ -1,5 +1,6 @@
 """The compiled loops: clipping, combination, meshes, smoothing, growing. Plain arrays in, plain arrays out."""
 
+from nircam_flats.kernels.byte_order import swap_bytes
 from nircam_flats.kernels.claws import look_up, sum_starlight
 from nircam_flats.kernels.clipping import clipped_statistics
 from nircam_flats.kernels.combine import combine_clipped
@@ -49,6 +50,7 @@ __all__ = [
     "smooth",
     "stack_scatter",
     "sum_starlight",
+    "swap_bytes",
     "usable_pixels",
     "weighted_moments",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
-from nircam_flats._files import open_fits
+from nircam_flats._files import open_fits, read_ahead
 from nircam_flats.exceptions import FlatsError, InvalidInputError
 from nircam_flats.instrument import Detector, Filter, Subarray
 from nircam_flats.reference._fits import read_flat, write_flat
@@ -19,6 +19,8 @@ from nircam_flats.reference.provenance import FlatProvenance
 __all__ = ["COLUMNS", "PLACES", "Task", "faults_of_file", "file_name", "make_file"]
 
 PLACES = tuple(dict.fromkeys(subarray.name for detector in Detector.all() for subarray in Subarray.of(detector)))
+#: Bytes that are read and hashed at once: few and large pieces, since between two of them a thread may have to wait.
+AT_ONCE = 1 << 24
 #: Columns of the manifest and their types.
 COLUMNS = {
     "file": str,
@@ -56,7 +58,11 @@ def file_name(detector, filter):
 
 @frozen(kw_only=True)
 class Task:
-    """One file to make, with all it takes; ``earlier`` is its row in the manifest of an earlier call, or None."""
+    """One file to make, with all it takes.
+
+    ``earlier`` is its row in the manifest of an earlier call, or None; ``later`` a ground flat that another task needs
+    soon, to be read from the disk meanwhile, or None.
+    """
 
     path: Path = field()
     detector: Detector = field()
@@ -67,6 +73,7 @@ class Task:
     author: str | None = field()
     overwrite: bool = field()
     earlier: dict | None = field()
+    later: Path | None = field(default=None)
 
 
 def make_file(task):
@@ -78,6 +85,8 @@ def make_file(task):
 
 
 def _made(task):
+    if task.later is not None:
+        read_ahead(task.later)
     origins = {
         "ground_sha256": _sha256_of_flat(task.ground),
         "fit_sha256": task.change.sha256,
@@ -88,16 +97,21 @@ def _made(task):
         row = _row_if_current(task, origins)
         if row is not None:
             return row, False
+    flat = _flight(task, origins)
+    digest = hashlib.sha256()
+    write_flat(flat, task.path, overwrite=True, digest=digest)
+    return _row(flat, task.path, digest.hexdigest()), True
+
+
+def _flight(task, origins):
+    """Return the flight flat; the ground flat is let go before it is written."""
     ground = task.ground if isinstance(task.ground, FlatReference) else FlatReference(**read_flat(task.ground)[0])
     extrapolate = task.filter.name not in task.change.flat_names
     ground = attrs.evolve(ground, useafter=task.useafter or ground.useafter, author=task.author or ground.author)
     flat, unchecked = corrected(ground, task.change, extrapolate=extrapolate, **origins)
     notes = "; ".join([*ground._faults, *([unchecked] if unchecked else [])])
     history = flat.provenance.history.then("deliver", notes=notes)
-    flat = attrs.evolve(flat, provenance=attrs.evolve(flat.provenance, history=history))
-    digest = hashlib.sha256()
-    write_flat(flat, task.path, overwrite=True, digest=digest)
-    return _row(flat, task.path, digest.hexdigest()), True
+    return attrs.evolve(flat, provenance=attrs.evolve(flat.provenance, history=history))
 
 
 def _row_if_current(task, origins):
@@ -183,8 +197,11 @@ def faults_of_file(row, folder):
 
 
 def _sha256(path):
-    with Path(path).open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(AT_ONCE))
+    with Path(path).open("rb", buffering=0) as handle:
+        while n_bytes := handle.readinto(buffer):
+            digest.update(buffer[:n_bytes])
+    return digest.hexdigest()
 
 
 def _sha256_of_flat(ground):

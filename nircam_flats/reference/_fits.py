@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.time import Time
 
 from nircam_flats._fields import readonly
-from nircam_flats._files import open_fits, read_image, read_keyword, read_sections, reading, write_fits
+from nircam_flats._files import image_hdu, open_fits, read_image, read_keyword, read_sections, reading, write_fits
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.fit import SurfaceCovariance
 from nircam_flats.instrument import DQ, Detector, Filter
@@ -172,8 +172,8 @@ def write_flat(flat, path, *, overwrite=False, digest=None):
     hdus = fits.HDUList(
         [
             fits.PrimaryHDU(header=_primary_header(flat, path.name)),
-            fits.ImageHDU(flat.data, name="SCI"),
-            fits.ImageHDU(flat.err, name="ERR"),
+            image_hdu(flat.data, "SCI"),
+            image_hdu(flat.err, "ERR"),
             dq_image(flat.dq),
             dq_definition(flat.dq, always=ALWAYS_DEFINED),
             *(() if flat.provenance is None else flat.provenance.to_hdus()),
@@ -182,7 +182,8 @@ def write_flat(flat, path, *, overwrite=False, digest=None):
     )
     for hdu in hdus[1:]:
         hdu.ver = 1
-    write_fits(hdus, path, overwrite=overwrite, digest=digest, output_verify="silentfix")
+    hdus[0].verify("silentfix")  # has cards of other files
+    write_fits(hdus, path, overwrite=overwrite, digest=digest, output_verify="ignore")
 
 
 def _primary_header(flat, filename):

@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Self
 
+import attrs
 import numpy as np
 from astropy.table import Table
 from astropy.time import Time
@@ -18,9 +20,10 @@ from nircam_flats._html import ShowsCard
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.instrument import imaging_modes
-from nircam_flats.parallel import map_ordered
+from nircam_flats.parallel import map_ordered, n_cores
 from nircam_flats.reference._deliver import COLUMNS, Task, faults_of_file, file_name, make_file
 from nircam_flats.reference._inventory import collect_changes, collect_grounds
+from nircam_flats.reference.flat_reference import FlatReference
 
 __all__ = ["FlatDelivery"]
 
@@ -120,6 +123,8 @@ class FlatDelivery(ShowsCard):
                 rows[path.name] = earlier[path.name]
             else:
                 problems.append((str(mode), *problem))
+        paths = [None if isinstance(task.ground, FlatReference) else task.ground for task in tasks]
+        tasks = [attrs.evolve(task, later=later) for task, later in zip_longest(tasks, paths[n_cores() :])]
         made = []
         for task, result in zip(tasks, map_ordered(make_file, tasks, executor=executor, stage="deliver"), strict=True):
             if isinstance(result, str):
