@@ -181,6 +181,7 @@ def masked_frames(exposures, *, masks=None, admission=None, executor=None, memor
     exposures = rules.admit(exposures, frames)
     frames = frames.only(member.name for member in exposures)
     extended, wisps = BoxMasks({}, frames.shape), {}
+    frames = frames.minus(field_light(frames), field=True)
     for _ in range(2):
         if frames.detector.has_wisps:
             wisps = wisps_of(frames)
