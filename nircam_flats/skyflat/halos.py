@@ -15,8 +15,8 @@ from nircam_flats.skyflat.meshes import box_size_for, median_of_frames
 __all__ = ["field_light"]
 
 MIN_FRAMES = 3
-ROUNDS = 5
-MOST_STEPS, TOLERANCE = 80, 1e-3
+ROUNDS = 10
+MOST_STEPS, TOLERANCE = 40, 1e-3
 ROUGHNESS = 0.5
 """Inverse length, in boxes, beyond which neighbours on the sky say nothing of each other."""
 FIRST, FAINTEST = 0.01, 0.0003
