@@ -202,7 +202,9 @@ def light_of(frames, *, gauge=None, box_size=None):
     frames = frames.minus({})
     box_size = box_size_for(frames.shape) if box_size is None else box_size
     noise = [frame.noise for frame in frames.frames]
-    return light_of_frames(separate(frames.boxed(box_size).astype(float), noise, gauge or SmoothResponse()), frames, box_size)
+    return light_of_frames(
+        separate(frames.boxed(box_size).astype(float), noise, gauge or SmoothResponse()), frames, box_size
+    )
 
 
 def without_light(delta, frames, parts):

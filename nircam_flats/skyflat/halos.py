@@ -78,7 +78,7 @@ def _places(frames, box_size):
     middle = (np.array(shape) - 1) / 2
     centres = np.indices([-(-n // box_size) for n in shape]) * box_size + (box_size - 1) / 2
     y, x = (centres - middle[:, None, None]) * scale[:, None, None] * u.arcsec
-    fields = []
+    fields: list = []
     for number, frame in enumerate(frames.frames):
         sky = frame.pointing.to_sky(x, y)
         for first, members in fields:
@@ -136,7 +136,7 @@ def field_light(frames):
     frames = frames.only(known)
     groups = [frames.where(filter=item) for item in frames.filters]
     groups = [group for group in groups if len(group) >= MIN_FRAMES]
-    found = {}
+    found: dict = {}
     for group, meshes in zip(groups, map_ordered(lambda group: _solved(group, box_size), groups), strict=True):
         light = zip(group.frames, meshes, strict=True)
         found |= {frame.name: FrameLight(mesh=mesh, box_size=box_size) for frame, mesh in light if mesh.any()}

@@ -59,7 +59,7 @@ def test_halos_of_a_field_are_found(options):
             assert abs(rest[around].mean()) < 0.5 * halo[around].mean()
             assert rest[halo < 0.002].std() < 0.001
     before, after = left(field.frames, field), left(field.frames.minus(light, field=True), field)
-    assert before > 0.006
+    assert before > 0.004
     assert after < 0.6 * before
 
 
