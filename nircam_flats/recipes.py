@@ -18,7 +18,7 @@ from nircam_flats.parallel import map_ordered
 from nircam_flats.reference import GroundFlats
 from nircam_flats.report import DetectorProducts, Problem, SkyFlatProgram, background_section, prepared_folder
 from nircam_flats.scattered import SkyDecomposition, light_of, without_light
-from nircam_flats.skyflat import AdmissionRules, BoxMasks, DeltaSkyflat, ExtendedLight, NormalizedFrames
+from nircam_flats.skyflat import AdmissionRules, BoxMasks, DeltaSkyflat, ExtendedLight, NormalizedFrames, field_light
 
 __all__ = ["sky_flat_detector", "sky_flat_program"]
 
@@ -168,7 +168,8 @@ def masked_frames(exposures, *, masks=None, admission=None, executor=None, memor
     In the first pass the flat is still wrong by several per cent: sources are sought above a local background, which
     follows that error. Extended light hides in that background; it is found by comparing the frames with each other.
     In the next passes the data are divided by a rough model of the flat in their filter, so that one level is right for
-    the whole frame; the third has the better model and sees fainter light. What the rules of ``admission`` leave out by
+    the whole frame; the third has the better model and sees fainter light. Halos that reach beyond the masks are
+    subtracted from the frames (`~nircam_flats.skyflat.field_light`). What the rules of ``admission`` leave out by
     headers is not in the first pass, what they leave out by pixels not in the others.
     """
     masks = Segmentation() if masks is None else masks
@@ -180,15 +181,17 @@ def masked_frames(exposures, *, masks=None, admission=None, executor=None, memor
     exposures = rules.admit(exposures, frames)
     frames = frames.only(member.name for member in exposures)
     extended, wisps = BoxMasks({}, frames.shape), {}
+    frames = frames.minus(field_light(frames), field=True)
     for _ in range(2):
         if frames.detector.has_wisps:
             wisps = wisps_of(frames)
             frames = frames.minus(wisps)
-        extended |= ExtendedLight()(frames).beside(wisps)
+        extended |= ExtendedLight()(frames.minus({}, field=True)).beside(wisps)
         rough = rough_models(frames.without(extended), executor)
         frames = NormalizedFrames.from_exposures(
             exposures, masks=[masks, extended], correction=rough, light=wisps, store=frames.store, **settings
         )
+        frames = frames.minus(field_light(frames.minus(wisps)), field=True)
     return frames
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from attrs import field, frozen
@@ -114,6 +115,22 @@ class Pointing(HoldsArrays):
     def attitude(self) -> Attitude:
         """The `~nircam_flats.Attitude` of the telescope, from the reference point and its roll."""
         return Attitude.from_aperture(self.ra_ref, self.dec_ref, self.v2_ref, self.v3_ref, roll=self.roll_ref)
+
+    def to_sky(self, x: u.Quantity, y: u.Quantity) -> tuple:
+        """Return right ascension and declination of ideal coordinates of the aperture, angles from its reference point.
+
+        Ideal x and y run along the columns and rows of an image; lens distortion is not in them.
+        """
+        c, s = np.cos(self.v3_idl_y_angle), np.sin(self.v3_idl_y_angle)
+        x = self.v_idl_parity * x
+        return self.attitude.to_sky(self.v2_ref + x * c + y * s, self.v3_ref - x * s + y * c)
+
+    def to_ideal(self, ra: u.Quantity, dec: u.Quantity) -> tuple:
+        """Return the ideal coordinates x and y of sky positions: the inverse of `to_sky`."""
+        v2, v3 = self.attitude.to_telescope(ra, dec)
+        v2, v3 = v2 - self.v2_ref, v3 - self.v3_ref
+        c, s = np.cos(self.v3_idl_y_angle), np.sin(self.v3_idl_y_angle)
+        return self.v_idl_parity * (v2 * c - v3 * s), v2 * s + v3 * c
 
     def check(self) -> tuple:
         """Return what is wrong with the pointing, as a tuple of texts.

@@ -15,7 +15,6 @@ from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.instrument.filters import to_filter
-from nircam_flats.kernels import box_medians
 from nircam_flats.provenance import History
 from nircam_flats.scattered import _decomposition_fits
 from nircam_flats.scattered._light import (
@@ -33,7 +32,7 @@ from nircam_flats.scattered.gauge import SmoothResponse
 from nircam_flats.scattered.identifiability import Identifiability
 from nircam_flats.scattered.wisp_template import WispTemplate
 from nircam_flats.skyflat import CombineStrategy, DeltaSkyflat, NormalizedFrames
-from nircam_flats.skyflat.meshes import MESH_BOX, box_size_for
+from nircam_flats.skyflat.meshes import box_size_for
 
 __all__ = ["SkyDecomposition", "light_of", "without_light"]
 
@@ -154,7 +153,7 @@ class SkyDecomposition(HoldsArrays):
         gauge = SmoothResponse() if gauge is None else gauge
         frames = frames.minus({})
         box_size = box_size_for(frames.shape) if box_size is None else box_size
-        found = separate(_meshes(frames, box_size), [frame.noise for frame in frames.frames], gauge)
+        found = separate(frames.boxed(box_size).astype(float), [frame.noise for frame in frames.frames], gauge)
         identifiability = Identifiability.of(found, gauge)
         evidence = _evidence(found, identifiability, gauge, box_size, frames.shape)
         light = light_of_frames(found, frames, box_size)
@@ -203,7 +202,9 @@ def light_of(frames, *, gauge=None, box_size=None):
     frames = frames.minus({})
     box_size = box_size_for(frames.shape) if box_size is None else box_size
     noise = [frame.noise for frame in frames.frames]
-    return light_of_frames(separate(_meshes(frames, box_size), noise, gauge or SmoothResponse()), frames, box_size)
+    return light_of_frames(
+        separate(frames.boxed(box_size).astype(float), noise, gauge or SmoothResponse()), frames, box_size
+    )
 
 
 def without_light(delta, frames, parts):
@@ -247,12 +248,6 @@ def _check(frames):
             f"SkyDecomposition of {frames.detector} {frames.filters[0]} needs at least {SkyDecomposition.MIN_FRAMES} "
             f"frames to see light vary; got {len(frames)}"
         )
-
-
-def _meshes(frames, box_size):
-    if box_size == MESH_BOX:
-        return frames.meshes.astype(float)
-    return np.stack([box_medians(frame.values, box_size)[0] for frame in frames.frames]).astype(float)
 
 
 def _evidence(found, identifiability, gauge, box_size, shape):

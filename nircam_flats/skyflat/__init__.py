@@ -8,6 +8,7 @@ from nircam_flats.skyflat.extended import BoxMasks, ExtendedLight
 from nircam_flats.skyflat.frame import NormalizedFrame
 from nircam_flats.skyflat.frames import NormalizedFrames
 from nircam_flats.skyflat.gradient import Gradient, WavelengthTrend
+from nircam_flats.skyflat.halos import field_light
 from nircam_flats.skyflat.light import FrameLight
 from nircam_flats.skyflat.series import SkyflatEpoch, SkyflatSeries
 from nircam_flats.skyflat.trend import SkyflatTrend
@@ -30,4 +31,5 @@ __all__ = [
     "SkyflatSeries",
     "SkyflatTrend",
     "WavelengthTrend",
+    "field_light",
 ]

@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 
 from nircam_flats._fields import HoldsArrays, image, owned, readonly
 from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.exposure import Exposure
+from nircam_flats.exposure import Exposure, Pointing
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.instrument.filters import to_filter
@@ -63,9 +63,11 @@ class NormalizedFrame(HoldsArrays):
         none.
     boxes
         Boxes of 32 px that are masked besides, a boolean mesh; None for none.
-    light
-        What is subtracted from the frame, in units of its level, a ``FrameLight``; None for nothing. See
-        `NormalizedFrames.minus`.
+    light, field_light
+        What is subtracted from the frame, in units of its level, each a ``FrameLight``: light that stays on the
+        detector, and the halos of the field; None for nothing. See `NormalizedFrames.minus`.
+    pointing
+        Where it looked, a `~nircam_flats.exposure.Pointing`; None if that is not known.
     balance
         What divides ``values`` when frames are combined, a ``FrameBalance``; None for nothing. See
         `NormalizedFrames.balanced`.
@@ -84,6 +86,8 @@ class NormalizedFrame(HoldsArrays):
     boxes: np.ndarray | None = image(bool, optional=True, follows_shape=False)
     _mesh: np.ndarray | None = image(optional=True, follows_shape=False)
     light: FrameLight | None = field(default=None, repr=False)
+    field_light: FrameLight | None = field(default=None, repr=False)
+    pointing: Pointing | None = field(default=None, repr=False)
     balance: FrameBalance | None = field(default=None, repr=False)
 
     @property
@@ -99,9 +103,10 @@ class NormalizedFrame(HoldsArrays):
     def _divided(self, rows, divisor=None, out=None):
         masked = None if self.masked is None else self.masked[rows]
         values = divide_rows(self.pixels[rows], self.scale, divisor=divisor, masked=masked, out=out)
-        if self.light is not None:
-            light = self.light.rows(self.shape, rows)
-            values -= light if divisor is None else light / divisor
+        for item in (self.light, self.field_light):
+            if item is not None:
+                light = item.rows(self.shape, rows)
+                values -= light if divisor is None else light / divisor
         if self.boxes is not None:
             values[repeat_mesh(self.boxes, MESH_BOX, self.shape, rows=rows)] = np.nan
         return values
@@ -116,9 +121,13 @@ class NormalizedFrame(HoldsArrays):
         mesh = readonly(np.where(boxes, np.float32(np.nan), self.mesh))
         return evolve(self, boxes=boxes if self.boxes is None else self.boxes | boxes, mesh=mesh)
 
-    def minus(self, light: Any) -> "NormalizedFrame":
-        """Return the frame with this ``FrameLight`` subtracted, instead of any other; None subtracts nothing."""
-        return self if light is self.light else evolve(self, light=light, mesh=None)
+    def minus(self, light: Any, *, field: bool = False) -> "NormalizedFrame":
+        """Return the frame with this ``FrameLight`` subtracted, instead of any other; None subtracts nothing.
+
+        ``field`` says that it is light of the field and not of the detector.
+        """
+        name = "field_light" if field else "light"
+        return self if light is getattr(self, name) else evolve(self, **{name: light, "mesh": None})
 
     def rows(self, rows: slice, out: np.ndarray | None = None) -> np.ndarray:
         """Return the balanced values of the rows in the slice ``rows``, in ``out`` if it is given."""
@@ -131,8 +140,12 @@ class NormalizedFrame(HoldsArrays):
         pixels = self.pixels.path.name if isinstance(self.pixels, StoredImage) else self.pixels
         masked, boxes = ("" if item is None else item[:] for item in (self.masked, self.boxes))
         facts = (self.name, self.detector.name, self.filter.name, self.flat_name, self.start, self.end)
-        light = ("",) if self.light is None else (self.light.mesh, self.light.box_size)
-        return digest(pixels, repr(self.scale), masked, boxes, *light, *facts)
+        both = [
+            part
+            for item in (self.light, self.field_light)
+            for part in (("",) if item is None else (item.mesh, item.box_size))
+        ]
+        return digest(pixels, repr(self.scale), masked, boxes, *both, *facts)
 
     @property
     def noise(self) -> Any:
@@ -183,6 +196,7 @@ class NormalizedFrame(HoldsArrays):
             flat_name=exposure.flat_name,
             start=exposure.start,
             end=exposure.end,
+            pointing=exposure.pointing,
             level=level,
             values=pixels_of(exposure),
             scale=level.value,

@@ -17,6 +17,7 @@ from nircam_flats.exceptions import InvalidInputError, StorageError
 from nircam_flats.exposure import Exclusion, ExposureSet
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.detector import to_detector
+from nircam_flats.kernels import box_medians
 from nircam_flats.masks import MaskStrategy, Segmentation
 from nircam_flats.parallel import map_ordered, shares_memory, sharing
 from nircam_flats.provenance import History, software_versions
@@ -74,7 +75,8 @@ def _frame_from_store(member, masks, divisor, light, preprocess, store, base_key
         else digest(base_key, pixels_key, _key_of(divisor, light), *_own_masks(member, masks))
     )
     found = store.find_frame(key)
-    facts = {name: getattr(member, name) for name in ("name", "detector", "filter", "flat_name", "start", "end")}
+    names = ("name", "detector", "filter", "flat_name", "start", "end", "pointing")
+    facts = {name: getattr(member, name) for name in names}
     if found is not None:
         return NormalizedFrame(values=pixels, scale=found["level"].value, **found, **facts)
     # A function of the user may look at more than the pixels.
@@ -341,17 +343,29 @@ class NormalizedFrames(HoldsArrays):
         ratios = filter_ratios({name: median_of_frames(meshes[here]) for name, here in of_filter.items()}, names)
         return {name: ratios[name] for name, here in of_filter.items() if MIN_FRAMES <= here.sum() < len(names)}
 
-    def minus(self, light: Any) -> "NormalizedFrames":
+    def minus(self, light: Any, *, field: bool = False) -> "NormalizedFrames":
         """Return the frames with additive light subtracted, instead of any that was subtracted before.
 
         Parameters
         ----------
         light
             A mapping from names of frames to `~nircam_flats.skyflat.light.FrameLight`; the others lose nothing.
+        field
+            Whether it is the light of the field, which is kept apart from that of the detector.
         """
-        frames = [frame.minus(light.get(frame.name)) for frame in self.frames]
-        n = sum(frame.light is not None for frame in frames)
-        return evolve(self, frames=frames, history=self.history.then("subtract light", frames=n) if n else self.history)
+        frames = [frame.minus(light.get(frame.name), field=field) for frame in self.frames]
+        what, n = "subtract light of the field" if field else "subtract light", len(light.keys() & self._names)
+        return evolve(self, frames=frames, history=self.history.then(what, frames=n) if n else self.history)
+
+    @property
+    def _names(self):
+        return {frame.name for frame in self.frames}
+
+    def boxed(self, box_size: int) -> np.ndarray:
+        """Return clipped medians of the frames in boxes of this side, shape (n, boxes in y, boxes in x)."""
+        if box_size == MESH_BOX:
+            return self.meshes
+        return np.stack([box_medians(frame.values, box_size)[0] for frame in self.frames])
 
     def without(self, light: Any) -> "NormalizedFrames":
         """Return the frames without the pixels of ``light``, which `ExtendedLight` found; levels stay."""

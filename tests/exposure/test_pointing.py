@@ -6,9 +6,11 @@ import attrs
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 
-from nircam_flats import Exposure, ExposureSet, InvalidInputError, Pointing
+from nircam_flats import Detector, Exposure, ExposureSet, InvalidInputError, Pointing
+from nircam_flats.exposure import ExposureHeader
 from nircam_flats.simulation.geometry import FrameGeometry
 from nircam_flats.testing import check_value
 
@@ -165,3 +167,26 @@ def test_a_set_tells_whose_pointing_is_wrong(consistent):
     assert "ROLL_REF" in one.reason
     assert "it does not" in other.reason
     assert len(exposures) == 3
+
+
+@pytest.mark.parametrize("label", ["A1", "B4", "ALONG", "BLONG"])
+def test_ideal_coordinates_run_along_columns_and_rows(label):
+    geometry = FrameGeometry(detector=Detector.get(label), shape=(2048, 2048))
+    pointing = geometry.pointing(150.0, 60.0, 77.0)
+    x0, y0 = geometry.reference
+    dx, dy = np.array([60.0, 0.0, -30.0]), np.array([0.0, 60.0, 80.0])
+    x, y = dx * geometry.detector.x_scale, dy * geometry.detector.y_scale
+    found = SkyCoord(*pointing.to_sky(x, y))
+    expected = SkyCoord(*geometry.to_sky(pointing, x0 + dx, y0 + dy), unit="deg")
+    assert found.separation(expected).max() < 1 * geometry.detector.pixel_scale
+    for back, there in zip(pointing.to_ideal(found.ra, found.dec), (x, y), strict=True):
+        np.testing.assert_allclose(back.to_value("arcsec"), there.to_value("arcsec"), atol=1e-5)
+
+
+def test_ideal_coordinates_of_the_pipeline(real_data):
+    for path in sorted((real_data / "format").glob("*_cal.fits")):
+        member = ExposureHeader.read(path)
+        detector, (x0, y0) = member.detector, member.wcs.wcs.crpix - 1
+        found = SkyCoord(*member.pointing.to_sky(50 * detector.x_scale, 20 * detector.y_scale))
+        expected = member.wcs.pixel_to_world(x0 + 50, y0 + 20)
+        assert found.separation(expected) < 1.5 * detector.pixel_scale

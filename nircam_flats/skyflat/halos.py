@@ -1,0 +1,212 @@
+"""Light of the sky that masks leave: halos of stars and galaxies, which move over the detector with the dithers."""
+
+import numpy as np
+from astropy import units as u
+from attrs import frozen
+from scipy import sparse
+from scipy.ndimage import gaussian_filter
+from scipy.sparse.linalg import LinearOperator, cg
+
+from nircam_flats.parallel import map_ordered
+from nircam_flats.skyflat.balance import stripe_scales
+from nircam_flats.skyflat.light import FrameLight
+from nircam_flats.skyflat.meshes import box_size_for, median_of_frames
+
+__all__ = ["field_light"]
+
+MIN_FRAMES = 3
+ROUNDS = 10
+MOST_STEPS, TOLERANCE = 40, 1e-3
+ROUGHNESS = 0.5
+"""Inverse length, in boxes, beyond which neighbours on the sky say nothing of each other."""
+FIRST, FAINTEST = 0.01, 0.0003
+"""Standard deviation of the light that is expected anywhere at first, and where none was found, in units of the sky."""
+SEEN, GAIN, BLUR = 3.0, 2.0, 1.5
+"""Light that exceeds the scatter of the sky this many times, smoothed over 1.5 boxes, may be twice as bright."""
+OUTLIER = 4.0
+
+
+@frozen(kw_only=True, eq=False)
+class _Sky:
+    """Where the boxes of frames look: frames of one field share a mesh of cells.
+
+    ``weights`` is a sparse matrix that interpolates the cells at the boxes, one row for each box of each frame;
+    ``shapes`` are those of the meshes of the fields, whose cells follow each other.
+    """
+
+    weights: sparse.csr_matrix
+    shapes: tuple
+
+    @classmethod
+    def of(cls, frames, box_size):
+        places = _places(frames, box_size)
+        shape = tuple(-(-n // box_size) for n in frames.shape)
+        n_boxes, parts, shapes, n_cells = shape[0] * shape[1], [], [], 0
+        order = []
+        for members in places:
+            lowest = np.floor(np.min([item.min(axis=(1, 2)) for _, item in members], axis=0)).astype(int)
+            highest = np.floor(np.max([item.max(axis=(1, 2)) for _, item in members], axis=0)).astype(int)
+            ny, nx = highest - lowest + 2
+            for number, place in members:
+                order.append(number)
+                parts.append((n_cells, nx, place - lowest[:, None, None]))
+            shapes.append((ny, nx))
+            n_cells += ny * nx
+        rows = [_interpolation(offset, nx, place, n_boxes, n_cells) for offset, nx, place in parts]
+        return cls(weights=sparse.vstack([rows[i] for i in np.argsort(order)]).tocsr(), shapes=tuple(shapes))
+
+    def split(self, cells):
+        """The mesh of each field."""
+        ends = np.cumsum([ny * nx for ny, nx in self.shapes])[:-1]
+        return [part.reshape(shape) for part, shape in zip(np.split(cells, ends), self.shapes, strict=True)]
+
+    @property
+    def roughness(self):
+        """Sparse matrix that turns light of unit variance, smooth over some cells, into independent numbers."""
+        blocks = []
+        for shape in self.shapes:
+            down, along = (_second_differences(n) for n in shape)
+            laplacian = sparse.kron(down, sparse.eye(shape[1])) + sparse.kron(sparse.eye(shape[0]), along)
+            blocks.append(ROUGHNESS**2 * sparse.eye(laplacian.shape[0]) + laplacian)
+        return sparse.block_diag(blocks).tocsr() / (np.sqrt(4 * np.pi) * ROUGHNESS)
+
+
+def _places(frames, box_size):
+    """Frames of each field, lists of (number, where the centres of its boxes are in boxes of the first, y and x)."""
+    shape, detector = frames.shape, frames.detector
+    scale = np.array([detector.y_scale.to_value(u.arcsec), detector.x_scale.to_value(u.arcsec)])
+    middle = (np.array(shape) - 1) / 2
+    centres = np.indices([-(-n // box_size) for n in shape]) * box_size + (box_size - 1) / 2
+    y, x = (centres - middle[:, None, None]) * scale[:, None, None] * u.arcsec
+    fields: list = []
+    for number, frame in enumerate(frames.frames):
+        sky = frame.pointing.to_sky(x, y)
+        for first, members in fields:
+            there = first.to_ideal(*sky)
+            place = np.stack([item.to_value(u.arcsec) for item in reversed(there)]) / scale[:, None, None]
+            if np.abs(place.mean(axis=(1, 2))).max() < max(shape):
+                members.append((number, place / box_size))
+                break
+        else:
+            place = np.stack([item.to_value(u.arcsec) for item in (y, x)]) / scale[:, None, None]
+            fields.append((frame.pointing, [(number, place / box_size)]))
+    return [members for _, members in fields]
+
+
+def _interpolation(offset, nx, place, n_boxes, n_cells):
+    """Bilinear weights of the cells from ``offset`` on, ``nx`` in a row, at the places, a sparse matrix."""
+    corner = np.floor(place).astype(int)
+    part = place - corner
+    weights, cells = [], []
+    for dy in (0, 1):
+        for dx in (0, 1):
+            weights.append(np.abs(1 - dy - part[0]) * np.abs(1 - dx - part[1]))
+            cells.append(offset + (corner[0] + dy) * nx + corner[1] + dx)
+    rows = np.tile(np.arange(n_boxes), 4)
+    return sparse.csr_matrix((np.ravel(weights), (rows, np.ravel(cells))), shape=(n_boxes, n_cells))
+
+
+def _second_differences(n):
+    steps = sparse.diags([np.ones(n - 1), -np.ones(n - 1)], [1, 0], shape=(n - 1, n))
+    return steps.T @ steps
+
+
+def field_light(frames):
+    """Return the light of the sky beyond the masks, {name: `FrameLight`}, which moves with the dithers.
+
+    Parameters
+    ----------
+    frames
+        `NormalizedFrames`, masked, of any filters, without the light that stays on the detector. Filters with fewer
+        than 3 frames and frames of unknown pointing keep theirs.
+
+    Notes
+    -----
+    Halos of bright stars reach some hundred pixels beyond any mask, farther than dithers move them, so in the frames of
+    one field they are nearly everywhere and nearly always. On a mesh of boxes, the frames of a filter are modelled as
+    ``f_j(b) = (1 + stripe_j) F(b) + S(place of b in frame j on the sky)``, with a free response F and the light S of
+    each field: what moves with the sky is S, what stays is F. What both explain, as a slope over the field, is taken
+    for F: light is expected to be small where none is seen, and smooth over some boxes, and it is not negative. How
+    much is expected where is found in turns, from what is seen there.
+    """
+    box_size = box_size_for(frames.shape)
+    known = [frame.name for frame in frames.frames if frame.pointing is not None]
+    if not known:
+        return {}
+    frames = frames.only(known)
+    groups = [frames.where(filter=item) for item in frames.filters]
+    groups = [group for group in groups if len(group) >= MIN_FRAMES]
+    found: dict = {}
+    for group, meshes in zip(groups, map_ordered(lambda group: _solved(group, box_size), groups), strict=True):
+        light = zip(group.frames, meshes, strict=True)
+        found |= {frame.name: FrameLight(mesh=mesh, box_size=box_size) for frame, mesh in light if mesh.any()}
+    return found
+
+
+def _solved(frames, box_size):
+    """The light of the sky in the frames of one filter, shape (n, boxes in y, boxes in x)."""
+    meshes = frames.boxed(box_size).astype(float)
+    sky = _Sky.of(frames, box_size)
+    light, response, cells = np.zeros(meshes.shape), median_of_frames(meshes), None
+    expected = np.full(sky.weights.shape[1], FIRST)
+    weights = None
+    for _ in range(ROUNDS):
+        scales = stripe_scales((meshes - light) / response)
+        scales /= np.mean(scales / np.median(scales, axis=(1, 2), keepdims=True), axis=0)
+        values = meshes / scales
+        residual = np.abs(values - response - light)
+        scatter = 1.4826 * np.nanmedian(residual.reshape(len(meshes), -1), axis=1)[:, None, None]
+        weights = np.where(np.isfinite(residual), scatter**-2, 0.0)
+        if cells is not None:
+            with np.errstate(divide="ignore"):
+                weights *= np.fmin(1, OUTLIER * scatter / residual)
+        cells, response = _fit(np.nan_to_num(values), weights, sky, expected, cells)
+        fields = sky.split(cells)
+        bright = np.concatenate([_bright(field).ravel() for field in fields])
+        expected = np.hypot(FAINTEST, GAIN * bright)
+        lit = np.concatenate([(field - np.median(field)).ravel() for field in fields])
+        light = (sky.weights @ np.where(bright > 0, np.maximum(lit, 0), 0)).reshape(meshes.shape)
+    return light
+
+
+def _fit(values, weights, sky, expected, start):
+    """Least squares for the light in the cells and the response, with light ``expected`` as large as that.
+
+    The response of each box is solved for given the light, so that the light alone is iterated.
+    """
+    n, shape = len(values), values.shape[1:]
+    values, weights = values.reshape(n, -1), weights.reshape(n, -1)
+    total = weights.sum(axis=0)
+    prior = sky.roughness @ sparse.diags(1 / expected)
+    prior = (prior.T @ prior).tocsr()
+    back = sky.weights.T.tocsr()
+
+    def mean(images):
+        return np.divide((weights * images).sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
+
+    def pull(images):
+        return back @ (weights * (images - mean(images))).ravel()
+
+    def normal(cells):
+        return pull((sky.weights @ cells).reshape(n, -1)) + prior @ cells
+
+    diagonal = back.multiply(back) @ weights.ravel() + prior.diagonal()
+    square = (len(expected), len(expected))
+    cells, _ = cg(
+        LinearOperator(square, matvec=normal),
+        pull(values),
+        x0=start,
+        rtol=TOLERANCE,
+        maxiter=MOST_STEPS,
+        M=LinearOperator(square, matvec=lambda cells: cells / diagonal),
+    )
+    response = mean(values - (sky.weights @ cells).reshape(n, -1))
+    return cells, np.where(total > 0, response, np.nan).reshape(shape)
+
+
+def _bright(field):
+    """By how much the smoothed light of a field exceeds what its scatter allows; 0 where it does not."""
+    smooth = gaussian_filter(field, BLUR)
+    middle = np.median(smooth)
+    scatter = 1.4826 * np.median(np.abs(smooth - middle))
+    return np.maximum(smooth - middle - SEEN * scatter, 0)
