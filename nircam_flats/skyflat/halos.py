@@ -1,5 +1,7 @@
 """Light of the sky that masks leave: halos of stars and galaxies, which move over the detector with the dithers."""
 
+from functools import cached_property
+
 import numpy as np
 from astropy import units as u
 from attrs import frozen
@@ -60,7 +62,7 @@ class _Sky:
         ends = np.cumsum([ny * nx for ny, nx in self.shapes])[:-1]
         return [part.reshape(shape) for part, shape in zip(np.split(cells, ends), self.shapes, strict=True)]
 
-    @property
+    @cached_property
     def roughness(self):
         """Sparse matrix that turns light of unit variance, smooth over some cells, into independent numbers."""
         blocks = []
