@@ -11,7 +11,7 @@ from nircam_flats.scattered._wisp_meshes import robust_line
 from nircam_flats.skyflat import ExtendedLight
 from nircam_flats.skyflat.meshes import box_size_for
 
-__all__ = ["Strength", "fit_strength"]
+__all__ = ["LEAST_SEEN", "Strength", "fit_strength"]
 
 ROUNDS = 8
 OUTLIER = 4.0
@@ -19,7 +19,10 @@ FAR = 4
 """Boxes that are so many apart share stripes, and no light of sources."""
 N_BANDS = 8
 """Of rows, whose departures are independent."""
-LEAST_SEEN = 0.02
+LEAST_LEFT = 0.02
+"""Part of the power of a pattern without which nothing can be fitted."""
+LEAST_SEEN = 0.2
+"""Exposures that show less of the wisp leave its strength to the light of what hides it."""
 LEAST_REAL = 0.5
 """Values are not raised by more than this stands for: what has more noise than light cannot be mended."""
 LIGHT = ExtendedLight(grow=0.3)
@@ -87,10 +90,10 @@ def fit_strength(data, pattern, used, *, degree, find_light, place, influences=N
     power that is noise; found values are raised by that.
     """
     power, seen = (np.sum(np.square(image, dtype=np.float64)) for image in (pattern, pattern[used]))
-    if not seen > LEAST_SEEN * power:
+    if not seen > LEAST_LEFT * power:
         raise FitError(
             f"{place} needs pixels that show the wisp and are not masked; those left hold {seen / power:.1%} of its "
-            f"power ({LEAST_SEEN:.0%} are needed): mask less of it, or leave the exposure out"
+            f"power ({LEAST_LEFT:.0%} are needed): mask less of it, or leave the exposure out"
         )
     box_size = box_size_for(data.shape)
     mesh, stds, n_kept = box_medians(np.where(used, data, np.float32(np.nan)), box_size)
@@ -109,7 +112,7 @@ def fit_strength(data, pattern, used, *, degree, find_light, place, influences=N
         now = known & (np.abs(clean) < OUTLIER * scatter * np.maximum(noise / np.median(noise[kept]), 1))
         if find_light and level > 0:
             now &= ~LIGHT.find_in(1 + clean / level)
-        if not np.sum(light[now] ** 2) > LEAST_SEEN * np.sum(light**2):
+        if not np.sum(light[now] ** 2) > LEAST_LEFT * np.sum(light**2):
             raise FitError(
                 f"{place} needs boxes that show the wisp and no other light; those left hold "
                 f"{np.sum(light[now] ** 2) / np.sum(light**2):.1%} of its power: leave the exposure out"

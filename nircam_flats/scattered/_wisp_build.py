@@ -10,6 +10,7 @@ from nircam_flats.exceptions import FitError, FlatsWarning, InvalidInputError
 from nircam_flats.exposure import ExposureSet
 from nircam_flats.kernels import box_means, expand_mesh
 from nircam_flats.masks import Segmentation, SourceMask
+from nircam_flats.scattered._strength import LEAST_SEEN
 from nircam_flats.scattered._wisp_meshes import WEAKEST, compare_meshes
 from nircam_flats.scattered._wisp_shape import find_outline, smoothed_by_scale, smoothed_mesh
 from nircam_flats.scattered._wisp_stack import WispStack, surface_of
@@ -20,8 +21,6 @@ __all__ = ["build_template"]
 
 FEWEST = 3
 N_TURNS = 2
-LEAST_SEEN = 0.2
-"""Exposures that show less of the wisp leave its strength to the light of what hides it."""
 PLACE = "WispTemplate.from_exposures"
 ALIKE = 3.0
 """Scatter of strength over sky, in its errors, from which on a wisp is told from a flat."""
@@ -125,12 +124,16 @@ class _Turns:
         self.err = np.where(self.outline, np.hypot(pixel_err, shared), np.float32(0))
 
     def find_strengths(self, *, judge):
-        """Fit the strengths; ``judge`` whether to choose anew which exposures the shape is made of."""
+        """Fit the strengths, and scale the shape so that they are 1 on average.
+
+        ``judge`` tells whether to choose anew which exposures the shape is made of.
+        """
         found = dict(zip(self.names, self.stack.strengths(self.data, self.influences, self.numbers), strict=True))
         fitted = {name: item for name, item in found.items() if not isinstance(item, FitError)}
         if judge:
             self._judge(found, fitted)
-        mean = np.mean([fitted[name].value for name in self.used if name in fitted])
+        mean = np.float32(np.mean([fitted[name].value for name in self.used if name in fitted]))
+        self.data, self.err, self.influences = (item * mean for item in (self.data, self.err, self.influences))
         for name, item in fitted.items():
             self.values[name], self.errs[name] = item.value / mean, item.err / mean
             self.skies[name], self.backgrounds[name] = item.sky, item.background

@@ -3,11 +3,14 @@
 from functools import cache
 
 import numpy as np
-from scipy.ndimage import binary_fill_holes, binary_propagation, convolve, label
+from scipy import sparse
+from scipy.ndimage import binary_fill_holes, binary_propagation, convolve, label, uniform_filter
+from scipy.sparse.linalg import spsolve
 
 from nircam_flats.exceptions import FitError
 from nircam_flats.fit._planes import filled, noise_factors, power_gain, starlet
 from nircam_flats.kernels import box_means, box_medians, expand_mesh, fill_mesh, grow, repeat_mesh
+from nircam_flats.skyflat.meshes import box_size_for
 
 __all__ = ["find_outline", "smoothed_by_scale", "smoothed_mesh"]
 
@@ -21,8 +24,6 @@ N_SIGMA = 3.0
 N_SIGMA_SEED, N_SIGMA_EDGE, N_SIGMA_AGREED = 6.0, 2.0, 3.0
 MIN_AREA = 0.002
 """Part of the frame that a wisp covers at least."""
-MARGIN = 16
-"""Pixels by which the outline is grown: a wisp fades."""
 
 
 def smoothed_by_scale(picture, err):
@@ -31,7 +32,9 @@ def smoothed_by_scale(picture, err):
     Structure of each width (4 and 8 px) is multiplied by the part of its local power that noise does not explain;
     wider structure stays as it is. Finer structure goes: scattered light has none, while the response of single pixels,
     in every exposure alike, would pull all strengths to that of the sky. For the same reason pixels that depart from
-    their surroundings by more than 5 sigma are left out. They and NaN are filled from what is near.
+    their surroundings by more than 5 sigma are left out. They and NaN are filled from what is near; where no exposure
+    saw anything, as where bright stars of all fields overlap, from what is smoothest between the sides of the gap, and
+    the error is by how much the nearest side differs from that.
 
     Parameters
     ----------
@@ -39,11 +42,15 @@ def smoothed_by_scale(picture, err):
         float32 images, NaN where there is no value; the error of neighbouring pixels is independent.
     """
     good = np.isfinite(picture) & np.isfinite(err)
-    around = fill_mesh(box_medians(picture, BOX)[0])
-    departure = picture - expand_mesh(around, BOX, picture.shape)
+    boxes = box_medians(picture, BOX)[0]
+    bridged = _bridged(boxes)
+    around = expand_mesh(bridged, BOX, picture.shape)
+    departure = picture - around
     with np.errstate(invalid="ignore"):
         good &= np.abs(departure) <= N_SIGMA_PIXEL * err
-    picture, variance = filled(picture, good), filled(err**2, good)
+    picture = around + filled(departure, good)
+    variance = filled(err**2, good)
+    unsure = repeat_mesh(np.abs(bridged - fill_mesh(boxes)), BOX, picture.shape)
     planes = starlet(picture, N_SCALES)
     smooth = picture - sum(planes)
     result, passed = smooth.copy(), variance * np.float32(_rest_factor())
@@ -54,7 +61,26 @@ def smoothed_by_scale(picture, err):
         gain = np.clip(np.nan_to_num(power_gain(plane, noise, width, WINDOW * 2**number, N_SIGMA)), 0, 1)
         result += gain * plane
         passed += gain * noise
-    return result, np.sqrt(passed), smooth
+    return result, np.hypot(np.sqrt(passed), unsure), smooth
+
+
+def _bridged(mesh):
+    """Return a mesh with NaN replaced by values that make the squares of its second differences add up to least."""
+    missing = np.isnan(mesh)
+    if not missing.any() or missing.all():
+        return mesh
+    across, along = (_second_differences(n) for n in mesh.shape)
+    bend = sparse.kron(across, sparse.eye(mesh.shape[1])) + sparse.kron(sparse.eye(mesh.shape[0]), along)
+    bend, known = (bend.T @ bend).tocsr(), ~missing.ravel()
+    values = mesh.ravel().copy()
+    values[~known] = spsolve(bend[~known][:, ~known], -bend[~known][:, known] @ values[known].astype(float))
+    return values.reshape(mesh.shape)
+
+
+def _second_differences(n):
+    """Matrix of the second differences of ``n`` values, as if reflected at the ends."""
+    sides = np.ones(n - 1)
+    return sparse.diags([sides, -np.r_[1, np.full(n - 2, 2.0), 1], sides], [-1, 0, 1])
 
 
 def _rest(image):
@@ -89,16 +115,19 @@ def _mesh_kernel(box_size):
 def find_outline(smooth, shared, *, place):
     """Return where a smoothed picture shows light, a boolean image.
 
-    Groups of pixels that stand out from the rest by 6 times its scatter, out to where they have faded to twice the
-    scatter, without holes, and 16 px beyond. Level and scatter of the rest are found in turns with the groups. A group
-    that the frames do not agree on (its mean is less than 3 times ``shared``, the error that its pixels share) is what
-    a halo in some of them has left.
+    Groups of pixels of the picture, averaged over 2 x 2 boxes (64 px in full frames), that stand out from the rest by 6
+    times its scatter, out to where they have faded to twice the scatter, without holes, and two boxes beyond: what
+    fades outside the outline is taken for stripes in the rows of the wisp, and stays in the images. Level and scatter
+    of the rest are found in turns with the groups. A group that the frames do not agree on (its mean is less than 3
+    times ``shared``, the error that its pixels share) is what a halo in some of them has left.
 
     Raises
     ------
     FitError
         If nothing stands out.
     """
+    box_size = box_size_for(smooth.shape)
+    smooth = uniform_filter(smooth, 2 * box_size)
     outline = np.zeros(smooth.shape, bool)
     for _ in range(10):
         rest = smooth[~outline]
@@ -117,7 +146,7 @@ def find_outline(smooth, shared, *, place):
                 f"picture; the brightest is {np.max(excess):.3g} above its level: give outline=... if you know "
                 "where the wisp is, or more exposures"
             )
-        found = grow(found, MARGIN)
+        found = grow(found, 2 * box_size)
         if found.mean() > 0.7 or np.array_equal(found, outline):
             break
         outline = found

@@ -12,7 +12,7 @@ from nircam_flats.exposure import Exposure
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.kernels import box_means, box_medians
 from nircam_flats.masks import Segmentation, SourceMask
-from nircam_flats.scattered._strength import fit_strength
+from nircam_flats.scattered._strength import LEAST_SEEN, fit_strength
 from nircam_flats.scattered._wisp_meshes import robust_line
 from nircam_flats.skyflat.meshes import box_size_for
 
@@ -163,6 +163,11 @@ def fit_wisp(template, exposure, mask, *, correction):
         for _ in range(N_PASSES):
             found = fit(Segmentation()(data - np.float32(value) * template.data, good))
             value = found.value
+        if found.seen < LEAST_SEEN:
+            raise FitError(
+                f"{place} needs {LEAST_SEEN:.0%} of the wisp to be seen; sources and other light leave "
+                f"{found.seen:.0%}, too close to what hides the rest: leave the exposure out, or give the mask to use"
+            )
     else:
         masked = mask.masked if isinstance(mask, SourceMask) else mask
         found = fit(checked_image(masked, exposure.shape, bool, f"mask given to {place}"))

@@ -176,6 +176,17 @@ def test_a_masked_wisp_has_no_strength(world, perfect, exposures):
         perfect.fit_scale(attrs.evolve(exposures[0], data=np.full(world.shape, np.nan)))
 
 
+def test_a_wisp_behind_a_halo_has_no_strength_unless_a_mask_is_given(world, perfect):
+    exposure = world.exposure(np.random.default_rng(8), strength=1.0, sky=1.0)
+    y, x = np.indices(world.shape)
+    halo = 0.3 * np.exp(-np.hypot(x - 128, y - 150) / 40)
+    hidden = attrs.evolve(exposure, data=exposure.data + halo.astype(np.float32))
+    with pytest.raises(nf.FitError, match=r"20% of the wisp to be seen; sources and other light leave 1?\d%"):
+        perfect.fit_scale(hidden)
+    masked = np.hypot(x - 128, y - 150) < 40
+    assert perfect.fit_scale(hidden, masked).err < 1
+
+
 def test_masks_of_another_shape_are_refused(perfect, exposures):
     with pytest.raises(nf.InvalidInputError, match="mask given to"):
         perfect.fit_scale(exposures[0], np.zeros((8, 8), bool))

@@ -23,6 +23,28 @@ def test_shape_and_strengths_come_back(world, template):
     assert np.mean(table["strength"][table["used"]]) == pytest.approx(1, rel=1e-6)
 
 
+def test_the_template_is_as_bright_as_its_strengths_say(world, exposures):
+    """A template that is too faint by a part is found stronger by that part, also in what it was made of."""
+    nothing = np.zeros(world.shape, bool)
+    template = nf.WispTemplate.from_exposures(exposures, masks=lambda exposure: nothing)
+    found = [template.fit_scale(exposure, nothing).value for exposure in exposures]
+    assert np.mean(found) == pytest.approx(1, abs=0.002)
+
+
+def test_where_no_exposure_saw_the_wisp_it_goes_on_smoothly(world, exposures, template):
+    y, x = np.indices(world.shape)
+    hole = np.hypot(x - 110, y - 160) < 18
+
+    def blind(exposure):
+        return attrs.evolve(exposure, data=np.where(hole, np.float32(np.nan), exposure.data))
+
+    bridged = nf.WispTemplate.from_exposures(nf.ExposureSet.from_exposures(map(blind, exposures)))
+    departure = np.abs(bridged.data - world.mean_wisp)[hole]
+    assert world.mean_wisp[hole].max() > 0.9 * world.peak
+    assert departure.max() < 0.15 * world.peak
+    assert np.mean(bridged.err[hole]) > 2 * np.mean(template.err[hole])
+
+
 def test_errors_of_pixels_are_honest(world, template):
     pull = (template.data - world.mean_wisp)[template.outline] / template.err[template.outline]
     assert 0.7 < 1.4826 * np.median(np.abs(pull)) < 1.3
