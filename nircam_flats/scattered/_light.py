@@ -49,7 +49,8 @@ def errors_of_light(found, gauge, box_size, shape):
             without = separated(found.regression.without(index), gauge, found.light, found.outline, found.misfit)
             change = expand_mesh(without.light - found.light, box_size, shape)
             influences[index] = (n - 1) / n * box_means(change, MESH_BOX)
-    return readonly(influences), readonly(expand_mesh(found.light_err, box_size, shape))
+    err = np.maximum(expand_mesh(found.light_err, box_size, shape), 0)  # splines overshoot
+    return readonly(influences), readonly(np.where(repeat_mesh(found.outline, box_size, shape), err, 0))
 
 
 def with_errors(delta, influences, err):

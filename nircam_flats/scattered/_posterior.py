@@ -23,12 +23,17 @@ from nircam_flats.skyflat.meshes import lower_quartile_of_frames, median_of_fram
 __all__ = ["Separated", "separate", "separated"]
 
 ROUNDS = 3
-FLANKS = 5
+FLANKS = 7
 AROUND, ODD = 5, 8.0
 """Boxes that exceed the median of 5 x 5 boxes by this many misfits and half of itself are what sources leave."""
-MIN_QUIET, QUIET = 50, 0.998
-FEATURE = 4.0
-"""Significance, over 3 x 3 boxes, at which a departure from light is as likely a feature of the response as not."""
+MIN_QUIET = 50
+FEATURE, QUIET = 4.0, 0.998
+"""Significance, over 3 x 3 boxes, at which a departure from light is as likely a feature of the response as not, and the
+part of boxes without light that stay below it."""
+DOUBT, NOISY = 2.5, 0.95
+"""The same for errors, which count what only may be a feature."""
+DEEP = 0.03
+"""Depth of features, 1 sigma, where frames do not show a larger one."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -104,11 +109,13 @@ def _posterior(regression, fit, outline, misfit):
 
     In a box, the excess E is light plus the departure M of the response from the smooth surface. The frames say
     ``M = E - c V`` with a large error; that M is of the order of the misfit is known before. The two are
-    weighed by their variances. Where the frames contradict it, over 3 x 3 boxes, M may be as large as they say.
+    weighed by their variances. Where the frames contradict it, over 3 x 3 boxes, M may be as large as they say: by the
+    chance of that the two answers are mixed, and what they differ by is part of the error.
     """
     excess = np.nan_to_num(regression.mean - fit.surface)
     around = median_filter(excess, AROUND)
     odd = np.abs(excess - around) > ODD * misfit + np.abs(around) / 2
+    unsure = np.where(odd, median_filter(np.abs(excess - around), AROUND), 0.0)
     excess = np.where(odd, around, excess)  # the rest of a star: neither light nor response
     seen = np.isfinite(regression.slope) & np.isfinite(regression.mean) & ~odd
     known = outline & seen
@@ -116,19 +123,28 @@ def _posterior(regression, fit, outline, misfit):
     variance = np.where(seen, (fit.constant * np.nan_to_num(regression.slope_err)) ** 2 + misfit**2, np.inf)
     departure = np.where(known, excess - varying, 0.0)
     quiet = _significance(np.where(seen, varying, 0.0), variance, seen & ~outline)
-    chance = expit((_significance(departure, variance, known) ** 2 - _needed(quiet) ** 2) / 2)
-    chance *= known & (uniform_filter(known.astype(float), 3) > 0.5)
-    core = chance > 0.5
-    chance = known * maximum_filter(np.where(core, chance, 0.0), FLANKS)  # the flanks of a feature are fainter
+    significance = _significance(departure, variance, known)
+    core, likely = _chance(significance, known, _needed(quiet, FEATURE, QUIET))
+    _, possible = _chance(significance, known, _needed(quiet, DOUBT, NOISY))
     beyond = mean_around(departure**2 - np.where(known, variance, 0.0), known)
-    prior = misfit**2 + chance * np.maximum(beyond, 0.0)
-    response = departure * prior / (prior + variance)
-    response = np.where(chance > 0.5, np.minimum(response, np.maximum(excess, 0)), response)  # light is not negative
-    with np.errstate(invalid="ignore"):
-        posterior = np.where(np.isfinite(variance), prior * variance / (prior + variance), prior)
-    err = np.sqrt(posterior + fit.surface_err**2 + (chance * np.nan_to_num(regression.slope) * fit.constant_err) ** 2)
+    beyond = np.maximum(maximum_filter(np.where(known, beyond, 0.0), FLANKS), DEEP**2)
+    smooth, smooth_variance = _weighed(departure, variance, misfit**2)
+    free, free_variance = _weighed(departure, variance, misfit**2 + beyond)
+    free = np.minimum(free, np.maximum(excess, 0))  # light is not negative
+    response = (1 - likely) * smooth + likely * free
+    spread = (1 - possible) * (smooth_variance + (response - smooth) ** 2)
+    spread += possible * (free_variance + (response - free) ** 2)
+    of_gauge = possible * np.nan_to_num(regression.slope) * fit.constant_err
+    err = np.sqrt(spread + unsure**2 + fit.surface_err**2 + of_gauge**2)
     light = np.where(outline, excess - response, 0.0)
     return light, np.where(outline, err, 0.0), core
+
+
+def _weighed(departure, variance, prior):
+    """Mean and variance of what was seen as ``departure``, and is known before to be 0 with the variance ``prior``."""
+    with np.errstate(invalid="ignore"):
+        both = np.where(np.isfinite(variance), prior * variance / (prior + variance), prior)
+    return departure * prior / (prior + variance), both
 
 
 def _significance(values, variance, known):
@@ -139,7 +155,17 @@ def _significance(values, variance, known):
     return np.where(known, 3 * mean * np.sqrt(np.maximum(share, 0) / np.maximum(total, 1e-30)), 0.0)
 
 
-def _needed(quiet):
+def _chance(significance, known, needed):
+    """Boxes that are features, and the chance of each, which is even at the significance ``needed``.
+
+    The flanks of a feature are fainter, and belong to it.
+    """
+    chance = expit((significance**2 - needed**2) / 2) * (known & (uniform_filter(known.astype(float), 3) > 0.5))
+    core = chance > 0.5
+    return core, known * np.maximum(chance, maximum_filter(np.where(core, chance, 0.0), FLANKS))
+
+
+def _needed(quiet, least, quantile):
     """Significance that makes a feature: more than what sources leave by chance where there is no light."""
     quiet = np.abs(quiet[quiet != 0])
-    return max(FEATURE, float(np.quantile(quiet, QUIET))) if quiet.size > MIN_QUIET else FEATURE
+    return max(least, float(np.quantile(quiet, quantile))) if quiet.size > MIN_QUIET else least
