@@ -181,18 +181,18 @@ def masked_frames(exposures, *, masks=None, admission=None, executor=None, memor
     exposures = rules.admit(exposures, frames)
     frames = frames.only(member.name for member in exposures)
     extended, wisps = BoxMasks({}, frames.shape), {}
-    frames = frames.minus(field_light(frames), field=True)
     for _ in range(2):
+        halos = {}
         if frames.detector.has_wisps:
-            wisps = wisps_of(frames)
+            halos = field_light(frames)  # which would pass for wisps
+            wisps = wisps_of(frames.minus(halos, field=True))
             frames = frames.minus(wisps)
-        extended |= ExtendedLight()(frames.minus({}, field=True)).beside(wisps)
-        rough = rough_models(frames.without(extended), executor)
+        extended |= ExtendedLight()(frames).beside(wisps)
+        rough = rough_models(frames.minus(halos, field=True).without(extended), executor)
         frames = NormalizedFrames.from_exposures(
             exposures, masks=[masks, extended], correction=rough, light=wisps, store=frames.store, **settings
         )
-        frames = frames.minus(field_light(frames.minus(wisps)), field=True)
-    return frames
+    return frames.minus(field_light(frames), field=True)
 
 
 def wisps_of(frames):

@@ -17,8 +17,10 @@ from nircam_flats.skyflat.meshes import box_size_for, median_of_frames
 __all__ = ["field_light"]
 
 MIN_FRAMES = 3
+MOST_BOXES = 32
+"""Along a side: in full frames two boxes of other meshes become one; halos are wide, and it takes a quarter of the time."""
 ROUNDS = 10
-MOST_STEPS, TOLERANCE = 40, 1e-3
+MOST_STEPS, TOLERANCE = 100, 1e-3
 ROUGHNESS = 0.5
 """Inverse length, in boxes, beyond which neighbours on the sky say nothing of each other."""
 FIRST, FAINTEST = 0.01, 0.0003
@@ -132,6 +134,7 @@ def field_light(frames):
     much is expected where is found in turns, from what is seen there.
     """
     box_size = box_size_for(frames.shape)
+    joined = max(1, min(frames.shape) // (MOST_BOXES * box_size))
     known = [frame.name for frame in frames.frames if frame.pointing is not None]
     if not known:
         return {}
@@ -139,16 +142,16 @@ def field_light(frames):
     groups = [frames.where(filter=item) for item in frames.filters]
     groups = [group for group in groups if len(group) >= MIN_FRAMES]
     found: dict = {}
-    for group, meshes in zip(groups, map_ordered(lambda group: _solved(group, box_size), groups), strict=True):
+    for group, meshes in zip(groups, map_ordered(lambda group: _solved(group, box_size, joined), groups), strict=True):
         light = zip(group.frames, meshes, strict=True)
-        found |= {frame.name: FrameLight(mesh=mesh, box_size=box_size) for frame, mesh in light if mesh.any()}
+        found |= {frame.name: FrameLight(mesh=mesh, box_size=joined * box_size) for frame, mesh in light if mesh.any()}
     return found
 
 
-def _solved(frames, box_size):
-    """The light of the sky in the frames of one filter, shape (n, boxes in y, boxes in x)."""
-    meshes = frames.boxed(box_size).astype(float)
-    sky = _Sky.of(frames, box_size)
+def _solved(frames, box_size, joined):
+    """The light of the sky in the frames of one filter, shape (n, boxes in y, boxes in x), of boxes that are joined."""
+    meshes = _joined(frames.boxed(box_size).astype(float), joined)
+    sky = _Sky.of(frames, joined * box_size)
     light, response, cells = np.zeros(meshes.shape), median_of_frames(meshes), None
     expected = np.full(sky.weights.shape[1], FIRST)
     weights = None
@@ -169,6 +172,16 @@ def _solved(frames, box_size):
         lit = np.concatenate([(field - np.median(field)).ravel() for field in fields])
         light = (sky.weights @ np.where(bright > 0, np.maximum(lit, 0), 0)).reshape(meshes.shape)
     return light
+
+
+def _joined(meshes, n):
+    """Means over ``n`` x ``n`` boxes; NaN where fewer than half of them have a value."""
+    ny, nx = meshes.shape[1:]
+    wide = np.pad(meshes, ((0, 0), (0, -ny % n), (0, -nx % n)), constant_values=np.nan)
+    parts = wide.reshape(len(meshes), wide.shape[1] // n, n, -1, n)
+    seen = np.isfinite(parts).sum(axis=(2, 4))
+    total = np.nansum(parts, axis=(2, 4))
+    return np.divide(total, seen, out=np.full_like(total, np.nan), where=2 * seen >= n**2)
 
 
 def _fit(values, weights, sky, expected, start):
