@@ -18,7 +18,7 @@ __all__ = ["field_light"]
 
 MIN_FRAMES = 3
 MOST_BOXES = 32
-"""Along a side: in full frames two boxes of other meshes become one; halos are wide, and it takes a quarter of the time."""
+"""Along a side: in full frames two boxes of meshes become one; halos are wide, and it takes a quarter of the time."""
 ROUNDS = 10
 MOST_STEPS, TOLERANCE = 100, 1e-3
 ROUGHNESS = 0.5
