@@ -33,8 +33,8 @@ def smoothed_by_scale(picture, err):
     wider structure stays as it is. Finer structure goes: scattered light has none, while the response of single pixels,
     in every exposure alike, would pull all strengths to that of the sky. For the same reason pixels that depart from
     their surroundings by more than 5 sigma are left out. They and NaN are filled from what is near; where no exposure
-    saw anything, as where bright stars of all fields overlap, from what is smoothest between the sides of the gap, and
-    the error is by how much the nearest side differs from that.
+    saw anything, as where bright stars of all fields overlap, as a membrane hangs between the sides of the gap, and the
+    error is by how much the nearest side differs from that.
 
     Parameters
     ----------
@@ -65,15 +65,18 @@ def smoothed_by_scale(picture, err):
 
 
 def _bridged(mesh):
-    """Return a mesh with NaN replaced by values that make the squares of its second differences add up to least."""
+    """Return a mesh with NaN replaced by values each of which is the mean of those beside it, as a membrane hangs.
+
+    A plate, which keeps the slopes at the sides, goes astray with the halo of what the gap hides.
+    """
     missing = np.isnan(mesh)
     if not missing.any() or missing.all():
         return mesh
-    across, along = (_second_differences(n) for n in mesh.shape)
-    bend = sparse.kron(across, sparse.eye(mesh.shape[1])) + sparse.kron(sparse.eye(mesh.shape[0]), along)
-    bend, known = (bend.T @ bend).tocsr(), ~missing.ravel()
-    values = mesh.ravel().copy()
-    values[~known] = spsolve(bend[~known][:, ~known], -bend[~known][:, known] @ values[known].astype(float))
+    down, across = (_second_differences(n) for n in mesh.shape)
+    pull = sparse.kron(down, sparse.eye(mesh.shape[1])) + sparse.kron(sparse.eye(mesh.shape[0]), across)
+    values, gap = mesh.ravel().copy(), missing.ravel()
+    pull = pull.tocsc()[gap]
+    values[gap] = spsolve(pull[:, gap], -(pull[:, ~gap] @ values[~gap].astype(float)))
     return values.reshape(mesh.shape)
 
 
