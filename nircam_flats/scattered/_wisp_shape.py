@@ -24,6 +24,8 @@ N_SIGMA = 3.0
 N_SIGMA_SEED, N_SIGMA_EDGE, N_SIGMA_AGREED = 6.0, 2.0, 3.0
 MIN_AREA = 0.002
 """Part of the frame that a wisp covers at least."""
+MARGIN, LEAST_MARGIN = 1 / 32, 16
+"""By how much of the frame, and how many pixels at least, the outline is grown: a wisp fades."""
 
 
 def smoothed_by_scale(picture, err):
@@ -119,18 +121,17 @@ def find_outline(smooth, shared, *, place):
     """Return where a smoothed picture shows light, a boolean image.
 
     Groups of pixels of the picture, averaged over 2 x 2 boxes (64 px in full frames), that stand out from the rest by 6
-    times its scatter, out to where they have faded to twice the scatter, without holes, and two boxes beyond: what
-    fades outside the outline is taken for stripes in the rows of the wisp, and stays in the images. Level and scatter
-    of the rest are found in turns with the groups. A group that the frames do not agree on (its mean is less than 3
-    times ``shared``, the error that its pixels share) is what a halo in some of them has left.
+    times its scatter, out to where they have faded to twice the scatter, without holes, and a 32nd of the frame beyond:
+    what fades outside the outline is taken for stripes in the rows of the wisp, and stays in the images. Level and
+    scatter of the rest are found in turns with the groups. A group that the frames do not agree on (its mean is less
+    than 3 times ``shared``, the error that its pixels share) is what a halo in some of them has left.
 
     Raises
     ------
     FitError
         If nothing stands out.
     """
-    box_size = box_size_for(smooth.shape)
-    smooth = uniform_filter(smooth, 2 * box_size)
+    smooth = uniform_filter(smooth, 2 * box_size_for(smooth.shape))
     outline = np.zeros(smooth.shape, bool)
     for _ in range(10):
         rest = smooth[~outline]
@@ -149,7 +150,7 @@ def find_outline(smooth, shared, *, place):
                 f"picture; the brightest is {np.max(excess):.3g} above its level: give outline=... if you know "
                 "where the wisp is, or more exposures"
             )
-        found = grow(found, 2 * box_size)
+        found = grow(found, max(min(smooth.shape) * MARGIN, LEAST_MARGIN))
         if found.mean() > 0.7 or np.array_equal(found, outline):
             break
         outline = found
