@@ -24,6 +24,8 @@ N_SIGMA = 3.0
 N_SIGMA_SEED, N_SIGMA_EDGE, N_SIGMA_AGREED = 6.0, 2.0, 3.0
 MIN_AREA = 0.002
 """Part of the frame that a wisp covers at least."""
+MARGIN, LEAST_MARGIN = 1 / 32, 16
+"""By how much of the frame, and how many pixels at least, the outline is grown: a wisp fades."""
 
 
 def smoothed_by_scale(picture, err):
@@ -33,8 +35,8 @@ def smoothed_by_scale(picture, err):
     wider structure stays as it is. Finer structure goes: scattered light has none, while the response of single pixels,
     in every exposure alike, would pull all strengths to that of the sky. For the same reason pixels that depart from
     their surroundings by more than 5 sigma are left out. They and NaN are filled from what is near; where no exposure
-    saw anything, as where bright stars of all fields overlap, from what is smoothest between the sides of the gap, and
-    the error is by how much the nearest side differs from that.
+    saw anything, as where bright stars of all fields overlap, as a membrane hangs between the sides of the gap, and the
+    error is by how much the nearest side differs from that.
 
     Parameters
     ----------
@@ -65,15 +67,18 @@ def smoothed_by_scale(picture, err):
 
 
 def _bridged(mesh):
-    """Return a mesh with NaN replaced by values that make the squares of its second differences add up to least."""
+    """Return a mesh with NaN replaced by values each of which is the mean of those beside it, as a membrane hangs.
+
+    A plate, which keeps the slopes at the sides, goes astray with the halo of what the gap hides.
+    """
     missing = np.isnan(mesh)
     if not missing.any() or missing.all():
         return mesh
-    across, along = (_second_differences(n) for n in mesh.shape)
-    bend = sparse.kron(across, sparse.eye(mesh.shape[1])) + sparse.kron(sparse.eye(mesh.shape[0]), along)
-    bend, known = (bend.T @ bend).tocsr(), ~missing.ravel()
-    values = mesh.ravel().copy()
-    values[~known] = spsolve(bend[~known][:, ~known], -bend[~known][:, known] @ values[known].astype(float))
+    down, across = (_second_differences(n) for n in mesh.shape)
+    pull = sparse.kron(down, sparse.eye(mesh.shape[1])) + sparse.kron(sparse.eye(mesh.shape[0]), across)
+    values, gap = mesh.ravel().copy(), missing.ravel()
+    pull = pull.tocsc()[gap]
+    values[gap] = spsolve(pull[:, gap], -(pull[:, ~gap] @ values[~gap].astype(float)))
     return values.reshape(mesh.shape)
 
 
@@ -116,18 +121,17 @@ def find_outline(smooth, shared, *, place):
     """Return where a smoothed picture shows light, a boolean image.
 
     Groups of pixels of the picture, averaged over 2 x 2 boxes (64 px in full frames), that stand out from the rest by 6
-    times its scatter, out to where they have faded to twice the scatter, without holes, and two boxes beyond: what
-    fades outside the outline is taken for stripes in the rows of the wisp, and stays in the images. Level and scatter
-    of the rest are found in turns with the groups. A group that the frames do not agree on (its mean is less than 3
-    times ``shared``, the error that its pixels share) is what a halo in some of them has left.
+    times its scatter, out to where they have faded to twice the scatter, without holes, and a 32nd of the frame beyond:
+    what fades outside the outline is taken for stripes in the rows of the wisp, and stays in the images. Level and
+    scatter of the rest are found in turns with the groups. A group that the frames do not agree on (its mean is less
+    than 3 times ``shared``, the error that its pixels share) is what a halo in some of them has left.
 
     Raises
     ------
     FitError
         If nothing stands out.
     """
-    box_size = box_size_for(smooth.shape)
-    smooth = uniform_filter(smooth, 2 * box_size)
+    smooth = uniform_filter(smooth, 2 * box_size_for(smooth.shape))
     outline = np.zeros(smooth.shape, bool)
     for _ in range(10):
         rest = smooth[~outline]
@@ -146,7 +150,7 @@ def find_outline(smooth, shared, *, place):
                 f"picture; the brightest is {np.max(excess):.3g} above its level: give outline=... if you know "
                 "where the wisp is, or more exposures"
             )
-        found = grow(found, 2 * box_size)
+        found = grow(found, max(min(smooth.shape) * MARGIN, LEAST_MARGIN))
         if found.mean() > 0.7 or np.array_equal(found, outline):
             break
         outline = found

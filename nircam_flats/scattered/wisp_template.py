@@ -151,8 +151,9 @@ class WispTemplate(HoldsArrays):
         Notes
         -----
         Strengths and shape are found in turns: the exposures, each less its background and divided by its strength, are
-        combined pixel by pixel to their clipped median, which is smoothed where its noise demands it; it is fitted to
-        each exposure again, without its own part (see `fit_scale`). Strengths are 1 on average.
+        combined pixel by pixel to their clipped median, which is smoothed where its noise demands it, and bridged where
+        none of them saw it; it is fitted to each exposure again, without its own part (see `fit_scale`). The template
+        is scaled so that strengths are 1 on average.
         """
         return cls(
             **build_template(
@@ -231,7 +232,7 @@ class WispTemplate(HoldsArrays):
         InvalidInputError
             If the exposure, mask or correction is of another detector, filter, shape or unit.
         FitError
-            If nearly all of the wisp is masked.
+            If nearly all of the wisp is masked, or sources and other light hide four fifths of it and no mask is given.
 
         Notes
         -----
