@@ -25,8 +25,9 @@ ROUGHNESS = 0.5
 """Inverse length, in boxes, beyond which neighbours on the sky say nothing of each other."""
 FIRST, FAINTEST = 0.01, 0.0003
 """Standard deviation of the light that is expected anywhere at first, and where none was found, in units of the sky."""
-SEEN, GAIN, BLUR = 3.0, 2.0, 1.5
-"""Light that exceeds the scatter of the sky this many times, smoothed over 1.5 boxes, may be twice as bright."""
+SEEN, FAINT, GAIN, BLUR = 3.0, 0.001, 2.0, 1.5
+"""Light that exceeds the scatter of the sky this many times and this part of the sky, smoothed over 1.5 boxes, may be
+twice as bright."""
 OUTLIER = 4.0
 
 
@@ -220,8 +221,8 @@ def _fit(values, weights, sky, expected, start):
 
 
 def _bright(field):
-    """By how much the smoothed light of a field exceeds what its scatter allows; 0 where it does not."""
+    """By how much the smoothed light of a field exceeds its scatter and what is faint; 0 where it does not."""
     smooth = gaussian_filter(field, BLUR)
     middle = np.median(smooth)
     scatter = 1.4826 * np.median(np.abs(smooth - middle))
-    return np.maximum(smooth - middle - SEEN * scatter, 0)
+    return np.maximum(smooth - middle - max(SEEN * scatter, FAINT), 0)
