@@ -13,7 +13,8 @@ Each step is the fastest that the packages offer: float32 throughout, estimators
 (and called where astropy itself leaves float32 to numpy, in the median of the stack, which then takes a third of the
 time), and sources grown by photutils. One process, as scripts are: the packages use one core.
 
-Left out is the error of the fit: for a jackknife the cubic would be fitted 16 more times, a minute.
+Left out are the error of the fit: for a jackknife the cubic would be fitted 16 more times, a minute; and halos of the
+field beyond the masks, which ours subtracts (`nircam_flats.skyflat.field_light`).
 Different are the weights of the pixels in the fit (the number of frames; ours knows the noise of each frame and the
 scatter of each pixel), which move the surface by 0.1 % peak to peak; all the rest moves it by 0.01 %: a fixed cut of
 dead pixels before the fit instead of a repeated one, stripes and filter ratios of the balance interpolated one by one.
