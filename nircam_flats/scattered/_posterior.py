@@ -28,8 +28,8 @@ AROUND, ODD = 5, 8.0
 """Boxes that exceed the median of 5 x 5 boxes by this many misfits and half of itself are what sources leave."""
 MIN_QUIET = 50
 FEATURE, QUIET = 4.0, 0.998
-"""Significance, over 3 x 3 boxes, at which a departure from light is as likely a feature of the response as not, and the
-part of boxes without light that stay below it."""
+"""Significance, over 3 x 3 boxes, at which a departure from light is as likely a feature of the response as not, and
+the part of boxes without light that stay below it."""
 DOUBT, NOISY = 2.5, 0.95
 """The same for errors, which count what only may be a feature."""
 DEEP = 0.03
