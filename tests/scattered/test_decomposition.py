@@ -76,6 +76,17 @@ class TestRecovery:
         (feature,) = [one for one in parts.verdicts if one.kind == "multiplicative" and one.excess > 0.02]
         assert np.hypot(feature.x - 200, feature.y - 240) < 10
 
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_errors_count_a_feature_that_the_frames_hardly_show(self, make_scene, seed):
+        strengths = [0.85, 1.15, 0.9, 1.1, 1.05, 0.95]
+        place = (240, 200, 0.06)
+        scene = make_scene(multiplicative=place, strengths=strengths, noise=0.12, shape=(512, 512), seed=seed)
+        parts = SkyDecomposition.from_frames(scene.frames(), box_size=8)
+        found, err = departures(parts, scene.response, 8)
+        at = box_medians((scene.response / make_scene(shape=scene.shape).response).astype(np.float32), 8)[0] > 1.015
+        assert np.nanmax(np.abs(found[at])) > 0.03
+        assert np.sqrt(np.nanmean((found[at] / err[at]) ** 2)) < 2
+
     def test_levels_pulled_by_the_light_do_not_matter(self, scene, parts):
         frames = scene.frames()
         pulled = attrs.evolve(frames, frames=[scaled(one, 1 + 0.01 * n) for n, one in enumerate(frames.frames)])
