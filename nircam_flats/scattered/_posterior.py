@@ -134,7 +134,8 @@ def _posterior(regression, fit, outline, misfit):
     response = (1 - likely) * smooth + likely * free
     spread = (1 - possible) * (smooth_variance + (response - smooth) ** 2)
     spread += possible * (free_variance + (response - free) ** 2)
-    of_gauge = possible * np.nan_to_num(regression.slope) * fit.constant_err
+    lever = possible * np.nan_to_num(regression.slope)  # 0 where the constant, even of infinite error, does not matter
+    of_gauge = np.multiply(lever, fit.constant_err, out=np.zeros_like(lever), where=lever != 0)
     err = np.sqrt(spread + unsure**2 + fit.surface_err**2 + of_gauge**2)
     light = np.where(outline, excess - response, 0.0)
     return light, np.where(outline, err, 0.0), core

@@ -28,6 +28,8 @@ OUTLIER = 4.0
 """Boxes of single frames that depart by more than this many standard deviations are sources or persistence."""
 SEED, EDGE, MARGIN = 3.0, 1.5, 2
 """Light starts where the mean excess is this many scatters, reaches down to where it is that many, and two boxes on."""
+MOST = 0.7
+"""Part of the frame that light does not reach."""
 BLOCK = 4
 DISTURBED = 2.0
 """Chi-squared per degree of freedom over 3 x 3 boxes that noise alone does not reach."""
@@ -119,7 +121,8 @@ def smooth_surface(terms, values, weights):
 def outline_of(excess, scatter):
     """Boxes of groups in which the smoothed excess stands out, grown by a margin.
 
-    ``scatter`` is that of single boxes where there is no light.
+    ``scatter`` is that of single boxes where there is no light. What would take most of the frame stands out from
+    nothing, and no box is returned.
     """
     smoothed = uniform_filter(np.nan_to_num(excess), 3)
     candidates = smoothed > EDGE * scatter
@@ -127,7 +130,8 @@ def outline_of(excess, scatter):
     highest = np.zeros(n_groups + 1)
     np.maximum.at(highest, labels.ravel(), smoothed.ravel())
     found = (highest > SEED * scatter)[labels] & candidates
-    return binary_dilation(found, EIGHT_CONNECTED, iterations=MARGIN) if found.any() else found
+    grown = binary_dilation(found, EIGHT_CONNECTED, iterations=MARGIN) if found.any() else found
+    return grown if grown.mean() < MOST else np.zeros_like(found)
 
 
 def bright_structure(mean, terms):
