@@ -4,6 +4,7 @@ from nircam_flats.kernels.byte_order import swap_bytes
 from nircam_flats.kernels.claws import look_up, sum_starlight
 from nircam_flats.kernels.clipping import clipped_statistics
 from nircam_flats.kernels.combine import combine_clipped
+from nircam_flats.kernels.field_light import solve_moving_light
 from nircam_flats.kernels.flats import correct_flat, pixel_faults, ratio_moments, usable_pixels
 from nircam_flats.kernels.influence import box_influences
 from nircam_flats.kernels.labelling import large_groups
@@ -48,6 +49,7 @@ __all__ = [
     "ratio_moments",
     "repeat_mesh",
     "smooth",
+    "solve_moving_light",
     "stack_scatter",
     "sum_starlight",
     "swap_bytes",

@@ -7,8 +7,8 @@ from astropy import units as u
 from attrs import frozen
 from scipy import sparse
 from scipy.ndimage import gaussian_filter
-from scipy.sparse.linalg import LinearOperator, cg
 
+from nircam_flats.kernels import solve_moving_light
 from nircam_flats.parallel import map_ordered
 from nircam_flats.skyflat.balance import stripe_scales
 from nircam_flats.skyflat.light import FrameLight
@@ -17,10 +17,9 @@ from nircam_flats.skyflat.meshes import box_size_for, median_of_frames
 __all__ = ["field_light"]
 
 MIN_FRAMES = 3
-MOST_BOXES = 32
-"""Along a side: in full frames two boxes of meshes become one; halos are wide, and it takes a quarter of the time."""
 ROUNDS = 10
-MOST_STEPS, TOLERANCE = 100, 1e-3
+MOST_STEPS, TOLERANCE = 40, 1e-3
+"""Of each round, which goes on from the one before: more move the light of the last pass by some 0.02 % of the sky."""
 ROUGHNESS = 0.5
 """Inverse length, in boxes, beyond which neighbours on the sky say nothing of each other."""
 FIRST, FAINTEST = 0.01, 0.0003
@@ -29,6 +28,9 @@ SEEN, FAINT, GAIN, BLUR = 3.0, 0.001, 2.0, 1.5
 """Light that exceeds the scatter of the sky this many times and this part of the sky, smoothed over 1.5 boxes, may be
 twice as bright."""
 OUTLIER = 4.0
+"""Boxes of single frames that depart by more than this many times their scatter count less: sources that masks left."""
+LEAST_SCATTER = 1e-6
+"""Of box medians, relative to the sky: they are float32."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -123,7 +125,7 @@ def field_light(frames):
     ----------
     frames
         `NormalizedFrames`, masked, of any filters, without the light that stays on the detector. Filters with fewer
-        than 3 frames and frames of unknown pointing keep theirs.
+        than 3 frames keep theirs, and so do frames of unknown pointing and those that are masked as a whole.
 
     Notes
     -----
@@ -135,35 +137,34 @@ def field_light(frames):
     much is expected where is found in turns, from what is seen there.
     """
     box_size = box_size_for(frames.shape)
-    joined = max(1, min(frames.shape) // (MOST_BOXES * box_size))
-    known = [frame.name for frame in frames.frames if frame.pointing is not None]
+    known = [frame.name for frame in frames.frames if frame.pointing is not None and np.isfinite(frame.mesh).any()]
     if not known:
         return {}
     frames = frames.only(known)
     groups = [frames.where(filter=item) for item in frames.filters]
     groups = [group for group in groups if len(group) >= MIN_FRAMES]
     found: dict = {}
-    for group, meshes in zip(groups, map_ordered(lambda group: _solved(group, box_size, joined), groups), strict=True):
+    for group, meshes in zip(groups, map_ordered(lambda group: _solved(group, box_size), groups), strict=True):
         light = zip(group.frames, meshes, strict=True)
-        found |= {frame.name: FrameLight(mesh=mesh, box_size=joined * box_size) for frame, mesh in light if mesh.any()}
+        found |= {frame.name: FrameLight(mesh=mesh, box_size=box_size) for frame, mesh in light if mesh.any()}
     return found
 
 
-def _solved(frames, box_size, joined):
-    """The light of the sky in the frames of one filter, shape (n, boxes in y, boxes in x), of boxes that are joined."""
-    meshes = _joined(frames.boxed(box_size).astype(float), joined)
-    sky = _Sky.of(frames, joined * box_size)
-    light, response, cells = np.zeros(meshes.shape), median_of_frames(meshes), None
-    expected = np.full(sky.weights.shape[1], FIRST)
-    weights = None
-    for _ in range(ROUNDS):
+def _solved(frames, box_size):
+    """The light of the sky in the frames of one filter, shape (n, boxes in y, boxes in x)."""
+    meshes = frames.boxed(box_size).astype(float)
+    sky = _Sky.of(frames, box_size)
+    light, response = np.zeros(meshes.shape), median_of_frames(meshes)
+    expected, cells = np.full(sky.weights.shape[1], FIRST), np.zeros(sky.weights.shape[1])
+    for number in range(ROUNDS):
         scales = stripe_scales((meshes - light) / response)
         scales /= np.mean(scales / np.median(scales, axis=(1, 2), keepdims=True), axis=0)
         values = meshes / scales
         residual = np.abs(values - response - light)
         scatter = 1.4826 * np.nanmedian(residual.reshape(len(meshes), -1), axis=1)[:, None, None]
+        scatter = np.maximum(scatter, LEAST_SCATTER)
         weights = np.where(np.isfinite(residual), scatter**-2, 0.0)
-        if cells is not None:
+        if number:
             with np.errstate(divide="ignore"):
                 weights *= np.fmin(1, OUTLIER * scatter / residual)
         cells, response = _fit(np.nan_to_num(values), weights, sky, expected, cells)
@@ -175,49 +176,17 @@ def _solved(frames, box_size, joined):
     return light
 
 
-def _joined(meshes, n):
-    """Means over ``n`` x ``n`` boxes; NaN where fewer than half of them have a value."""
-    ny, nx = meshes.shape[1:]
-    wide = np.pad(meshes, ((0, 0), (0, -ny % n), (0, -nx % n)), constant_values=np.nan)
-    parts = wide.reshape(len(meshes), wide.shape[1] // n, n, -1, n)
-    seen = np.isfinite(parts).sum(axis=(2, 4))
-    total = np.nansum(parts, axis=(2, 4))
-    return np.divide(total, seen, out=np.full_like(total, np.nan), where=2 * seen >= n**2)
-
-
 def _fit(values, weights, sky, expected, start):
-    """Least squares for the light in the cells and the response, with light ``expected`` as large as that.
-
-    The response of each box is solved for given the light, so that the light alone is iterated.
-    """
+    """Least squares for the light in the cells and the response, with light ``expected`` as large as that."""
     n, shape = len(values), values.shape[1:]
     values, weights = values.reshape(n, -1), weights.reshape(n, -1)
     total = weights.sum(axis=0)
     prior = sky.roughness @ sparse.diags(1 / expected)
     prior = (prior.T @ prior).tocsr()
-    back = sky.weights.T.tocsr()
-
-    def mean(images):
-        return np.divide((weights * images).sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
-
-    def pull(images):
-        return back @ (weights * (images - mean(images))).ravel()
-
-    def normal(cells):
-        return pull((sky.weights @ cells).reshape(n, -1)) + prior @ cells
-
-    diagonal = back.multiply(back) @ weights.ravel() + prior.diagonal()
-    square = (len(expected), len(expected))
-    cells, _ = cg(
-        LinearOperator(square, matvec=normal),
-        pull(values),
-        x0=start,
-        rtol=TOLERANCE,
-        maxiter=MOST_STEPS,
-        M=LinearOperator(square, matvec=lambda cells: cells / diagonal),
-    )
-    response = mean(values - (sky.weights @ cells).reshape(n, -1))
-    return cells, np.where(total > 0, response, np.nan).reshape(shape)
+    cells = solve_moving_light(values, weights, sky.weights, prior, start, most_steps=MOST_STEPS, tolerance=TOLERANCE)
+    rest = values - (sky.weights @ cells).reshape(n, -1)
+    response = np.divide((weights * rest).sum(axis=0), total, out=np.full_like(total, np.nan), where=total > 0)
+    return cells, response.reshape(shape)
 
 
 def _bright(field):

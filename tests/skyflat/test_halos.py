@@ -85,3 +85,13 @@ def test_frames_of_unknown_pointing_and_few_frames_keep_theirs():
     unknown = [attrs.evolve(frame, pointing=None) for frame in field.frames.frames]
     assert field_light(attrs.evolve(field.frames, frames=unknown)) == {}
     assert field_light(field.frames.only(["frame0", "frame1"])) == {}
+
+
+def test_frames_without_noise_and_frames_without_pixels():
+    field = Field(height=0.0)
+    first, second, *rest = field.frames.frames
+    flat = [attrs.evolve(frame, values=np.ones(SHAPE, np.float32), mesh=None) for frame in (first, second, *rest)]
+    blind = attrs.evolve(first, values=np.full(SHAPE, np.nan, np.float32), mesh=None)
+    light = field_light(attrs.evolve(field.frames, frames=[blind, *flat[1:]]))
+    assert all(np.abs(item.mesh).max() < 1e-4 for item in light.values())
+    assert first.name not in light
