@@ -106,7 +106,7 @@ class FrameGeometry:
         return readonly((rows @ columns.T).astype(np.float32))
 
     def pointing(self, ra_v1, dec_v1, pa_v3):
-        """Return the `~nircam_flats.exposure.Pointing` of this frame for a telescope pointing, deg."""
+        """Return the `~nircam_flats.Pointing` of this frame for a telescope pointing, deg."""
         attitude = Attitude.from_v1(ra_v1 * u.deg, dec_v1 * u.deg, pa_v3 * u.deg)
         place = self.detector.v2_ref, self.detector.v3_ref
         ra, dec = attitude.to_sky(*place)

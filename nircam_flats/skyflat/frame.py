@@ -67,7 +67,7 @@ class NormalizedFrame(HoldsArrays):
         What is subtracted from the frame, in units of its level, each a ``FrameLight``: light that stays on the
         detector, and the halos of the field; None for nothing. See `NormalizedFrames.minus`.
     pointing
-        Where it looked, a `~nircam_flats.exposure.Pointing`; None if that is not known.
+        Where it looked, a `~nircam_flats.Pointing`; None if that is not known.
     balance
         What divides ``values`` when frames are combined, a ``FrameBalance``; None for nothing. See
         `NormalizedFrames.balanced`.
