@@ -37,7 +37,7 @@ __all__ = [
 
 
 _BLOCK = 2880
-_PIECE = 364 * _BLOCK  # about 1 MB: to write 16 MB at once takes Linux more than ten times as long as in such pieces
+_PIECE = 364 * _BLOCK  # about 1 MB: for larger ones Linux makes larger pages, which takes it much longer
 _AHEAD = 1 << 17  # Linux reads no more ahead for one request, if it is set up as usual
 _CARD = 80
 _ASTROPY_ERRORS = (
@@ -90,8 +90,13 @@ def atomic_path(path, *, overwrite=False):
 
 
 def read_ahead(path):
-    """Ask the system to read a file that will soon be needed from the disk, and do not wait for it."""
-    with suppress(OSError, AttributeError), open(path, "rb", buffering=0) as handle:  # not all systems can
+    """Ask the system to read a file that will soon be needed from the disk, and do not wait for it.
+
+    Some systems cannot. What is wrong with the file is told by who reads it.
+    """
+    if not hasattr(os, "posix_fadvise"):
+        return
+    with suppress(OSError), open(path, "rb", buffering=0) as handle:
         for start in range(0, handle.seek(0, os.SEEK_END), _AHEAD):
             os.posix_fadvise(handle.fileno(), start, _AHEAD, os.POSIX_FADV_WILLNEED)
 

@@ -18,6 +18,7 @@ from nircam_flats._files import (
     bare_file_name,
     open_fits,
     open_product,
+    read_ahead,
     read_image,
     read_keyword,
     read_sections,
@@ -90,6 +91,14 @@ class TestAtomicPath:
             temporary.write_text("")
         modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "atomic")]
         assert modes[0] == modes[1]
+
+
+def test_reading_ahead_changes_nothing_and_tells_nothing(tmp_path):
+    path = tmp_path / "flat.fits"
+    path.write_bytes(b"some")
+    read_ahead(path)
+    assert path.read_bytes() == b"some"
+    read_ahead(tmp_path / "missing.fits")  # who reads it will tell
 
 
 class TestWriteFits:

@@ -73,8 +73,8 @@ def _is_standard(table):
 def dq_image(dq):
     """Return the extension DQ that holds the uint32 image ``dq``.
 
-    FITS keeps unsigned integers as signed ones and an offset, BZERO. As they will lie in the file they are made here
-    in one step: astropy takes three images more for it.
+    FITS keeps unsigned integers as signed ones and an offset, BZERO. They are made here as they will lie in the file:
+    astropy makes more images on the way, and holds up other threads.
     """
     stored = dq ^ np.uint32(_SIGN)
     swap_bytes(stored)

@@ -8,10 +8,21 @@ __all__ = ["solve_moving_light"]
 
 
 @njit(nogil=True, cache=True)
+def _average(images, weights, total, mean):
+    """The weighted mean over the frames, ``mean``, of what is in each box; 0 where no frame has any weight."""
+    n, n_boxes = weights.shape
+    mean[:] = 0.0
+    for j in range(n):
+        for box in range(n_boxes):
+            mean[box] += weights[j, box] * images[j, box]
+    for box in range(n_boxes):
+        mean[box] = mean[box] / total[box] if total[box] > 0 else 0.0
+
+
+@njit(nogil=True, cache=True)
 def _look(cells, index, part, weights, total, seen, mean):
     """What the boxes see of the cells, ``seen``, and its weighted mean over the frames, ``mean``."""
     n, n_boxes = weights.shape
-    mean[:] = 0.0
     for j in range(n):
         for box in range(n_boxes):
             i = j * n_boxes + box
@@ -19,9 +30,7 @@ def _look(cells, index, part, weights, total, seen, mean):
             for k in range(4):
                 value += part[i, k] * cells[index[i, k]]
             seen[j, box] = value
-            mean[box] += weights[j, box] * value
-    for box in range(n_boxes):
-        mean[box] = mean[box] / total[box] if total[box] > 0 else 0.0
+    _average(seen, weights, total, mean)
 
 
 @njit(nogil=True, cache=True)
@@ -48,13 +57,9 @@ def _sparse(indptr, indices, data, vector, out):
 @njit(nogil=True, cache=True)
 def _solve(values, weights, index, part, indptr, indices, data, cells, most_steps, tolerance):
     n, n_boxes = weights.shape
-    total, mean = weights.sum(axis=0), np.zeros(n_boxes)
+    total, mean = weights.sum(axis=0), np.empty(n_boxes)
     seen, residual, product = np.empty((n, n_boxes)), np.zeros(len(cells)), np.empty(len(cells))
-    for j in range(n):
-        for box in range(n_boxes):
-            mean[box] += weights[j, box] * values[j, box]
-    for box in range(n_boxes):
-        mean[box] = mean[box] / total[box] if total[box] > 0 else 0.0
+    _average(values, weights, total, mean)
     _pull(values, mean, index, part, weights, residual)
     goal = tolerance * np.sqrt(np.sum(residual**2))
     diagonal = np.zeros(len(cells))

@@ -100,12 +100,12 @@ def pixel_faults(data, err, dq, no_flat, no_answer):
     for y in range(data.shape[0]):
         for x in range(data.shape[1]):
             value, flags = data[y, x], dq[y, x]
-            known = _value_known(value)
+            known, err_known = _value_known(value), _err_known(err[y, x])
             n_usable += known and (flags & no_answer) == 0
             unsettled = (flags & no_flat) != 0 and (value != 1 or (flags & no_answer) != no_answer)
-            if known and _err_known(err[y, x]) and not unsettled:
+            if known and err_known and not unsettled:
                 continue
-            for rule, broken in enumerate((not known, not _err_known(err[y, x]), unsettled)):
+            for rule, broken in enumerate((not known, not err_known, unsettled)):
                 if broken:
                     if counts[rule] == 0:
                         firsts[rule] = y * data.shape[1] + x
@@ -124,7 +124,7 @@ def usable_pixels(data, dq, flags):
     return usable
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc"})  # vectorised: twice as fast
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc"})  # so that it is vectorised
 def ratio_moments(first, second, good):
     """Return number, mean and standard deviation (of the population) of ``first / second`` where ``good``."""
     n, total, squares = 0, 0.0, 0.0

@@ -3,14 +3,13 @@
 from functools import cache
 
 import numpy as np
-from scipy import sparse
 from scipy.ndimage import binary_fill_holes, binary_propagation, convolve, label, uniform_filter
 from scipy.sparse.linalg import spsolve
 
 from nircam_flats.exceptions import FitError
 from nircam_flats.fit._planes import filled, noise_factors, power_gain, starlet
 from nircam_flats.kernels import box_means, box_medians, expand_mesh, fill_mesh, grow, repeat_mesh
-from nircam_flats.skyflat.meshes import box_size_for
+from nircam_flats.skyflat.meshes import box_size_for, laplacian
 
 __all__ = ["find_outline", "smoothed_by_scale", "smoothed_mesh"]
 
@@ -74,18 +73,10 @@ def _bridged(mesh):
     missing = np.isnan(mesh)
     if not missing.any() or missing.all():
         return mesh
-    down, across = (_second_differences(n) for n in mesh.shape)
-    pull = sparse.kron(down, sparse.eye(mesh.shape[1])) + sparse.kron(sparse.eye(mesh.shape[0]), across)
     values, gap = mesh.ravel().copy(), missing.ravel()
-    pull = pull.tocsc()[gap]
+    pull = laplacian(mesh.shape).tocsc()[gap]
     values[gap] = spsolve(pull[:, gap], -(pull[:, ~gap] @ values[~gap].astype(float)))
     return values.reshape(mesh.shape)
-
-
-def _second_differences(n):
-    """Matrix of the second differences of ``n`` values, as if reflected at the ends."""
-    sides = np.ones(n - 1)
-    return sparse.diags([sides, -np.r_[1, np.full(n - 2, 2.0), 1], sides], [-1, 0, 1])
 
 
 def _rest(image):

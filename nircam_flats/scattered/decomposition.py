@@ -149,11 +149,8 @@ class SkyDecomposition(HoldsArrays):
         InvalidInputError
             If there are several filters, or fewer than 3 frames.
         """
-        _check(frames)
         gauge = SmoothResponse() if gauge is None else gauge
-        frames = frames.minus({})
-        box_size = box_size_for(frames.shape) if box_size is None else box_size
-        found = separate(frames.boxed(box_size).astype(float), [frame.noise for frame in frames.frames], gauge)
+        frames, box_size, found = _separated(frames, gauge, box_size)
         identifiability = Identifiability.of(found, gauge)
         evidence = _evidence(found, identifiability, gauge, box_size, frames.shape)
         light = light_of_frames(found, frames, box_size)
@@ -198,13 +195,17 @@ def light_of(frames, *, gauge=None, box_size=None):
     Where light and response cannot be told apart, all structure counts as light: that is what masks must not take for
     sources.
     """
+    frames, box_size, found = _separated(frames, SmoothResponse() if gauge is None else gauge, box_size)
+    return light_of_frames(found, frames, box_size)
+
+
+def _separated(frames, gauge, box_size):
+    """The frames with the light of the detector in them, the side of the boxes, and what is told in these."""
     _check(frames)
     frames = frames.minus({})
     box_size = box_size_for(frames.shape) if box_size is None else box_size
-    noise = [frame.noise for frame in frames.frames]
-    return light_of_frames(
-        separate(frames.boxed(box_size).astype(float), noise, gauge or SmoothResponse()), frames, box_size
-    )
+    meshes, noise = frames.boxed(box_size).astype(float), [frame.noise for frame in frames.frames]
+    return frames, box_size, separate(meshes, noise, gauge)
 
 
 def without_light(delta, frames, parts):

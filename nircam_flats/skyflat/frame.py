@@ -140,12 +140,8 @@ class NormalizedFrame(HoldsArrays):
         pixels = self.pixels.path.name if isinstance(self.pixels, StoredImage) else self.pixels
         masked, boxes = ("" if item is None else item[:] for item in (self.masked, self.boxes))
         facts = (self.name, self.detector.name, self.filter.name, self.flat_name, self.start, self.end)
-        both = [
-            part
-            for item in (self.light, self.field_light)
-            for part in (("",) if item is None else (item.mesh, item.box_size))
-        ]
-        return digest(pixels, repr(self.scale), masked, boxes, *both, *facts)
+        light = ("" if item is None else item.key for item in (self.light, self.field_light))
+        return digest(pixels, repr(self.scale), masked, boxes, *light, *facts)
 
     @property
     def noise(self) -> Any:

@@ -110,9 +110,8 @@ def _base_key(masks):
 
 
 def _key_of(divisor, light):
-    """Text that stands for what divides the data of an exposure."""
-    parts = [] if light is None else [light.mesh, light.box_size]
-    return digest("" if divisor is None else divisor.key, *parts)
+    """Text that stands for what divides the data of an exposure, and for the light that is in it."""
+    return digest(*("" if item is None else item.key for item in (divisor, light)))
 
 
 def _divisors(correction, members):
@@ -354,12 +353,9 @@ class NormalizedFrames(HoldsArrays):
             Whether it is the light of the field, which is kept apart from that of the detector.
         """
         frames = [frame.minus(light.get(frame.name), field=field) for frame in self.frames]
-        what, n = "subtract light of the field" if field else "subtract light", len(light.keys() & self._names)
+        what = "subtract light of the field" if field else "subtract light"
+        n = sum(frame.name in light for frame in frames)
         return evolve(self, frames=frames, history=self.history.then(what, frames=n) if n else self.history)
-
-    @property
-    def _names(self):
-        return {frame.name for frame in self.frames}
 
     def boxed(self, box_size: int) -> np.ndarray:
         """Return clipped medians of the frames in boxes of this side, shape (n, boxes in y, boxes in x)."""

@@ -12,14 +12,14 @@ from nircam_flats.kernels import solve_moving_light
 from nircam_flats.parallel import map_ordered
 from nircam_flats.skyflat.balance import stripe_scales
 from nircam_flats.skyflat.light import FrameLight
-from nircam_flats.skyflat.meshes import box_size_for, median_of_frames
+from nircam_flats.skyflat.meshes import box_size_for, laplacian, median_of_frames
 
 __all__ = ["field_light"]
 
 MIN_FRAMES = 3
 ROUNDS = 10
 MOST_STEPS, TOLERANCE = 40, 1e-3
-"""Of each round, which goes on from the one before: more move the light of the last pass by some 0.02 % of the sky."""
+"""Of each round, which goes on from the one before."""
 ROUGHNESS = 0.5
 """Inverse length, in boxes, beyond which neighbours on the sky say nothing of each other."""
 FIRST, FAINTEST = 0.01, 0.0003
@@ -48,19 +48,17 @@ class _Sky:
     def of(cls, frames, box_size):
         places = _places(frames, box_size)
         shape = tuple(-(-n // box_size) for n in frames.shape)
-        n_boxes, parts, shapes, n_cells = shape[0] * shape[1], [], [], 0
-        order = []
+        n_boxes, parts, shapes, n_cells = shape[0] * shape[1], {}, [], 0
         for members in places:
             lowest = np.floor(np.min([item.min(axis=(1, 2)) for _, item in members], axis=0)).astype(int)
             highest = np.floor(np.max([item.max(axis=(1, 2)) for _, item in members], axis=0)).astype(int)
             ny, nx = highest - lowest + 2
             for number, place in members:
-                order.append(number)
-                parts.append((n_cells, nx, place - lowest[:, None, None]))
+                parts[number] = n_cells, nx, place - lowest[:, None, None]
             shapes.append((ny, nx))
             n_cells += ny * nx
-        rows = [_interpolation(offset, nx, place, n_boxes, n_cells) for offset, nx, place in parts]
-        return cls(weights=sparse.vstack([rows[i] for i in np.argsort(order)]).tocsr(), shapes=tuple(shapes))
+        rows = [_interpolation(*parts[number], n_boxes, n_cells) for number in range(len(parts))]
+        return cls(weights=sparse.vstack(rows).tocsr(), shapes=tuple(shapes))
 
     def split(self, cells):
         """The mesh of each field."""
@@ -72,9 +70,8 @@ class _Sky:
         """Sparse matrix that turns light of unit variance, smooth over some cells, into independent numbers."""
         blocks = []
         for shape in self.shapes:
-            down, along = (_second_differences(n) for n in shape)
-            laplacian = sparse.kron(down, sparse.eye(shape[1])) + sparse.kron(sparse.eye(shape[0]), along)
-            blocks.append(ROUGHNESS**2 * sparse.eye(laplacian.shape[0]) + laplacian)
+            differences = laplacian(shape)
+            blocks.append(ROUGHNESS**2 * sparse.eye(differences.shape[0]) + differences)
         return sparse.block_diag(blocks).tocsr() / (np.sqrt(4 * np.pi) * ROUGHNESS)
 
 
@@ -113,11 +110,6 @@ def _interpolation(offset, nx, place, n_boxes, n_cells):
     return sparse.csr_matrix((np.ravel(weights), (rows, np.ravel(cells))), shape=(n_boxes, n_cells))
 
 
-def _second_differences(n):
-    steps = sparse.diags([np.ones(n - 1), -np.ones(n - 1)], [1, 0], shape=(n - 1, n))
-    return steps.T @ steps
-
-
 def field_light(frames):
     """Return the light of the sky beyond the masks, {name: `FrameLight`}, which moves with the dithers.
 
@@ -137,7 +129,8 @@ def field_light(frames):
     much is expected where is found in turns, from what is seen there.
     """
     box_size = box_size_for(frames.shape)
-    known = [frame.name for frame in frames.frames if frame.pointing is not None and np.isfinite(frame.mesh).any()]
+    seen = np.isfinite(frames.meshes).any(axis=(1, 2))
+    known = [frame.name for frame, any_box in zip(frames.frames, seen, strict=True) if any_box and frame.pointing]
     if not known:
         return {}
     frames = frames.only(known)

@@ -39,6 +39,11 @@ class FrameLight(HoldsArrays):
     mesh: np.ndarray = image()
     box_size: int = field(converter=int)
 
+    @property
+    def key(self):
+        """Text that stands for its content."""
+        return digest(self.mesh, self.box_size)
+
     def rows(self, shape, rows=slice(None)):
         """Return the light on the rows in the slice ``rows`` of a frame of ``shape``, float32."""
         return expand_mesh(self.mesh, self.box_size, shape, rows=rows)

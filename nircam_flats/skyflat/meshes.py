@@ -1,9 +1,10 @@
 """Statistics over the low-resolution meshes of many frames, which have gaps where frames are masked."""
 
 import numpy as np
+from scipy import sparse
 from scipy.ndimage import uniform_filter
 
-__all__ = ["MESH_BOX", "box_size_for", "lower_quartile_of_frames", "median_of_frames", "smoothed"]
+__all__ = ["MESH_BOX", "box_size_for", "laplacian", "lower_quartile_of_frames", "median_of_frames", "smoothed"]
 
 MESH_BOX = 32
 """Side of the boxes of the meshes that frames and products are reduced to, pixels."""
@@ -12,6 +13,17 @@ MESH_BOX = 32
 def box_size_for(shape):
     """Side of the boxes that resolve frames of ``shape``: `MESH_BOX` for full frames, 1/32 of small ones."""
     return int(np.clip(2 ** int(np.log2(max(min(shape) // 32, 4))), 4, MESH_BOX))
+
+
+def laplacian(shape):
+    """Sparse matrix by which each value of a mesh of ``shape`` becomes the sum of what it exceeds its neighbours by."""
+
+    def of_line(n):
+        steps = sparse.diags([np.ones(n - 1), -np.ones(n - 1)], [1, 0], shape=(n - 1, n))
+        return steps.T @ steps
+
+    down, across = (of_line(n) for n in shape)
+    return sparse.kron(down, sparse.eye(shape[1])) + sparse.kron(sparse.eye(shape[0]), across)
 
 
 def median_of_frames(meshes):

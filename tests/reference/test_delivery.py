@@ -259,6 +259,15 @@ def keyword(name, value):
     return change
 
 
+def test_each_ground_flat_that_is_not_the_first_is_read_ahead(b4_grounds, b4, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("nircam_flats.reference._deliver.read_ahead", asked.append)
+    monkeypatch.setattr("nircam_flats.reference.delivery.n_cores", lambda: 1)
+    FlatDelivery.from_ground(b4_grounds, [b4], out=tmp_path / "new")
+    assert len(asked) == len(B4) - 1
+    assert set(asked) < set(b4_grounds.iterdir())
+
+
 class TestBadGroundFlats:
     """Each costs its own mode, or is mended and told; the others are made."""
 
