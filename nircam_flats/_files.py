@@ -23,6 +23,7 @@ __all__ = [
     "atomic_path",
     "bare_file_name",
     "image_hdu",
+    "let_go",
     "open_fits",
     "open_product",
     "read_ahead",
@@ -94,11 +95,23 @@ def read_ahead(path):
 
     Some systems cannot. What is wrong with the file is told by who reads it.
     """
+    _advise(path, "POSIX_FADV_WILLNEED")
+
+
+def let_go(path):
+    """Tell the system that it need not hold what it has read of a file that nobody will need again soon.
+
+    Where many large files are read once, it would touch new memory for each of them, which costs more than the reading.
+    """
+    _advise(path, "POSIX_FADV_DONTNEED")
+
+
+def _advise(path, advice):
     if not hasattr(os, "posix_fadvise"):
         return
     with suppress(OSError), open(path, "rb", buffering=0) as handle:
         for start in range(0, handle.seek(0, os.SEEK_END), _AHEAD):
-            os.posix_fadvise(handle.fileno(), start, _AHEAD, os.POSIX_FADV_WILLNEED)
+            os.posix_fadvise(handle.fileno(), start, _AHEAD, getattr(os, advice))
 
 
 @contextmanager

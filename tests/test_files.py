@@ -16,6 +16,7 @@ from nircam_flats import InvalidInputError, StorageError
 from nircam_flats._files import (
     atomic_path,
     bare_file_name,
+    let_go,
     open_fits,
     open_product,
     read_ahead,
@@ -93,12 +94,13 @@ class TestAtomicPath:
         assert modes[0] == modes[1]
 
 
-def test_reading_ahead_changes_nothing_and_tells_nothing(tmp_path):
+@pytest.mark.parametrize("advise", [read_ahead, let_go])
+def test_advice_to_the_system_changes_nothing_and_tells_nothing(advise, tmp_path):
     path = tmp_path / "flat.fits"
     path.write_bytes(b"some")
-    read_ahead(path)
+    advise(path)
     assert path.read_bytes() == b"some"
-    read_ahead(tmp_path / "missing.fits")  # who reads it will tell
+    advise(tmp_path / "missing.fits")  # who reads it will tell
 
 
 class TestWriteFits:

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
-from nircam_flats._files import open_fits, read_ahead
+from nircam_flats._files import let_go, open_fits, read_ahead
 from nircam_flats.exceptions import FlatsError, InvalidInputError
 from nircam_flats.instrument import Detector, Filter, Subarray
 from nircam_flats.reference._fits import read_flat, write_flat
@@ -105,7 +105,10 @@ def _made(task):
 
 def _flight(task, origins):
     """Return the flight flat; the ground flat is let go before it is written."""
-    ground = task.ground if isinstance(task.ground, FlatReference) else FlatReference(**read_flat(task.ground)[0])
+    ground = task.ground
+    if not isinstance(ground, FlatReference):
+        ground = FlatReference(**read_flat(task.ground)[0])
+        let_go(task.ground)
     extrapolate = task.filter.name not in task.change.flat_names
     ground = attrs.evolve(ground, useafter=task.useafter or ground.useafter, author=task.author or ground.author)
     flat, unchecked = corrected(ground, task.change, extrapolate=extrapolate, **origins)

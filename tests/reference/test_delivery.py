@@ -259,13 +259,14 @@ def keyword(name, value):
     return change
 
 
-def test_each_ground_flat_that_is_not_the_first_is_read_ahead(b4_grounds, b4, tmp_path, monkeypatch):
-    asked = []
+def test_each_ground_flat_that_is_not_the_first_is_read_ahead_and_all_are_let_go(b4_grounds, b4, tmp_path, monkeypatch):
+    asked, gone = [], []
     monkeypatch.setattr("nircam_flats.reference._deliver.read_ahead", asked.append)
+    monkeypatch.setattr("nircam_flats.reference._deliver.let_go", gone.append)
     monkeypatch.setattr("nircam_flats.reference.delivery.n_cores", lambda: 1)
     FlatDelivery.from_ground(b4_grounds, [b4], out=tmp_path / "new")
     assert len(asked) == len(B4) - 1
-    assert set(asked) < set(b4_grounds.iterdir())
+    assert set(asked) < set(b4_grounds.iterdir()) == set(gone)
 
 
 class TestBadGroundFlats:
