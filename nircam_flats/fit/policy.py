@@ -103,7 +103,9 @@ class Shrunk(FlatPolicy):
 
     def decide(self, grey: DeltaSkyflat, by_filter: ByFilter, fit: Fitter) -> dict[str, FlatModelFit]:
         common = fit(grey)
-        found = {name: _Departure(common, fit(delta), fit(delta.relative_to(grey))) for name, delta in by_filter.items()}
+        found = {
+            name: _Departure(common, fit(delta), fit(delta.relative_to(grey))) for name, delta in by_filter.items()
+        }
         power = sum(item.values**2 for item in found.values())
         variance = sum(item.variances for item in found.values())
         by_band = next(iter(found.values())).by_band

@@ -100,8 +100,8 @@ class FilterDependence(HoldsArrays):
         """
         _refuse_unlike(delta, grey)
         good = delta.good & grey.good
-        used = [item.exposures[item.exposures["used"]] for item in (delta, grey)]
-        own, common = ([str(name) for name in rows["name"]] for rows in used)
+        of_own, of_grey = (item.exposures[item.exposures["used"]] for item in (delta, grey))
+        own, common = ([str(name) for name in rows["name"]] for rows in (of_own, of_grey))
         shared = len(set(own) & set(common)) / len(own)
         if shared == 1:
             good = good & (grey.n_used > delta.n_used)
@@ -116,7 +116,7 @@ class FilterDependence(HoldsArrays):
         level = clipped_statistics(data, where=good, max_iterations=0)[0]  # the median
         data /= np.float32(level)
         err /= np.float32(level)
-        frames, influences = _influences(delta, grey, own, common, _first_of_field(*used, delta.detector))
+        frames, influences = _influences(delta, grey, own, common, _first_of_field(of_own, of_grey, delta.detector))
         return cls(
             detector=delta.detector,
             filter=delta.filters[0],
