@@ -90,44 +90,91 @@ class Shrunk(FlatPolicy):
 
     Notes
     -----
-    Empirical Bayes. The ratio of a filter's delta skyflat to the grey one is fitted as a delta skyflat is, and its
-    surface written in cosines (the discrete cosine transform of its mesh of 32 px boxes). A coefficient c of error
-    sigma is multiplied by ``tau^2 / (tau^2 + sigma^2)``. The errors come from the jackknife; tau^2, the variance of the
-    true coefficients, is the mean of ``c^2 - sigma^2`` over the filters and over the coefficients of about the same
-    scale, less half a standard deviation of that mean, since few coefficients exceed their errors by chance. So where
-    the filters agree within the errors, the result is grey; where their exposures are many, it is their own.
+    Empirical Bayes. What the surface of a filter is over the grey one is written in cosines (the discrete cosine
+    transform of the mesh of 32 px boxes). A coefficient c of error sigma is multiplied by
+    ``tau^2 / (tau^2 + sigma^2)``. The errors come from the jackknife of the ratio of the delta skyflats, over fields
+    where filters saw the same ones (`~nircam_flats.FilterDependence`); the ratio itself is not fitted for the
+    coefficients, as medians of ratios are too near to 1. tau^2, the variance of the true coefficients, is the mean of
+    ``c^2 - sigma^2`` over the filters and over the coefficients of about the same scale, less one standard deviation of
+    that mean, since few coefficients exceed their errors by chance. So where the filters agree within the errors,
+    the result is grey; where their exposures are many, it is their own. What is finer than the mesh is that of the
+    grey surface times that of the ratio.
     """
 
     def decide(self, grey: DeltaSkyflat, by_filter: ByFilter, fit: Fitter) -> dict[str, FlatModelFit]:
         common = fit(grey)
-        ratios = {name: fit(delta.relative_to(grey)) for name, delta in by_filter.items()}
-        found = {name: _Coefficients(ratio) for name, ratio in ratios.items()}
-        any_found = next(iter(found.values()))
-        bands = any_found.bands
-        n_bands = bands.max() + 1
-        excess = sum(np.bincount(bands.ravel(), (item.values**2).ravel(), n_bands) for item in found.values())
-        noise = sum(item.noise * np.bincount(bands.ravel(), minlength=n_bands) for item in found.values())
-        members = np.maximum(np.bincount(bands.ravel(), minlength=n_bands), 1)
+        found = {
+            name: _Departure(common, fit(delta), fit(delta.relative_to(grey))) for name, delta in by_filter.items()
+        }
+        power = sum(item.values**2 for item in found.values())
+        variance = sum(item.variances for item in found.values())
+        by_band = next(iter(found.values())).by_band
         # The departures of all filters from their mean add up to nothing: one of them is not free.
-        margin = 1 + 0.5 * np.sqrt(2 / (members * max(len(found) - 1, 1)))
-        tau2 = np.maximum(excess - margin * noise, 0) / (members * len(found))
-        return {name: _shrunk(common, ratios[name], found[name], tau2) for name in by_filter}
+        chance = np.sqrt(2 / max(len(found) - 1, 1) * by_band(variance**2))
+        tau2 = np.maximum(by_band(power - variance) - chance, 0) / (len(found) * by_band(np.ones_like(power)))
+        return {name: item.shrunk(tau2) for name, item in found.items()}
 
 
-class _Coefficients:
-    """Cosine coefficients of the departure of a filter from grey, and their errors by band of scale."""
+class _Departure:
+    """What the fit of a filter is over the grey one in cosines, and the errors of that by band of scale."""
 
-    def __init__(self, ratio):
-        mesh = box_means(ratio.surface, MESH_BOX).astype(np.float64) - 1
-        self.values = dctn(mesh, norm="ortho")
-        self.modes = dctn(ratio.covariance.modes.astype(np.float64), norm="ortho", axes=(1, 2))
-        self.values[0, 0] = self.modes[:, 0, 0] = 0  # the scale of a flat is a convention
-        y, x = np.indices(mesh.shape)
-        wave = np.hypot(y, x)
-        self.bands = np.ceil(np.log2(np.maximum(wave, 1) / 1.5) + 1).astype(int)
-        variances = np.sum(self.modes**2, axis=0)
-        members = np.bincount(self.bands.ravel())
-        self.noise = np.bincount(self.bands.ravel(), variances.ravel()) / np.maximum(members, 1)
+    def __init__(self, common, own, ratio):
+        self.common, self.own, self.ratio = common, own, ratio
+        self.values = _cosines(_mesh(own.surface) / _mesh(common.surface))
+        self.values[0, 0] = 0  # the scale of a flat is a convention
+        self.variances = np.sum(_cosines(ratio.covariance.modes.astype(np.float64)) ** 2, axis=0)
+        y, x = np.indices(self.values.shape)
+        self.bands = np.ceil(np.log2(np.maximum(np.hypot(y, x), 0.5) / 0.75)).astype(int)  # the level is band 0
+
+    def by_band(self, values):
+        """Sum over the coefficients of each band."""
+        return np.bincount(self.bands.ravel(), values.ravel())
+
+    def shrunk(self, tau2):
+        """Return the fit of the filter, drawn toward grey; ``tau2`` is the variance of the true values by band."""
+        common, ratio = self.common, self.ratio
+        noise = self.by_band(self.variances) / self.by_band(np.ones_like(self.variances))
+        gains = np.where(tau2 > 0, tau2 / np.maximum(tau2 + noise, 1e-300), 0.0)
+        gain = gains[self.bands]
+        change = _image(gain * self.values - _cosines(_mesh(ratio.surface) - 1))
+        departure = ratio.surface + expand_mesh(change, MESH_BOX, ratio.surface.shape)
+        surface = common.surface * departure
+        surface /= np.median(surface)
+        # Departures of the filters from their mean do not go with it: its variance and theirs add up.
+        modes = [
+            _image(np.sqrt(1 - gain**2) * _cosines(common.covariance.modes)),
+            _image(gain * _cosines(self.own.covariance.modes)),
+        ]
+        # What shrinking leaves out is as large as its prior says: (1 - gain)^2 tau^2 of each coefficient.
+        left = np.mean((1 - gain) ** 2 * tau2[self.bands])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            residual = (1 + common.residual) * (1 + ratio.residual) * ratio.surface / departure - 1
+        return evolve(
+            ratio,
+            surface=readonly(surface),
+            residual=readonly(residual),
+            covariance=evolve(
+                common.covariance,
+                modes=np.concatenate(modes),
+                misfit=np.hypot(common.covariance.misfit, np.sqrt(left)),
+            ),
+            pixel_err=_together(common.pixel_err, ratio.pixel_err),
+            strategy=f"Shrunk({common.strategy})",
+            history=ratio.history.then("shrink toward grey", gains=", ".join(f"{gain:.2f}" for gain in gains[1:])),
+        )
+
+
+def _mesh(surface):
+    return box_means(surface, MESH_BOX).astype(np.float64)
+
+
+def _cosines(meshes):
+    """Cosine coefficients of a mesh or of each of a stack of meshes."""
+    return dctn(meshes, norm="ortho", axes=(-2, -1))
+
+
+def _image(coefficients):
+    return idctn(coefficients, norm="ortho", axes=(-2, -1))
 
 
 def _together(one, other):
@@ -135,31 +182,3 @@ def _together(one, other):
     if one is None or other is None:
         return other if one is None else one
     return readonly(np.hypot(one, other))
-
-
-def _shrunk(common, ratio, coefficients, tau2):
-    noise = coefficients.noise
-    gains = np.where(tau2 > 0, tau2 / np.maximum(tau2 + noise, 1e-300), 0.0)
-    gain = gains[coefficients.bands]
-    shape = common.surface.shape
-    # What is taken away is interpolated, not what stays: with a gain of 1 the surface is the filter's own, exactly.
-    departure = ratio.surface - 1 - expand_mesh(idctn((1 - gain) * coefficients.values, norm="ortho"), MESH_BOX, shape)
-    surface = common.surface * (1 + departure)
-    surface /= np.median(surface)
-    grey_modes, own_modes = common.covariance.modes, idctn(gain * coefficients.modes, norm="ortho", axes=(1, 2))
-    n = min(len(grey_modes), len(own_modes))
-    modes = np.concatenate([grey_modes[:n] + own_modes[:n], grey_modes[n:], own_modes[n:]])
-    # What shrinking leaves out is as large as its prior says: (1 - gain)^2 tau^2 of each coefficient.
-    left = np.mean((1 - gain) ** 2 * tau2[coefficients.bands])
-    misfit = np.hypot(common.misfit, np.sqrt(left))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        residual = (1 + common.residual) * (1 + ratio.residual) * ratio.surface / (1 + departure) - 1
-    return evolve(
-        ratio,
-        surface=readonly(surface),
-        residual=readonly(residual),
-        covariance=evolve(common.covariance, modes=modes, misfit=misfit),
-        pixel_err=_together(common.pixel_err, ratio.pixel_err),
-        strategy=f"Shrunk({common.strategy})",
-        history=ratio.history.then("shrink toward grey", gains=", ".join(f"{gain:.2f}" for gain in gains[1:])),
-    )

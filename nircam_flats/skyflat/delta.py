@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from astropy import units as u
 from astropy.table import QTable
 from astropy.time import Time
 from attrs import field, frozen
@@ -244,7 +245,8 @@ def _freedom(frames):
 def _table_of(frames):
     table = frames.table
     table["used"], table["reason"] = True, ""
-    table.keep_columns(["name", "filter", "used", "reason", "level", "level_err", "noise", "masked_fraction", "start"])
+    facts = ["name", "filter", "used", "reason", "start", "ra", "dec", "roll"]
+    table.keep_columns([*facts, "level", "level_err", "noise", "masked_fraction"])
     for item in frames.excluded:
         table.add_row(
             {
@@ -257,6 +259,7 @@ def _table_of(frames):
                 "noise": np.nan,
                 "masked_fraction": np.nan,
                 "start": "",
+                **dict.fromkeys(("ra", "dec", "roll"), np.nan * u.deg),
             }
         )
     return table

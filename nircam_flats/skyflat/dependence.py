@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from astropy import units as u
 from astropy.table import QTable
 from astropy.time import Time
 from attrs import field, frozen
@@ -13,6 +14,7 @@ from nircam_flats._fields import HoldsArrays, image, readonly, to_tuple
 from nircam_flats._files import reading
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector, Filter
+from nircam_flats.instrument.attitude import unit_vectors
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.instrument.filters import to_filter
 from nircam_flats.kernels import box_medians, clipped_statistics
@@ -24,6 +26,8 @@ from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["FilterDependence"]
 
+SAME_ROLL = 1
+"""Degrees by which frames of the same field may be turned: less than a box at the edge of the frame."""
 WHITE_OF_MEDIAN = np.pi / 2 - 1
 """What the median of many values has more of white variance than their mean, whose variance the influences tell."""
 
@@ -51,9 +55,10 @@ class FilterDependence(HoldsArrays):
         value the ratio is 1 exactly, and in noisy images so many pixels are that their median is too near to 1.
     influences
         float32, shape (frames, boxes in y, boxes in x): what each frame adds to the mean of each 32 x 32 box. Those of
-        the filter itself pull both images.
+        the filter itself pull both images. Frames that saw the same field share its faint sources and halos, most of
+        which the ratio is free of; they count as one.
     frames
-        Names of these frames, a tuple.
+        Names of these frames, a tuple; of frames of the same field that of the first.
     grey_filters
         The filters that it is relative to.
     flat_names, exposures, first_date, last_date
@@ -95,7 +100,8 @@ class FilterDependence(HoldsArrays):
         """
         _refuse_unlike(delta, grey)
         good = delta.good & grey.good
-        own, common = _frame_names(delta), _frame_names(grey)
+        of_own, of_grey = (item.exposures[item.exposures["used"]] for item in (delta, grey))
+        own, common = ([str(name) for name in rows["name"]] for rows in (of_own, of_grey))
         shared = len(set(own) & set(common)) / len(own)
         if shared == 1:
             good = good & (grey.n_used > delta.n_used)
@@ -110,7 +116,7 @@ class FilterDependence(HoldsArrays):
         level = clipped_statistics(data, where=good, max_iterations=0)[0]  # the median
         data /= np.float32(level)
         err /= np.float32(level)
-        frames = [*common, *(name for name in own if name not in set(common))]
+        frames, influences = _influences(delta, grey, own, common, _first_of_field(of_own, of_grey, delta.detector))
         return cls(
             detector=delta.detector,
             filter=delta.filters[0],
@@ -118,7 +124,7 @@ class FilterDependence(HoldsArrays):
             err=readonly(err),
             n_used=readonly(np.where(good, delta.n_used, 0)),
             mesh=_mesh_of_ratio(delta, grey, good),
-            influences=_influences(delta, grey, own, common, frames),
+            influences=influences,
             frames=frames,
             grey_filters=grey.filters,
             flat_names=delta.flat_names,
@@ -242,19 +248,36 @@ def _mesh_of_ratio(delta, grey, good):
     return readonly(mesh / np.nanmedian(mesh))
 
 
-def _frame_names(delta):
-    return [str(name) for name in delta.exposures["name"][delta.exposures["used"]]]
+def _first_of_field(own, common, detector):
+    """The name of each frame, and that of the first that saw the same field turned the same way, a dict.
+
+    The same is what is less than a box away and turned by less than 1 degree. Of frames whose pointing is not known,
+    and where a filter has seen one field only, each is for itself.
+    """
+    rows = {str(row["name"]): row for table in (common, own) for row in table}
+    names = np.array(list(rows))
+    ra, dec, roll = (u.Quantity([row[name] for row in rows.values()]).to_value(u.deg) for name in ("ra", "dec", "roll"))
+    places = unit_vectors(np.radians(ra), np.radians(dec))
+    apart = np.linalg.norm(places[:, None] - places, axis=-1) * u.rad
+    turned = np.abs((roll[:, None] - roll + 180) % 360 - 180)
+    same = (apart < MESH_BOX * detector.pixel_scale) & (turned < SAME_ROLL)
+    np.fill_diagonal(same, True)
+    first = dict(zip(rows, names[same.argmax(axis=1)].tolist(), strict=True))
+    several = all(len({first[str(name)] for name in table["name"]}) > 1 for table in (own, common))
+    return first if several else dict(zip(rows, rows, strict=True))
 
 
-def _influences(delta, grey, own, common, frames):
-    """What each frame adds to the ratio: its influence on the filter's image less that on the grey one.
+def _influences(delta, grey, own, common, first):
+    """The frames that count, and what each adds to the ratio: its influence on the filter's image less that on grey.
 
     The jackknife of N frames gives the variance of a sum of influences as N / (N - 1) times the sum of their squares;
-    the images have fewer frames, whose influences are scaled to make up for it.
+    the images have fewer frames, whose influences are scaled to make up for it. So it is where several frames of the
+    filter count as one.
     """
-    place = {name: index for index, name in enumerate(frames)}
-    influences = np.zeros((len(frames), *delta.influences.shape[1:]), np.float32)
+    place = {name: index for index, name in enumerate(dict.fromkeys(first.values()))}
+    together = jackknife_factor(len({first[name] for name in own})) / jackknife_factor(len(own))
+    influences = np.zeros((len(place), *delta.influences.shape[1:]), np.float32)
     for sign, part, names in ((1, delta, own), (-1, grey, common)):
-        scale = sign * np.sqrt(jackknife_factor(len(names)) / jackknife_factor(len(frames)))
-        influences[[place[name] for name in names]] += np.float32(scale) * part.influences
-    return readonly(influences)
+        scale = sign * np.sqrt(together * jackknife_factor(len(names)) / jackknife_factor(len(place)))
+        np.add.at(influences, [place[first[name]] for name in names], np.float32(scale) * part.influences)
+    return list(place), readonly(influences)

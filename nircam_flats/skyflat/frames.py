@@ -282,7 +282,15 @@ class NormalizedFrames(HoldsArrays):
 
     @property
     def table(self) -> QTable:
-        """A `~astropy.table.QTable` with a row per frame: facts, sky level and its error, noise, masked fraction."""
+        """A `~astropy.table.QTable` with a row per frame: facts, sky level and its error, noise, masked fraction.
+
+        ``ra``, ``dec`` and ``roll`` are those of the reference point of its `Pointing`; NaN where that is not known.
+        """
+        pointings = [frame.pointing for frame in self.frames]
+        places = {
+            name: u.Quantity([np.nan * u.deg if item is None else getattr(item, f"{name}_ref") for item in pointings])
+            for name in ("ra", "dec", "roll")
+        }
         return QTable(
             {
                 "name": [frame.name for frame in self.frames],
@@ -293,6 +301,7 @@ class NormalizedFrames(HoldsArrays):
                 "level_err": [frame.level.err for frame in self.frames] * self.frames[0].level.unit,
                 "noise": [frame.noise for frame in self.frames],
                 "masked_fraction": [frame.level.masked_fraction for frame in self.frames],
+                **places,
             }
         )
 

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from astropy import units as u
 
 from nircam_flats import (
     DeltaSkyflat,
@@ -11,9 +12,11 @@ from nircam_flats import (
     FlatPolicy,
     Grey,
     InvalidInputError,
+    MedianFilter,
     NormalizedFrame,
     NormalizedFrames,
     PerFilter,
+    Pointing,
     Polynomial2D,
     Shrunk,
     SkyLevel,
@@ -23,23 +26,34 @@ SHAPE = (192, 192)
 FILTERS = ("F115W", "F150W", "F200W")
 
 
-def campaign(seed, n, difference):
-    """Delta skyflats, grey and by filter, of ``n`` frames each with tilts, and the true flat of each filter."""
+def campaign(seed, n, difference, shared=0.0):
+    """Delta skyflats, grey and by filter, of ``n`` frames each with tilts, and the true flat of each filter.
+
+    Of the tilts, ``shared`` is that of the field, which all filters see; without it each frame has a field of its own.
+    """
     rng = np.random.default_rng(seed)
     y, x = np.indices(SHAPE) / SHAPE[0] - 0.5
     patterns = [x * y * 4, x**2 * 4 - 1 / 3, y - x]
     truth, frames = {}, []
+    fields = shared * rng.standard_normal((n, 2))
     for name, pattern in zip(FILTERS, patterns, strict=True):
         truth[name] = (1 + 0.04 * x - 0.03 * y**2) * (1 + difference * pattern / 2)
         for number in range(n):
-            tilt = 0.004 * rng.standard_normal(2)
+            tilt = 0.004 * rng.standard_normal(2) + fields[number]
             values = truth[name] * (1 + tilt[0] * x + tilt[1] * y) * rng.normal(1, 0.03, SHAPE)
             level = SkyLevel(value=0.3, err=1e-5, scatter=0.009, n_pixels=values.size, masked_fraction=0.0)
             facts = {"detector": "B4", "filter": name, "flat_name": f"{name}.fits", "start": None, "end": None}
+            facts["pointing"] = pointing_at(150 + number / 60) if shared else None
             frames.append(NormalizedFrame(name=f"{name} {number}", level=level, values=values, **facts))
     frames = NormalizedFrames(detector="B4", frames=frames)
     by_filter = {name: DeltaSkyflat.from_frames(frames.where(filter=name)) for name in FILTERS}
     return DeltaSkyflat.from_frames(frames), by_filter, truth
+
+
+def pointing_at(ra):
+    angles = {"ra_ref": ra, "dec_ref": 2, "roll_ref": 30, "v3_idl_y_angle": 0}
+    places = {"v2_ref": 0 * u.arcsec, "v3_ref": -500 * u.arcsec}
+    return Pointing(**{name: value * u.deg for name, value in angles.items()}, **places)
 
 
 def error(fits, truth):
@@ -51,12 +65,12 @@ def error(fits, truth):
     return np.sqrt(np.mean(departures))
 
 
-def errors(n, difference, seeds=range(4)):
+def errors(n, difference, seeds=range(4), fit=FlatModelFit.from_delta, **settings):
     squares = {}
     for seed in seeds:
-        grey, by_filter, truth = campaign(seed, n, difference)
+        grey, by_filter, truth = campaign(seed, n, difference, **settings)
         for policy in (Grey(), PerFilter(), Shrunk()):
-            squares.setdefault(type(policy), []).append(error(policy(grey, by_filter), truth) ** 2)
+            squares.setdefault(type(policy), []).append(error(policy(grey, by_filter, fit), truth) ** 2)
     return {policy: np.sqrt(np.mean(values)) for policy, values in squares.items()}
 
 
@@ -71,6 +85,26 @@ def test_where_filters_agree_shrinking_comes_near_grey():
     found = errors(6, 0.0)
     assert found[Grey] < 0.75 * found[PerFilter]
     assert found[Shrunk] < 0.5 * (found[Grey] + found[PerFilter])
+
+
+@pytest.mark.parametrize("n", [2, 4])
+@pytest.mark.parametrize(("difference", "most"), [(0.0, 1.05), (0.003, 1.1), (0.006, 1.1), (0.012, 1.1), (0.1, 1.03)])
+def test_shrinking_loses_little_against_the_better_of_the_two(n, difference, most):
+    found = errors(n, difference, range(20, 32), shared=0.01)
+    assert found[Shrunk] < most * min(found[Grey], found[PerFilter])
+
+
+def test_medians_of_ratios_do_not_draw_it_to_grey():
+    """Where grey is the filter's own value the ratio is 1, whatever filters differ by: its medians fall short."""
+    fit = partial(FlatModelFit.from_delta, strategy=MedianFilter(filter_size=3))
+    grey, by_filter, _ = campaign(1, 3, 0.1)
+    common = fit(grey).surface
+    for name, found in Shrunk()(grey, by_filter, fit).items():
+        own = fit(by_filter[name]).surface / common - 1
+        of_ratio = fit(by_filter[name].relative_to(grey)).surface - 1
+        own -= own.mean()
+        assert np.sum(own * of_ratio) < 0.95 * np.sum(own**2)
+        assert np.sum(own * (found.surface / common - 1)) > 0.97 * np.sum(own**2)
 
 
 def test_what_a_shrunk_fit_says_of_itself():

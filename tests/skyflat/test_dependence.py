@@ -11,6 +11,7 @@ from nircam_flats import (
     FlatModelFit,
     Gradient,
     InvalidInputError,
+    Pointing,
     WavelengthTrend,
     testing,
 )
@@ -102,6 +103,53 @@ def test_the_trend_with_wavelength(dependences):
     assert np.sqrt(np.mean(np.square(pulls))) == pytest.approx(1, abs=0.35)
     single = [[item.gradient.x_err, item.gradient.y_err] for item in items]
     np.testing.assert_allclose(np.sqrt(np.diag(trend.covariance)).reshape(-1, 2), single, rtol=1e-6)
+
+
+@pytest.fixture
+def same_fields(frames_of):
+    """A filter over grey, from frames of ``n`` fields in each filter; what a field adds is in all its filters alike."""
+
+    def make(seed, n=6, dithers=1, **turned):
+        rng = np.random.default_rng(seed)
+        y, x = (np.indices(SHAPE) + 0.5) / np.array(SHAPE)[:, None, None] - 0.5
+        slopes = 0.01 * rng.standard_normal((n, 2))
+        images, names, pointings = [], [], []
+        for name in FILTERS:
+            for field in np.repeat(np.arange(n), dithers):
+                own = slopes[field] + 0.003 * rng.standard_normal(2)
+                images.append((1 + own[0] * x + own[1] * y) * rng.normal(1, 0.02, SHAPE))
+                names.append(name)
+                pointings.append(pointing_at(150 + field / 60 + rng.uniform(0, 5e-5), roll=turned.get(name, 30)))
+        frames = frames_of(images, names, 0.02)
+        seen = [attrs.evolve(frame, pointing=it) for frame, it in zip(frames.frames, pointings, strict=True)]
+        frames = attrs.evolve(frames, frames=seen)
+        grey = DeltaSkyflat.from_frames(frames)
+        return DeltaSkyflat.from_frames(frames.where(filter="F150W")).relative_to(grey)
+
+    return make
+
+
+def pointing_at(ra, roll):
+    angles = {"ra_ref": ra, "dec_ref": 2, "roll_ref": roll, "v3_idl_y_angle": 0}
+    places = {"v2_ref": 0 * u.arcsec, "v3_ref": -500 * u.arcsec}
+    return Pointing(**{name: value * u.deg for name, value in angles.items()}, **places)
+
+
+@pytest.mark.parametrize("n", [3, 6])
+def test_light_that_the_filters_of_a_field_share_is_no_error(same_fields, n):
+    gradients = [same_fields(seed, n).gradient for seed in range(16)]
+    seen = np.mean([[gradient.x**2, gradient.y**2] for gradient in gradients])
+    claimed = np.mean([[gradient.x_err**2, gradient.y_err**2] for gradient in gradients])
+    assert np.sqrt(seen / claimed) == pytest.approx(1, abs=0.3)
+    # As independent frames they would err by the scatter of the fields.
+    assert np.sqrt(claimed) < 0.5 * 0.01 / np.sqrt(n)
+
+
+def test_which_frames_saw_the_same_field(same_fields):
+    assert same_fields(1, n=3).frames == ("frame0", "frame1", "frame2")
+    assert len(same_fields(1, n=3, F150W=32).frames) == 6
+    assert len(same_fields(1, n=2, dithers=3).frames) == 2
+    assert len(same_fields(1, n=1, dithers=3).frames) == 9  # of one field alone, nothing could be told
 
 
 def test_a_fit_takes_it_as_a_delta_skyflat(dependences):
