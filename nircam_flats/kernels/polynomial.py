@@ -4,11 +4,11 @@ import numpy as np
 
 from nircam_flats.kernels._njit import njit
 
-__all__ = ["evaluate_polynomial", "weighted_moments"]
+__all__ = ["dot", "evaluate_polynomial", "weighted_moments"]
 
 
 @njit(nogil=True, cache=True, fastmath={"nsz", "contract", "reassoc"})
-def _dot(one, other):
+def dot(one, other):
     total = 0.0
     for i in range(one.size):
         total += one[i] * other[i]
@@ -39,11 +39,11 @@ def _add_rows(data, err, good, offset, scale, by, bx, coefficients, tolerance, n
             weight[x] = (scale / sigma) ** 2 if use and has_err else np.float64(use)
             product[x] = weight[x] * difference if use else 0.0
         for i in range(moments.shape[1]):
-            total = _dot(weight, bx[i])
+            total = dot(weight, bx[i])
             for j in range(moments.shape[0]):
                 moments[j, i] += by[j, y] * total
         for i in range(n_terms):
-            total = _dot(product, bx[i])
+            total = dot(product, bx[i])
             for j in range(n_terms):
                 values[j, i] += by[j, y] * total
     return n_changed, n_used
