@@ -167,9 +167,9 @@ def _solved(frames, box_size):
 
 def _fit(values, weights, sky, expected, start):
     """Least squares for the light in the cells and the response, with light ``expected`` as large as that."""
-    in_boxes = (item.reshape(len(item), -1).T for item in (values, weights))
     settings = {"length": LENGTH, "most_steps": MOST_STEPS, "tolerance": TOLERANCE}
-    cells = solve_moving_light(*in_boxes, sky.weights, sky.shapes, expected, start, **settings)
+    of_boxes, with_weights = (item.reshape(len(item), -1).T for item in (values, weights))
+    cells = solve_moving_light(of_boxes, with_weights, sky.weights, sky.shapes, expected, start, **settings)
     total, rest = weights.sum(axis=0), values - sky.in_frames(cells)
     response = np.divide((weights * rest).sum(axis=0), total, out=np.full_like(total, np.nan), where=total > 0)
     return cells, response
