@@ -143,7 +143,8 @@ class FlatModelFit(HoldsArrays):
         stage = f"jackknife {delta.detector}"
         without = list(map_ordered(work, pulls, executor=executor, stage=stage))
         shifts = np.array(without, np.float32).reshape(pulls.shape) - _mesh_of(surface, delta, sample)
-        misfit, correlation, outliers = _misfit(delta, residual, _modes(-pulls - shifts))
+        boxes, of_err = map_ordered(partial(box_medians, box_size=delta.box_size), [residual, delta.err])
+        misfit, correlation, outliers = _misfit(delta, boxes, _modes(-pulls - shifts))
         own_modes = n_replicates == 0 and found.modes is not None
         return cls(
             detector=delta.detector,
@@ -158,7 +159,7 @@ class FlatModelFit(HoldsArrays):
                 shape=surface.shape,
                 box_size=MESH_BOX,
             ),
-            pixel_err=_pixel_misfit(delta, residual) if found.pixel_err is None else found.pixel_err / scale,
+            pixel_err=_pixel_misfit(delta, boxes, of_err) if found.pixel_err is None else found.pixel_err / scale,
             strategy=repr(strategy),
             flat_names=delta.flat_names,
             exposures=delta.exposures,
@@ -269,25 +270,28 @@ def _modes(replicates):
     return (replicates - replicates.mean(axis=0)) * np.float32(np.sqrt((n - 1) / n)) if n else replicates
 
 
-def _pixel_misfit(delta, residual):
-    """1 sigma of what the residual shows from pixel to pixel beyond its noise, an image; None if there is nothing."""
-    scatter = box_medians(residual, delta.box_size)[1].astype(np.float64) ** 2 / CLIPPED_VARIANCE
-    noise = box_medians(delta.err, delta.box_size)[0].astype(np.float64) ** 2
+def _pixel_misfit(delta, boxes, of_err):
+    """1 sigma of what the residual shows from pixel to pixel beyond its noise, an image; None if there is nothing.
+
+    ``boxes`` are the `box_medians` of the residual, ``of_err`` those of the errors of the pixels.
+    """
+    scatter = boxes[1].astype(np.float64) ** 2 / CLIPPED_VARIANCE
+    noise = of_err[0].astype(np.float64) ** 2
     excess = np.nanmedian(scatter - noise)
     if not excess > TEXTURE * np.nanmedian(noise):
         return None
-    return readonly(np.full(residual.shape, np.sqrt(excess), np.float32))
+    return readonly(np.full(delta.data.shape, np.sqrt(excess), np.float32))
 
 
-def _misfit(delta, residual, modes):
+def _misfit(delta, boxes, modes):
     """What the surface leaves undescribed: its root mean square over boxes, its correlation, and outlying boxes.
 
-    It is what the box medians of the residual show beyond their noise: that of the exposures as a whole (``modes``, the
-    jackknife of the residual) and the white noise of the pixels in the box. A constant is no misfit: the scale of a
-    surface is a convention. Boxes that depart by more than 5 robust standard deviations are told
+    It is what the `box_medians` of the residual, ``boxes``, show beyond their noise: that of the exposures as a whole
+    (``modes``, the jackknife of the residual) and the white noise of the pixels in the box. A constant is no misfit:
+    the scale of a surface is a convention. Boxes that depart by more than 5 robust standard deviations are told
     one by one, since a few deep features would otherwise make the error of the whole surface.
     """
-    medians, stds, kept = box_medians(residual, delta.box_size)
+    medians, stds, kept = boxes
     if np.isnan(medians).all():
         raise FitError(
             f"FlatModelFit of {delta.detector} needs a box of {delta.box_size} px with 10 % good pixels; there is none"

@@ -9,7 +9,7 @@ from nircam_flats._fields import readonly
 from nircam_flats.exceptions import FitError, InvalidInputError
 from nircam_flats.fit.strategy import FitStrategy
 from nircam_flats.fit.surface import Surface
-from nircam_flats.kernels import evaluate_polynomial, weighted_moments
+from nircam_flats.kernels import add_changed_moments, evaluate_polynomial
 from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["Polynomial2D", "legendre_basis"]
@@ -62,13 +62,16 @@ class Polynomial2D(FitStrategy):
         offset = _typical(data, good)
         scale = 1.0 if err is None else _typical(err, good)
         by, bx = (legendre_basis(np.arange(size) + 0.5, size, 2 * self.degree) for size in data.shape)
-        coefficients, used = np.zeros((self.degree + 1, self.degree + 1)), np.zeros(data.shape, bool)
+        used, coefficients = np.zeros(data.shape, bool), np.zeros((self.degree + 1, self.degree + 1))
+        moments, values = np.zeros((len(by), len(bx))), np.zeros(coefficients.shape)
         for _ in range(MAX_ITERATIONS):
-            moments, values, n_changed, n_used = weighted_moments(
+            n_changed = add_changed_moments(
                 data,
                 err,
                 good,
                 used,
+                moments,
+                values,
                 offset=offset,
                 scale=scale,
                 by=by,
@@ -80,7 +83,7 @@ class Polynomial2D(FitStrategy):
             if n_changed == 0:
                 break
             normal = self._normal(moments)
-            coefficients = self._solve(normal, values, n_used)
+            coefficients = self._solve(normal, values, used)
         surface = readonly(evaluate_polynomial(coefficients, by, bx, offset))
         return Surface(values=surface, modes=None if err is None else scale * self._modes(normal, data.shape))
 
@@ -95,13 +98,13 @@ class Polynomial2D(FitStrategy):
         full = np.einsum("jlb,ika,ba->jilk", products, products, moments, optimize=True)
         return full[j[:, None], i[:, None], j, i]
 
-    def _solve(self, normal, values, n_used):
+    def _solve(self, normal, values, used):
         j, i = self._terms()
         solution, _, rank, _ = np.linalg.lstsq(normal, values[j, i], rcond=1e-12)
         if rank < len(j):
             raise FitError(
-                f"Polynomial2D of degree {self.degree} has {len(j)} terms, and the {n_used} good pixels determine only "
-                f"{rank} of them; use a lower degree"
+                f"Polynomial2D of degree {self.degree} has {len(j)} terms, and the {np.count_nonzero(used)} good "
+                f"pixels determine only {rank} of them; use a lower degree"
             )
         coefficients = np.zeros(values.shape)
         coefficients[j, i] = solution

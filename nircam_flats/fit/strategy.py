@@ -95,11 +95,11 @@ class FitStrategy(Strategy, ABC):
                 f"{surface.values.shape}"
             )
         finite = np.isfinite(surface.values)
+        if finite.all():
+            return surface
         if not finite[usable].all():
             bad = np.count_nonzero(usable & ~finite)
             raise FitError(
                 f"{name}.smooth(data, err, good) must be finite at all good pixels; {bad} of {usable.sum()} are not"
             )
-        if finite.all():
-            return surface
         return evolve(surface, values=fill_mesh(np.where(finite, surface.values, np.float32(np.nan))))

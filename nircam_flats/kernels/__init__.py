@@ -21,11 +21,12 @@ from nircam_flats.kernels.mesh import (
     repeat_mesh,
 )
 from nircam_flats.kernels.neighbours import grow, local_medians, smooth
-from nircam_flats.kernels.polynomial import evaluate_polynomial, weighted_moments
+from nircam_flats.kernels.polynomial import add_changed_moments, evaluate_polynomial
 from nircam_flats.kernels.rows import divide_rows
 from nircam_flats.kernels.scatter import stack_scatter
 
 __all__ = [
+    "add_changed_moments",
     "autocorrelated",
     "box_influences",
     "box_means",
@@ -54,5 +55,4 @@ __all__ = [
     "sum_starlight",
     "swap_bytes",
     "usable_pixels",
-    "weighted_moments",
 ]

@@ -113,7 +113,7 @@ def _halo_heights(excess, shapes):
 
     Not negative; shape (n, 1, 1).
     """
-    used = np.isfinite(excess)
+    used = np.isfinite(excess).astype(float)
     excess = np.where(used, excess, 0)
     heights = np.zeros((len(excess), 1, 1))
     for _ in range(CLIPS):
@@ -123,14 +123,14 @@ def _halo_heights(excess, shapes):
         heights = np.divide(covariance, variance, out=np.zeros_like(variance), where=variance > 0)
         departure = np.abs(excess - mean_excess - heights * (shapes - mean_shape))
         scatter = np.sqrt(_mean((departure - _mean(departure, used)) ** 2, used))
-        used &= departure <= 3 * scatter
+        used *= departure <= 3 * scatter
     return np.maximum(heights, 0)
 
 
 def _mean(values, used):
-    """Mean of the used values of each frame, shape (n, 1, 1)."""
-    total = np.sum(values, axis=(1, 2), where=used, keepdims=True)
-    return total / np.maximum(np.sum(used, axis=(1, 2), keepdims=True), 1)
+    """Mean of the used values (1, others are 0) of each frame, shape (n, 1, 1)."""
+    total = np.einsum("jyx,jyx->j", values, used) / np.maximum(used.sum(axis=(1, 2)), 1)
+    return total[:, None, None]
 
 
 def stripe_scales(ratios):

@@ -10,6 +10,7 @@ from nircam_flats._strategy import Strategy
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.kernels import box_means, repeat_mesh
 from nircam_flats.masks import MaskReason, SourceMask
+from nircam_flats.parallel import map_ordered
 from nircam_flats.skyflat.meshes import MESH_BOX, lower_quartile_of_frames, median_of_frames, smoothed
 
 __all__ = ["BoxMasks", "ExtendedLight"]
@@ -122,10 +123,9 @@ class ExtendedLight(Strategy):
         meshes = frames.meshes
         flags = np.zeros(meshes.shape, bool)
         names = np.array([frame.filter.name for frame in frames.frames])
-        for name in np.unique(names):
-            chosen = names == name
-            if chosen.sum() >= MIN_FRAMES:
-                flags[chosen] = self.find(meshes[chosen])
+        groups = [chosen for name in np.unique(names) if (chosen := names == name).sum() >= MIN_FRAMES]
+        for chosen, found in zip(groups, map_ordered(self.find, [meshes[item] for item in groups]), strict=True):
+            flags[chosen] = found
         flags = np.stack([self._grown(boxes) for boxes in flags])
         found = zip(frames.frames, flags, strict=True)
         return BoxMasks({frame.name: boxes for frame, boxes in found if boxes.any()}, frames.shape)

@@ -1,7 +1,5 @@
 """Light of the sky that masks leave: halos of stars and galaxies, which move over the detector with the dithers."""
 
-from functools import cached_property
-
 import numpy as np
 from astropy import units as u
 from attrs import frozen
@@ -12,7 +10,7 @@ from nircam_flats.kernels import solve_moving_light
 from nircam_flats.parallel import map_ordered
 from nircam_flats.skyflat.balance import stripe_scales
 from nircam_flats.skyflat.light import FrameLight
-from nircam_flats.skyflat.meshes import box_size_for, laplacian, median_of_frames
+from nircam_flats.skyflat.meshes import box_size_for, median_of_frames
 
 __all__ = ["field_light"]
 
@@ -20,8 +18,8 @@ MIN_FRAMES = 3
 ROUNDS = 10
 MOST_STEPS, TOLERANCE = 40, 1e-3
 """Of each round, which goes on from the one before."""
-ROUGHNESS = 0.5
-"""Inverse length, in boxes, beyond which neighbours on the sky say nothing of each other."""
+LENGTH = 2.0
+"""In boxes, beyond which neighbours on the sky say nothing of each other."""
 FIRST, FAINTEST = 0.01, 0.0003
 """Standard deviation of the light that is expected anywhere at first, and where none was found, in units of the sky."""
 SEEN, FAINT, GAIN, BLUR = 3.0, 0.001, 2.0, 1.5
@@ -37,42 +35,41 @@ LEAST_SCATTER = 1e-6
 class _Sky:
     """Where the boxes of frames look: frames of one field share a mesh of cells.
 
-    ``weights`` is a sparse matrix that interpolates the cells at the boxes, one row for each box of each frame;
-    ``shapes`` are those of the meshes of the fields, whose cells follow each other.
+    ``weights`` is a sparse matrix that interpolates the cells at the boxes, one row for each frame of each box;
+    ``frames`` is the shape of the meshes of all frames, (n, boxes in y, boxes in x), and ``shapes`` are those of the
+    meshes of the fields, whose cells follow each other.
     """
 
     weights: sparse.csr_matrix
+    frames: tuple
     shapes: tuple
 
     @classmethod
     def of(cls, frames, box_size):
         places = _places(frames, box_size)
         shape = tuple(-(-n // box_size) for n in frames.shape)
-        n_boxes, parts, shapes, n_cells = shape[0] * shape[1], {}, [], 0
+        seen = np.empty((shape[0] * shape[1], len(frames), 4), np.int32)
+        parts, shapes, n_cells = np.empty(seen.shape), [], 0
         for members in places:
             lowest = np.floor(np.min([item.min(axis=(1, 2)) for _, item in members], axis=0)).astype(int)
             highest = np.floor(np.max([item.max(axis=(1, 2)) for _, item in members], axis=0)).astype(int)
             ny, nx = highest - lowest + 2
             for number, place in members:
-                parts[number] = n_cells, nx, place - lowest[:, None, None]
+                seen[:, number], parts[:, number] = _interpolation(n_cells, nx, place - lowest[:, None, None])
             shapes.append((ny, nx))
             n_cells += ny * nx
-        rows = [_interpolation(*parts[number], n_boxes, n_cells) for number in range(len(parts))]
-        return cls(weights=sparse.vstack(rows).tocsr(), shapes=tuple(shapes))
+        rows = np.arange(0, seen.size + 1, 4, dtype=np.int32)
+        weights = sparse.csr_matrix((parts.ravel(), seen.ravel(), rows), shape=(len(rows) - 1, n_cells))
+        return cls(weights=weights, frames=(len(frames), *shape), shapes=tuple(shapes))
+
+    def in_frames(self, cells):
+        """The meshes of the frames that look at these cells."""
+        return (self.weights @ cells).reshape(-1, self.frames[0]).T.reshape(self.frames)
 
     def split(self, cells):
         """The mesh of each field."""
         ends = np.cumsum([ny * nx for ny, nx in self.shapes])[:-1]
         return [part.reshape(shape) for part, shape in zip(np.split(cells, ends), self.shapes, strict=True)]
-
-    @cached_property
-    def roughness(self):
-        """Sparse matrix that turns light of unit variance, smooth over some cells, into independent numbers."""
-        blocks = []
-        for shape in self.shapes:
-            differences = laplacian(shape)
-            blocks.append(ROUGHNESS**2 * sparse.eye(differences.shape[0]) + differences)
-        return sparse.block_diag(blocks).tocsr() / (np.sqrt(4 * np.pi) * ROUGHNESS)
 
 
 def _places(frames, box_size):
@@ -97,17 +94,16 @@ def _places(frames, box_size):
     return [members for _, members in fields]
 
 
-def _interpolation(offset, nx, place, n_boxes, n_cells):
-    """Bilinear weights of the cells from ``offset`` on, ``nx`` in a row, at the places, a sparse matrix."""
+def _interpolation(offset, nx, place):
+    """The four cells between which each place is, from ``offset`` on, ``nx`` in a row, and their bilinear weights."""
     corner = np.floor(place).astype(int)
     part = place - corner
-    weights, cells = [], []
+    cells, weights = [], []
     for dy in (0, 1):
         for dx in (0, 1):
-            weights.append(np.abs(1 - dy - part[0]) * np.abs(1 - dx - part[1]))
             cells.append(offset + (corner[0] + dy) * nx + corner[1] + dx)
-    rows = np.tile(np.arange(n_boxes), 4)
-    return sparse.csr_matrix((np.ravel(weights), (rows, np.ravel(cells))), shape=(n_boxes, n_cells))
+            weights.append(np.abs(1 - dy - part[0]) * np.abs(1 - dx - part[1]))
+    return np.stack(cells, axis=-1).reshape(-1, 4), np.stack(weights, axis=-1).reshape(-1, 4)
 
 
 def field_light(frames):
@@ -165,21 +161,18 @@ def _solved(frames, box_size):
         bright = np.concatenate([_bright(field).ravel() for field in fields])
         expected = np.hypot(FAINTEST, GAIN * bright)
         lit = np.concatenate([(field - np.median(field)).ravel() for field in fields])
-        light = (sky.weights @ np.where(bright > 0, np.maximum(lit, 0), 0)).reshape(meshes.shape)
+        light = sky.in_frames(np.where(bright > 0, np.maximum(lit, 0), 0))
     return light
 
 
 def _fit(values, weights, sky, expected, start):
     """Least squares for the light in the cells and the response, with light ``expected`` as large as that."""
-    n, shape = len(values), values.shape[1:]
-    values, weights = values.reshape(n, -1), weights.reshape(n, -1)
-    total = weights.sum(axis=0)
-    prior = sky.roughness @ sparse.diags(1 / expected)
-    prior = (prior.T @ prior).tocsr()
-    cells = solve_moving_light(values, weights, sky.weights, prior, start, most_steps=MOST_STEPS, tolerance=TOLERANCE)
-    rest = values - (sky.weights @ cells).reshape(n, -1)
+    settings = {"length": LENGTH, "most_steps": MOST_STEPS, "tolerance": TOLERANCE}
+    of_boxes, with_weights = (item.reshape(len(item), -1).T for item in (values, weights))
+    cells = solve_moving_light(of_boxes, with_weights, sky.weights, sky.shapes, expected, start, **settings)
+    total, rest = weights.sum(axis=0), values - sky.in_frames(cells)
     response = np.divide((weights * rest).sum(axis=0), total, out=np.full_like(total, np.nan), where=total > 0)
-    return cells, response.reshape(shape)
+    return cells, response
 
 
 def _bright(field):
