@@ -6,6 +6,8 @@
 
 smooth      What smooth strategies leave of the noiseless response of a filter: peak to peak and rms over the medians of
             64 x 64 boxes of fitted / true, per cent.
+strategies  For 2 to 40 exposures of each of two filters: the error of the surface that is fitted to each filter by
+            itself (rms as in the next table), by strategy.
 policies    For 2 to 40 exposures of each of two filters: the error of the surface of each filter (rms over the medians
             of 64 x 64 boxes of fitted / true response, filters and seeds, per cent) by policy, where the filters differ
             and where they are the same. Last, the error of `Shrunk` over that of the best of the other two, and the
@@ -44,6 +46,7 @@ PER_FILTER = 20
 PER_POINTING = 5
 DEAD = 0.5
 SEEDS = (301, 302)
+STRATEGIES = (nf.Polynomial2D(), nf.MedianFilter.of_report(), nf.MedianFilter(), nf.MedianFilter(filter_size=12))
 POLICIES = {"grey": nf.Grey(), "per filter": nf.PerFilter(), "shrunk": nf.Shrunk()}
 
 
@@ -81,6 +84,11 @@ def rms(values):
     return float(np.sqrt(np.nanmean(np.square(values))))
 
 
+def rms_of(errors):
+    """Root mean square over the seeds, the first axis."""
+    return np.sqrt(np.mean(errors**2, axis=0))
+
+
 def errors_of_policies(detector, seed, n, differ):
     """Return the error of each policy in one campaign, an array."""
     program, exposures = campaign(detector, seed, n, differ=differ)
@@ -98,7 +106,7 @@ def policies(seeds, counts):
     rows = []
     for differ, detector, n in product((True, False), DETECTORS, counts):
         errors = np.array([errors_of_policies(detector, seed, n, differ) for seed in seeds])
-        together = np.sqrt(np.mean(errors**2, axis=0))
+        together = rms_of(errors)
         rows.append(
             {"detector": detector, "filters": "differ" if differ else "same", "exposures": n}
             | dict(zip(POLICIES, 100 * together, strict=True))
@@ -119,11 +127,34 @@ def smooth(seeds):
         truth = program.truth(detector).delta(filter)
         good = np.isfinite(truth) & (truth > DEAD)
         truth = truth / np.median(truth[good])
-        for strategy in (nf.Polynomial2D(), nf.MedianFilter.of_report(), nf.MedianFilter()):
+        for strategy in STRATEGIES:
             left = departure(strategy(truth, None, good), truth, good)
             row = {"detector": detector, "seed": seed, "filter": filter, "strategy": str(strategy)}
             rows.append(row | {"peak to peak": 100 * mesh_range(left), "rms": 100 * rms(left)})
     show("Smooth strategies without noise, per cent", rows)
+
+
+def strategies(seeds, counts):
+    """Print the table of strategies with noise."""
+    rows = []
+    for detector, n in product(DETECTORS, counts):
+        errors = np.array([errors_of_strategies(detector, seed, n) for seed in seeds])
+        names = map(str, STRATEGIES)
+        rows.append({"detector": detector, "exposures": n} | dict(zip(names, 100 * rms_of(errors), strict=True)))
+    show(f"Strategies: rms error of a filter's surface, {len(seeds)} seeds, per cent", rows)
+
+
+def errors_of_strategies(detector, seed, n):
+    """Return the error of each strategy in one campaign, an array."""
+    program, exposures = campaign(detector, seed, n)
+    truth = program.truth(detector)
+    _, by_filter = deltas(exposures)
+    return np.array(
+        [
+            rms([departure(strategy(d.data, d.err, d.good), truth.delta(key), d.good) for key, d in by_filter.items()])
+            for strategy in STRATEGIES
+        ]
+    )
 
 
 def flats(seeds):
@@ -210,15 +241,17 @@ def show(title, rows):
 
 
 def main():
-    tables = ("smooth", "policies", "flats", "multiscale")
+    tables = ("smooth", "strategies", "policies", "flats", "multiscale")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=tables, default=tables, help="print these tables")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="other seeds")
-    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="other numbers of exposures, of policies")
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="other numbers of exposures")
     options = parser.parse_args()
     started = time.perf_counter()
     if "smooth" in options.only:
         smooth(options.seeds)
+    if "strategies" in options.only:
+        strategies(options.seeds, options.counts)
     if "policies" in options.only:
         policies(options.seeds, options.counts)
     if "flats" in options.only:

@@ -29,9 +29,9 @@ delta = nf.DeltaSkyflat.from_frames(nf.recipes.masked_frames(exposures))
 # %%
 # Three strategies
 # ----------------
-# The cubic is the default for short wavelengths, the median filter (boxes of 32 px, windows of 8 x 8 boxes, about a
-# cubic trend) the one for long wavelengths. `~nircam_flats.MultiScale` adds to a smooth surface what stands out from
-# the noise at finer scales.
+# The cubic is the report's choice for short wavelengths. The median filter (boxes, a window of 8 x 8 of them, about a
+# cubic trend) is our default, with a wider window for short wavelengths. `~nircam_flats.MultiScale` adds to a smooth
+# surface what stands out from the noise at finer scales.
 
 strategies = {
     "cubic": nf.Polynomial2D(degree=3),

@@ -37,7 +37,7 @@ products.grey.exposures["name", "used", "level", "masked_fraction"]
 # The answer beside the truth
 # ---------------------------
 # The surface is what multiplies the ground flat. Divided by the truth it should be white: what is left are the
-# structures that no cubic holds.
+# structures that no smooth surface holds.
 
 truth = program.truth("B1").grey()
 truth /= np.nanmedian(truth)

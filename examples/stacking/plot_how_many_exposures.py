@@ -46,7 +46,7 @@ for size in (2, 4, 8, 16, 32):
         fit = nf.FlatModelFit.from_delta(delta)
         rows.append((size, np.nanmedian(delta.err), departure(fit.surface), np.median(fit.err)))
 size, noise, left, claimed = np.array(rows).T
-perfect = departure(nf.Polynomial2D(degree=3)(truth))
+perfect = departure(nf.MedianFilter(filter_size=12)(truth))
 
 # %%
 # The answer
@@ -54,7 +54,7 @@ perfect = departure(nf.Polynomial2D(degree=3)(truth))
 # Single pixels gain almost with the root of the number (a little less: the median of two is their mean, and a median
 # of many is noisier than a mean), and with all 32 exposures they are still noisier by far than a ground flat. That is
 # why a delta skyflat is smoothed before it corrects one. The surface is good with a few exposures, and gets better
-# slowly, towards what a cubic cannot follow (dashed): what limits it is shared by many pixels. How well a fit knows
+# slowly, towards what no smooth surface follows (dashed): what limits it is shared by many pixels. How well a fit knows
 # its own error is seen in the scatter of the small dots, each a group: with few exposures it is a guess that may be
 # several times off.
 
@@ -67,7 +67,7 @@ for value, name, colour, marker in (
 ):
     ax.plot(sizes, [100 * np.median(value[size == n]) for n in sizes], marker, ls="-", color=colour, label=name)
     ax.plot(size, 100 * value, marker, color=colour, alpha=0.3, ms=4)
-ax.axhline(100 * perfect, color="#D55E00", ls="--", lw=1, label="the same, of a cubic fitted to the truth")
+ax.axhline(100 * perfect, color="#D55E00", ls="--", lw=1, label="the same, of a surface fitted to the truth")
 ax.set(xscale="log", yscale="log", xlabel="exposures", ylabel="relative error [%]", xticks=sizes, ylim=(0.03, 20))
 ax.set_xticks([], minor=True)
 ax.set_xticks(sizes, [f"{n:.0f}" for n in sizes])

@@ -94,8 +94,8 @@ delta_f200w = nf.DeltaSkyflat.from_frames(frames.where(filter="F200W"))
 # 4. The surface
 # --------------
 # The delta skyflat is noisier than the ground flat, pixel by pixel, so it is not used as it is: a smooth surface is
-# fitted to it, a cubic for the short wavelengths. Its error comes from the exposures themselves, by leaving groups of
-# them out.
+# fitted to it: medians of boxes, median-filtered about a cubic trend. Its error comes from the exposures themselves, by
+# leaving groups of them out.
 
 fit = nf.FlatModelFit.from_delta(grey)
 print(f"the surface runs from {fit.surface.min():.3f} to {fit.surface.max():.3f}")

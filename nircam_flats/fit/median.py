@@ -8,8 +8,12 @@ from nircam_flats.exceptions import FitError, InvalidInputError
 from nircam_flats.fit.polynomial import Polynomial2D
 from nircam_flats.fit.strategy import FitStrategy
 from nircam_flats.kernels import box_medians, expand_mesh, fill_mesh
+from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["MedianFilter"]
+
+FEWEST = 16
+"""Boxes along a side of the frame."""
 
 
 class MedianFilter(FitStrategy):
@@ -20,14 +24,14 @@ class MedianFilter(FitStrategy):
     Parameters
     ----------
     box_size
-        Side of the boxes, pixels.
+        Side of the boxes, pixels; by default 32, or a 16th of a frame with less than 16 of them along a side.
     filter_size
         Side of the median filter over the mesh, boxes. It may be even: then the result is the mean of the windows
         that lie half a box to either side, so that nothing shifts. (photutils' ``Background2D``, whose vocabulary
         this is, refuses even sizes.)
     trend
         Total degree of the polynomial that is divided out of the mesh before it is filtered, and multiplied back; at
-        most a quarter of the boxes along a side, so that in small frames it does not follow the noise. None filters the
+        most a quarter of the boxes along a side, so that it does not follow the noise of a few boxes. None filters the
         mesh itself.
 
     Notes
@@ -42,13 +46,13 @@ class MedianFilter(FitStrategy):
     inside. The mesh is interpolated by cubic splines as ``Background2D`` does.
     """
 
-    def __init__(self, *, box_size: int = 32, filter_size: int = 8, trend: Any = 3) -> None:
-        if box_size < 1 or filter_size < 1 or (trend is not None and trend < 0):
+    def __init__(self, *, box_size: Any = None, filter_size: int = 8, trend: Any = 3) -> None:
+        if (box_size is not None and box_size < 1) or filter_size < 1 or (trend is not None and trend < 0):
             raise InvalidInputError(
-                "MedianFilter needs box_size >= 1, filter_size >= 1 and trend None or >= 0; got "
+                "MedianFilter needs box_size None or >= 1, filter_size >= 1 and trend None or >= 0; got "
                 f"box_size={box_size}, filter_size={filter_size}, trend={trend}"
             )
-        self.box_size = int(box_size)
+        self.box_size = None if box_size is None else int(box_size)
         self.filter_size = int(filter_size)
         self.trend = trend
 
@@ -58,14 +62,13 @@ class MedianFilter(FitStrategy):
         return cls(box_size=32, filter_size=8, trend=None)
 
     def smooth(self, data: np.ndarray, err: np.ndarray | None, good: np.ndarray) -> Any:
-        medians, _, _ = box_medians(data, self.box_size)
+        box_size = min(MESH_BOX, max(min(data.shape) // FEWEST, 1)) if self.box_size is None else self.box_size
+        medians, _, _ = box_medians(data, box_size)
         if np.isnan(medians).all():
-            raise FitError(
-                f"MedianFilter needs a box of {self.box_size} px with at least 10 % good pixels; there is none"
-            )
+            raise FitError(f"MedianFilter needs a box of {box_size} px with at least 10 % good pixels; there is none")
         trend = self._trend(medians)
         filtered = fill_mesh(_filter(medians / trend, self.filter_size)) * trend
-        return expand_mesh(filtered, self.box_size, data.shape)
+        return expand_mesh(filtered, box_size, data.shape)
 
     def _trend(self, medians):
         degree = 0 if self.trend is None else min(self.trend, min(medians.shape) // 4)

@@ -16,7 +16,6 @@ from nircam_flats.exceptions import FitError, InvalidInputError
 from nircam_flats.fit import _fits
 from nircam_flats.fit.covariance import SurfaceCovariance, correlation_by_distance, weights_of
 from nircam_flats.fit.median import MedianFilter
-from nircam_flats.fit.polynomial import Polynomial2D
 from nircam_flats.fit.strategy import FitStrategy
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.detector import to_detector
@@ -98,9 +97,9 @@ class FlatModelFit(HoldsArrays):
         delta
             A `~nircam_flats.DeltaSkyflat`.
         strategy
-            A `~nircam_flats.FitStrategy`; by default `~nircam_flats.Polynomial2D` of degree 3 for short-wavelength
-            detectors and `~nircam_flats.MedianFilter` (boxes of 32 px, window of 8 boxes) for long-wavelength ones, the
-            report's choices.
+            A `~nircam_flats.FitStrategy`; by default a `~nircam_flats.MedianFilter` with boxes of 32 px and windows of
+            12 boxes for short-wavelength detectors, of 8 for long-wavelength ones, whose sky is brighter. The report's
+            choices are ``Polynomial2D(degree=3)`` and ``MedianFilter.of_report()``.
         n_replicates
             Number of groups of exposures for the jackknife, at most, 2 or more; 0 makes no jackknife: then ``err`` is
             the misfit and what the strategy itself knows of white noise (for a fit that is only a step to something
@@ -234,10 +233,8 @@ class FlatModelFit(HoldsArrays):
 
 
 def default_strategy(detector):
-    """The report's strategy for the channel of ``detector``."""
-    return (
-        Polynomial2D(degree=3) if Detector.get(detector).channel == "SW" else MedianFilter(box_size=32, filter_size=8)
-    )
+    """The strategy for the channel of ``detector``: the sky of LW is brighter, so a smaller window does."""
+    return MedianFilter(filter_size=12 if Detector.get(detector).channel == "SW" else 8)
 
 
 def _median(surface, where):

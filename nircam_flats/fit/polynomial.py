@@ -19,7 +19,7 @@ N_SIGMA = 5.0
 
 
 class Polynomial2D(FitStrategy):
-    """Least-squares polynomial of total degree ``degree`` in x and y (the report's choice for SW detectors).
+    """Least-squares polynomial of total degree ``degree`` in x and y (the report's choice for SW detectors: 3).
 
     Parameters
     ----------

@@ -123,16 +123,24 @@ def test_boxes_of_one_pixel_leave_the_data_alone():
     np.testing.assert_array_equal(data, given)
 
 
+@pytest.mark.parametrize(("shape", "box_size"), [((1024, 600), 32), ((256, 512), 16), ((160, 160), 10), ((12, 40), 1)])
+def test_small_frames_have_smaller_boxes(shape, box_size):
+    """Sixteen of them along a side, if they have the pixels: so that a subarray has a trend that is no plane."""
+    rng = np.random.default_rng(4)
+    data = rng.normal(1, 0.01, shape).astype(np.float32)
+    np.testing.assert_array_equal(MedianFilter()(data), MedianFilter(box_size=box_size)(data))
+
+
 def test_no_box_with_enough_pixels():
     data = np.full((64, 64), np.nan)
     data[::8, ::8] = 1
     with pytest.raises(FitError, match="a box of 32 px with at least 10 % good pixels; there is none"):
-        MedianFilter()(data)
+        MedianFilter(box_size=32)(data)
 
 
 @pytest.mark.parametrize("settings", [{"box_size": 0}, {"filter_size": 0}, {"trend": -1}])
 def test_bad_settings(settings):
-    needs = "box_size >= 1, filter_size >= 1 and trend None or >= 0"
+    needs = "box_size None or >= 1, filter_size >= 1 and trend None or >= 0"
     with pytest.raises(InvalidInputError, match=f"MedianFilter needs {needs}; got"):
         MedianFilter(**settings)
 

@@ -116,7 +116,7 @@ def test_titles_say_what_is_shown(made, no_pyplot):
     assert figure.get_suptitle() == "NRCALONG grey (F277W + F444W)"
     assert [axes.get_title() for axes in figure.axes if axes.get_title()] == [
         "delta skyflat, 12 exposures",
-        "surface: MedianFilter(box_size=32, filter_size=8, trend=3)",
+        "surface: MedianFilter(box_size=None, filter_size=8, trend=3)",
         "residual",
     ]
     bars = [axes.get_ylabel() for axes in figure.axes if not axes.get_title()]
@@ -127,5 +127,5 @@ def test_titles_say_what_is_shown(made, no_pyplot):
 def test_products_plot_themselves(made, ax):
     artist = made.products[1].fit.plot(ax=ax)
     assert artist.axes is ax
-    assert ax.get_title() == "NRCB1 grey: Polynomial2D(degree=3, tolerance=0.2)"
+    assert ax.get_title() == "NRCB1 grey: MedianFilter(box_size=None, filter_size=12, trend=3)"
     assert made.products[1].grey.plot(ax=Figure().subplots()).axes.get_title() == "NRCB1 grey: delta skyflat"

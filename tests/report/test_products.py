@@ -24,7 +24,7 @@ class TestDetectorProducts:
         assert row["change"] == peak_to_peak(b1.fit.surface, b1.grey.good)
         assert 0 <= row["misfit"] <= row["fit_err"]
         assert 0 < row["fit_err"] < 0.1
-        assert row["strategy"] == "Polynomial2D(degree=3, tolerance=0.2)"
+        assert row["strategy"] == "MedianFilter(box_size=None, filter_size=12, trend=3)"
 
     def test_files_are_named_by_what_they_hold(self, b1):
         assert b1.files() == {
