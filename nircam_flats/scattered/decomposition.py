@@ -253,7 +253,7 @@ def _check(frames):
 
 def _evidence(found, identifiability, gauge, box_size, shape):
     regression, fit = found.regression, found.gauge
-    varying, varying_err = fit.constant * regression.slope, abs(fit.constant) * regression.slope_err
+    varying, varying_err = regression.varying(fit.constant, fit.of_second)
     if not identifiability.determined:
         varying, varying_err = np.full_like(varying, np.nan), np.full_like(varying, np.inf)
     return LightEvidence(
