@@ -51,6 +51,9 @@ class SecondLight(HoldsArrays):
         Its strength in each frame, 0 on average with a standard deviation of 1, and 1 sigma errors.
     slope, slope_err
         What `light` is the smoothed form of, and its 1 sigma error; NaN where fewer than 4 frames saw the box.
+    gain, gain_err
+        By how much it improves chi-squared of frames that are held out, and the standard deviation of what its shape
+        gains by chance where there is no light.
     """
 
     light: np.ndarray = image(np.float64, sets_shape=True)
@@ -58,6 +61,8 @@ class SecondLight(HoldsArrays):
     strength_err: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
     slope: np.ndarray = image(np.float64)
     slope_err: np.ndarray = image(np.float64)
+    gain: float
+    gain_err: float
 
     def in_frames(self):
         """Return the light in each frame relative to its level, beside that of mean strength."""
@@ -315,7 +320,8 @@ def _with_second(values, shown, weights, light, second, outline):
     unit = of_second.std()
     of_second, second_err = of_second / unit, second_err / unit
     found, (slope, slope_err) = planes(values, weights, strengths - 1, of_second)
-    second = SecondLight(
+    second = evolve(
+        second,
         light=np.where(outline, denoised(slope, slope_err), 0.0),
         strengths=of_second,
         strength_err=second_err,
