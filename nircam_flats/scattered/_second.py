@@ -19,7 +19,7 @@ from nircam_flats.scattered._separation import (
 __all__ = ["second_light"]
 
 MIN_FRAMES = 5
-ROUNDS = 4
+ROUNDS = 2
 NEEDED = 10.0
 """What a second light gains in held-out frames exceeds what its shape gains by chance, where there is no light, by this
 many standard deviations: single halos and stripes, which boxes share, reach 7 in trials."""
@@ -49,6 +49,8 @@ def second_light(regression, light, outline):
     shapes, departures, weights_there = (np.array(items) for items in zip(*found, strict=True))
     beside = weights_there * ~outline
     gain = np.sum(_gains(departures, weights_there * outline, shapes, light))
+    if not gain > 0:
+        return None
     chance = []
     for moved in _elsewhere(outline):
         there = moved(outline)

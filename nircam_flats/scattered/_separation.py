@@ -249,7 +249,9 @@ def regress(meshes, noise, light, outline, strengths=None, second=None):
         beside = 0.0 if second is None else np.where(outline, second.in_frames(), 0.0)
         model = response + strengths[:, None, None] * light + beside
         # Once the strengths are about right, stripes show inside the outline too: it counts where it hides the others.
-        hidden = outline if number < ROUNDS // 2 else outline & ~_fills_amplifiers(outline)
+        # Not with a second light, whose mean over the row of an amplifier nothing would tell from them.
+        seen_beneath = second is None and number >= ROUNDS // 2
+        hidden = outline & ~_fills_amplifiers(outline) if seen_beneath else outline
         scales = stripe_scales(np.where(hidden, np.nan, meshes / model))
         of_frame = np.median(scales, axis=(1, 2), keepdims=True)
         scales = scales / np.mean(scales / of_frame, axis=0)  # what the frames have on average belongs to the mean
