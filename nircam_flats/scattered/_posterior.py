@@ -6,6 +6,7 @@ from scipy.ndimage import binary_dilation, maximum_filter, median_filter, unifor
 from scipy.special import expit
 
 from nircam_flats._fields import HoldsArrays, image
+from nircam_flats.scattered._second import second_light
 from nircam_flats.scattered._separation import (
     EIGHT_CONNECTED,
     MARGIN,
@@ -17,7 +18,6 @@ from nircam_flats.scattered._separation import (
     regress,
     robust_scatter,
 )
-from nircam_flats.scattered._second import second_light
 from nircam_flats.scattered.gauge import GaugeFit
 from nircam_flats.skyflat.meshes import lower_quartile_of_frames, median_of_frames
 

@@ -94,6 +94,7 @@ def _weights(regression):
 def _varying_most(values, weights, t, outline):
     """What varies most beside lines against ``t``: strengths, the shape, smoothed, and the error of a box.
 
+    Which sign is which nothing tells; the shape is the one that is light on the whole.
     Alternating least squares, which start at the principal component of medians over 3 x 3 boxes.
     """
     rows, columns = (slice(at.min(), at.max() + 1) for at in np.nonzero(outline))
@@ -108,9 +109,10 @@ def _varying_most(values, weights, t, outline):
         _, (second, err) = planes(values, weights, t, strengths)
         shape = np.where(inside, denoised(second, err), 0.0)
         last, (strengths, _) = strengths, factors_of(residual, weights, shape)
+    sign = 1.0 if shape.sum() >= 0 else -1.0
     whole, whole_err = np.zeros(outline.shape), np.full(outline.shape, np.nan)
-    whole[rows, columns], whole_err[rows, columns] = shape, err
-    return last, whole, whole_err
+    whole[rows, columns], whole_err[rows, columns] = sign * shape, err
+    return sign * last, whole, whole_err
 
 
 def _held_out(values, weights, t, outline, index):

@@ -21,7 +21,6 @@ __all__ = [
     "regress",
     "robust_scatter",
     "smooth_surface",
-    
 ]
 
 EIGHT_CONNECTED = np.ones((3, 3), bool)
@@ -336,7 +335,9 @@ def _with_second(values, shown, weights, light, second, outline):
 def factors_of(values, weights, light, beside=None):
     """Least-squares factor of a light in each frame, and its 1 / variance; with that of another light ``beside``."""
     if beside is not None:
-        share = np.sum(weights * light * beside, axis=(1, 2)) / np.maximum(np.sum(weights * beside**2, axis=(1, 2)), TINY)
+        share = np.sum(weights * light * beside, axis=(1, 2)) / np.maximum(
+            np.sum(weights * beside**2, axis=(1, 2)), TINY
+        )
         light = light - share[:, None, None] * beside
     norms = np.sum(weights * light**2, axis=(1, 2))
     return np.sum(weights * light * values, axis=(1, 2)) / np.maximum(norms, TINY), norms

@@ -55,8 +55,8 @@ class Identifiability(ShowsCard):
         relative = float(err / constant) if constant > 0 else np.inf
         second = found.regression.second
         if second is not None:  # what it adds to the mean light is as uncertain as its own part of it
-            sizes = (np.linalg.norm(one) for one in (second.light, found.light))
-            relative = float(np.hypot(relative, found.gauge.of_second_err * np.divide(*sizes)))
+            share = np.linalg.norm(second.light) / np.linalg.norm(found.light)
+            relative = float(np.hypot(relative, found.gauge.of_second_err * share))
         if not found.outline.any():
             spread, single, determined = 0.0, np.inf, False
             sentence = "Nothing stands out from a smooth response; no light was looked for."
