@@ -15,15 +15,20 @@ __all__ = [
     "SecondLight",
     "bright_structure",
     "denoised",
+    "factors_of",
+    "halves",
     "legendre_terms",
+    "lines",
     "mean_around",
     "outline_of",
+    "planes",
     "regress",
     "robust_scatter",
     "smooth_surface",
 ]
 
 EIGHT_CONNECTED = np.ones((3, 3), bool)
+TINY = 1e-300
 ROUNDS = 8
 FREE = 2
 OUTLIER = 4.0
@@ -33,7 +38,6 @@ SEED, EDGE, MARGIN = 3.0, 1.5, 2
 MOST = 0.7
 """Part of the frame that light does not reach."""
 BLOCK = 4
-TINY = 1e-300
 DISTURBED = 2.0
 """Chi-squared per degree of freedom over 3 x 3 boxes that noise alone does not reach."""
 
@@ -117,14 +121,12 @@ class Regression(HoldsArrays):
     def without(self, index):
         """Return the regression without one frame; strengths, levels and weights of the others stay."""
         kept = np.arange(len(self.strengths)) != index
-        t, second = self.strengths[kept] - 1, self.second
-        if second is None:
-            mean, slope, mean_err, slope_err = lines(self.values[kept], self.weights[kept], t)
-        else:
+        second = self.second
+        if second is not None:
             second = evolve(second, strengths=second.strengths[kept], strength_err=second.strength_err[kept])
-            found, beside = planes(self.values[kept], self.weights[kept], t, second.strengths)
-            mean, slope, mean_err, slope_err = found
-            second = evolve(second, slope=beside[0], slope_err=beside[1])
+        t, outline = self.strengths[kept] - 1, None if second is None else second.light != 0
+        found, second = _against_strengths(self.values[kept], self.weights[kept], t, second, outline)
+        mean, slope, mean_err, slope_err = found
         return evolve(
             self,
             mean=mean,
@@ -265,11 +267,12 @@ def regress(meshes, noise, light, outline, strengths=None, second=None):
         used = np.abs(residual) < OUTLIER * scatter[:, None, None] + allowed + np.abs(beside)
         weights = np.where(used, 1 / scatter[:, None, None] ** 2, 0.0)
         shown = np.where(used, values - response, 0.0)
-        if second is None:
-            strengths, err = _strengths(shown, weights, light)
-            found = lines(np.nan_to_num(values), weights, strengths - 1)
-        else:
-            found, strengths, err, second = _with_second(np.nan_to_num(values), shown, weights, light, second, outline)
+        template = None if second is None else np.where(outline, second.light, 0.0)
+        strengths, err = _strengths(shown, weights, light, template)
+        if second is not None:
+            of_second, of_second_err = _second_strengths(shown, weights, light, template)
+            second = evolve(second, strengths=of_second, strength_err=of_second_err)
+        found, second = _against_strengths(np.nan_to_num(values), weights, strengths - 1, second, outline)
         mean, slope, mean_err, slope_err = (mean, *found[1:]) if number < FREE else found  # the median to begin with
     return Regression(
         mean=mean,
@@ -313,31 +316,10 @@ def halves(shape):
     return white, ~white
 
 
-def _with_second(values, shown, weights, light, second, outline):
-    """Return planes in place of lines, the strengths and their errors, and the second light."""
-    template = np.where(outline, second.light, 0.0)
-    of_second, second_err = second_strengths(shown, weights, light, template)
-    strengths, err = _strengths(shown, weights, light, template)
-    unit = of_second.std()
-    of_second, second_err = of_second / unit, second_err / unit
-    found, (slope, slope_err) = planes(values, weights, strengths - 1, of_second)
-    second = evolve(
-        second,
-        light=np.where(outline, denoised(slope, slope_err), 0.0),
-        strengths=of_second,
-        strength_err=second_err,
-        slope=slope,
-        slope_err=slope_err,
-    )
-    return found, strengths, err, second
-
-
 def factors_of(values, weights, light, beside=None):
     """Least-squares factor of a light in each frame, and its 1 / variance; with that of another light ``beside``."""
     if beside is not None:
-        share = np.sum(weights * light * beside, axis=(1, 2)) / np.maximum(
-            np.sum(weights * beside**2, axis=(1, 2)), TINY
-        )
+        share, _ = factors_of(light, weights, beside)
         light = light - share[:, None, None] * beside
     norms = np.sum(weights * light**2, axis=(1, 2))
     return np.sum(weights * light * values, axis=(1, 2)) / np.maximum(norms, TINY), norms
@@ -358,16 +340,25 @@ def _strengths(values, weights, light, beside=None):
     return strengths / mean, np.hypot(1 / np.sqrt(norms) / mean, disagreement)
 
 
-def second_strengths(values, weights, light, second):
+def _second_strengths(values, weights, light, second):
     """Least-squares factor of a second light in each frame, with that of the first, and its error in the same way.
 
-    Scaled to 0 on average: its mean is a part of the light, whose strengths are 1 on average.
+    Scaled to 0 on average, as its mean is a part of the light, with a standard deviation of 1.
     """
     found, norms = factors_of(values, weights, second, light)
     white, black = (factors_of(values, weights * part, second, light)[0] for part in halves(light.shape))
-    disagreement = np.std(white - black) / 2
+    unit = max(found.std(), TINY)
     with np.errstate(divide="ignore"):
-        return found - found.mean(), np.hypot(1 / np.sqrt(norms), disagreement)
+        return (found - found.mean()) / unit, np.hypot(1 / np.sqrt(norms), np.std(white - black) / 2) / unit
+
+
+def _against_strengths(values, weights, t, second, outline):
+    """What `lines` returns, or `planes` where there is a second light, and that light as they show it."""
+    if second is None:
+        return lines(values, weights, t), None
+    found, (slope, slope_err) = planes(values, weights, t, second.strengths)
+    light = np.where(outline, denoised(slope, slope_err), 0.0)
+    return found, evolve(second, light=light, slope=slope, slope_err=slope_err)
 
 
 def lines(values, weights, t):

@@ -169,12 +169,11 @@ class CleanestExposures(Gauge):
 
     def fit(self, regression: Regression, light: np.ndarray, misfit: float) -> GaugeFit:
         lowest = np.argsort(regression.strengths)[: self.n]
-        strengths, strength_errors = [regression.strengths - 1], [regression.strength_err]
+        constants, all_errors = [1 - regression.strengths[lowest].mean()], [regression.strength_err]
         if regression.second is not None:
-            strengths.append(regression.second.strengths)
-            strength_errors.append(regression.second.strength_err)
-        constants = [-one[lowest].mean() for one in strengths]
-        errors = [np.sqrt(np.sum(one[lowest] ** 2)) / len(lowest) for one in strength_errors]
+            constants.append(-regression.second.strengths[lowest].mean())
+            all_errors.append(regression.second.strength_err)
+        errors = [np.sqrt(np.sum(one[lowest] ** 2)) / len(lowest) for one in all_errors]
         terms = legendre_terms(light.shape, self.degree)
         left = regression.mean - _varying(regression, light, constants)[0]
         weights = _weights(regression, light, misfit, constants)
