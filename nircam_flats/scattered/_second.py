@@ -20,10 +20,10 @@ __all__ = ["second_light"]
 
 MIN_FRAMES = 5
 ROUNDS = 2
-NEEDED = 10.0
+NEEDED = 15.0
 """What a second light gains in held-out frames exceeds what its shape gains by chance, where there is no light, by this
-many standard deviations: single halos and stripes, which boxes share, reach 7 in trials."""
-SHOWN = 9.0
+many standard deviations: halos and stripes, which boxes share, reach 11 in trials with many of them."""
+SHOWN = 16.0
 """Chi-squared of the strengths about a line against those of the first, whichever two frames are left out."""
 PLACES = 4
 """Chance is seen with the shape mirrored and moved by multiples of this part of the frame, in each direction."""
@@ -102,8 +102,8 @@ def _varying_most(values, weights, t, outline):
     values, weights, inside = values[part], weights[part], outline[rows, columns]
     level, slope, _, _ = lines(values, weights, t)
     residual = np.where((weights > 0) & np.isfinite(slope), values - level - t[:, None, None] * slope, 0.0)
-    blurred = median_filter(residual, (1, 3, 3)) * np.sqrt(weights)
-    strengths = np.linalg.svd(blurred[:, inside], full_matrices=False)[0][:, 0]
+    blurred = (median_filter(residual, (1, 3, 3)) * np.sqrt(weights))[:, inside]
+    strengths = np.linalg.eigh(blurred @ blurred.T)[1][:, -1]
     for _ in range(ROUNDS):
         strengths = (strengths - strengths.mean()) / max(strengths.std(), TINY)
         _, (second, err) = planes(values, weights, t, strengths)
