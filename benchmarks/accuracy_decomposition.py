@@ -14,8 +14,8 @@ features    The same with four features of 6 % in the response under the wisp, w
             noise), and ``pull`` the rms of (found - true) / claim.
 two         F200W, 10 dithers, with light of a second shape beside the wisp, 2 to 12 % of the sky at its brightest, of
             strengths drawn independently. ``one`` is the flat with one component of light, ``two`` as it is made where
-            a second is looked for; ``delta`` the delta skyflat in both, ``left out`` the part of its boxes under the
-            light that are empty; ``gain`` what chi-squared of held-out frames falls by, over its error by chance (nan:
+            a second is looked for; ``delta`` the rms of what is wrong with the delta skyflat under the light, in boxes
+            of 64 px, per cent, ``left out`` the part of its boxes that are empty there; ``gain`` what chi-squared of held-out frames falls by, over its error by chance (nan:
             no second light was accepted).
 verdicts    200 small trials: blobs of 2 % of the sky, half of them light that varies as the wisp does, half response;
             how many were decided, how many should be by the Fisher information, how many of those decided are right;
@@ -207,9 +207,12 @@ def score_parts(parts, truth, light):
     good = parts.delta.good & np.isfinite(response)
     response = median_of(response, good)
     surface = nf.FlatModelFit.from_delta(parts.delta, n_replicates=0).surface
+    departure = np.where(good, parts.delta.data / response, np.nan)
+    departures = box_medians((departure / np.nanmedian(departure) - 1).astype(np.float32), 64)[0]
+    lit = box_means(light.astype(np.float32), 64) > 0.05
     return {
         "flat": 100 * peak_to_peak(surface / response, good),
-        "delta": 100 * peak_to_peak(parts.delta.data / response, good),
+        "delta": 100 * np.sqrt(np.nanmean(departures[lit] ** 2)),
         "left out": 100 * np.mean(parts.left_out[box_means(light.astype(np.float32), 32) > 0.05]),
     }
 
