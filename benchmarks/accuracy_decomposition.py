@@ -15,8 +15,8 @@ features    The same with four features of 6 % in the response under the wisp, w
 two         F200W, 10 dithers, with light of a second shape beside the wisp, 2 to 12 % of the sky at its brightest, of
             strengths drawn independently. ``one`` is the flat with one component of light, ``two`` as it is made where
             a second is looked for; ``delta`` the rms of what is wrong with the delta skyflat under the light, in boxes
-            of 64 px, per cent, ``left out`` the part of its boxes that are empty there; ``gain`` what chi-squared of held-out frames falls by, over its error by chance (nan:
-            no second light was accepted).
+            of 64 px, per cent, ``left out`` the part of its boxes that are empty there; ``gain`` what chi-squared of
+            held-out frames falls by, over its error by chance (nan: no second light was accepted).
 verdicts    200 small trials: blobs of 2 % of the sky, half of them light that varies as the wisp does, half response;
             how many were decided, how many should be by the Fisher information, how many of those decided are right;
             and the same with wisps that follow the sky.
