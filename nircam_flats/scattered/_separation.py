@@ -361,10 +361,11 @@ def _against_strengths(values, weights, t, second, outline):
     return found, evolve(second, light=light, slope=slope, slope_err=slope_err)
 
 
-def lines(values, weights, t):
+def lines(values, weights, t, disturbed=DISTURBED):
     """Weighted lines against ``t`` in each box: value at 0, slope, and their errors.
 
-    Where the frames scatter about the lines of 3 x 3 boxes by more than their noise, the error of the slope grows.
+    Where the frames scatter about the lines of 3 x 3 boxes by more than their noise, the error of the slope grows: from
+    a chi-squared per degree of freedom of ``disturbed`` on.
     """
     t = t[:, None, None]
     s0, s1, s2 = weights.sum(axis=0), (weights * t).sum(axis=0), (weights * t * t).sum(axis=0)
@@ -379,7 +380,7 @@ def lines(values, weights, t):
     freedom = np.where(is_line, (weights > 0).sum(axis=0) - 2, 0)
     around = mean_around(np.nan_to_num(chi2), is_line), mean_around(freedom, is_line)
     ratio = around[0] / np.maximum(around[1], 0.1)
-    inflation = np.sqrt(np.where(ratio > DISTURBED, ratio, 1.0))
+    inflation = np.sqrt(np.where(ratio > disturbed, ratio, 1.0))
     nothing = np.nan
     return (
         np.where(is_line, level, np.where(s0 > 0, mean, nothing)),
@@ -392,7 +393,8 @@ def lines(values, weights, t):
 def planes(values, weights, t, b):
     """Weighted planes against ``t`` and ``b`` in each box: what `lines` returns for ``t``; slope with b, its error.
 
-    What b has beside a line against t gives its slope; the rest are lines.
+    What b has beside a line against t gives its slope; the rest are lines. All scatter beyond noise counts in their
+    errors, as stripes beneath a second light are not taken out.
     """
     b = np.broadcast_to(b[:, None, None], values.shape)
     level, slope, _, _ = lines(b, weights, t)
@@ -402,7 +404,7 @@ def planes(values, weights, t, b):
     with np.errstate(invalid="ignore", divide="ignore"):
         second = np.where(is_plane, np.sum(weights * beside * values, axis=0) / norm, np.nan)
         second_err = np.where(is_plane, 1 / np.sqrt(norm), np.nan)
-    mean, of_t, mean_err, of_t_err = lines(values - b * np.nan_to_num(second), weights, t)
+    mean, of_t, mean_err, of_t_err = lines(values - b * np.nan_to_num(second), weights, t, disturbed=1.0)
     of_t, of_t_err = np.where(is_plane, of_t, np.nan), np.hypot(of_t_err, slope * second_err)
     return (mean, of_t, np.hypot(mean_err, np.nan_to_num(level * second_err)), of_t_err), (second, second_err)
 
