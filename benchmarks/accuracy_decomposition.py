@@ -12,6 +12,11 @@ features    The same with four features of 6 % in the response under the wisp, w
             the flat beside the features (the surface cannot follow); ``at features`` the largest error of the delta
             skyflat at the features in boxes of 64 px, per cent; ``claim`` the error claimed there (the light's, and
             noise), and ``pull`` the rms of (found - true) / claim.
+two         F200W, 10 dithers, with light of a second shape beside the wisp, 2 to 12 % of the sky at its brightest, of
+            strengths drawn independently. ``one`` is the flat with one component of light, ``two`` as it is made where
+            a second is looked for; ``delta`` the rms of what is wrong with the delta skyflat under the light, in boxes
+            of 64 px, per cent, ``left out`` the part of its boxes that are empty there; ``gain`` what chi-squared of
+            held-out frames falls by, over its error by chance (nan: no second light was accepted).
 verdicts    200 small trials: blobs of 2 % of the sky, half of them light that varies as the wisp does, half response;
             how many were decided, how many should be by the Fisher information, how many of those decided are right;
             and the same with wisps that follow the sky.
@@ -21,6 +26,7 @@ Tables are scored on seeds that were not used for tuning (1 to 30 were).
 
 import argparse
 import time
+from unittest.mock import patch
 
 import attrs
 import numpy as np
@@ -33,10 +39,12 @@ from nircam_flats.kernels import box_means, box_medians
 from nircam_flats.masks import SkyLevel
 from nircam_flats.recipes import masked_frames
 from nircam_flats.report import peak_to_peak
+from nircam_flats.scattered import _posterior
 from nircam_flats.scattered.evidence import decided_share
 from nircam_flats.simulation import SimulatedProgram
 from nircam_flats.simulation.sky import wisp_shape
 from nircam_flats.skyflat import NormalizedFrame
+from nircam_flats.skyflat.meshes import MESH_BOX
 
 DETECTOR = "NRCB4"
 FILTERS = ("F115W", "F200W")
@@ -44,6 +52,7 @@ N_DITHERS = 6
 WISPS = (0.15, 0.20)
 SEEDS = range(401, 411)
 DEPTH, WIDTH = 0.06, 35.0
+N_DITHERS_OF_TWO, BESIDE, SEEDS_OF_TWO = 10, (0.02, 0.12), range(431, 434)
 N_TRIALS, TRIAL_SHAPE, TRIAL_BOX, BLOB, BLOB_WIDTH = 200, (512, 512), 8, 0.02, 10.0
 
 
@@ -157,6 +166,72 @@ def score_features(program, name, frames, features, where):
     }
 
 
+def two_table(seeds):
+    """Print flats with one component of the light and with two, where there are two."""
+    rows = [{"seed": seed} | score_two(seed) for seed in seeds]
+    print(f"\ntwo: {DETECTOR} F200W, {N_DITHERS_OF_TWO} dithers, wisps as before and a second light beside")
+    show(rows)
+
+
+def score_two(seed):
+    program = SimulatedProgram(
+        detectors=DETECTOR,
+        filters="F200W",
+        n_pointings=1,
+        n_dithers=N_DITHERS_OF_TWO,
+        seed=seed,
+        wisp_range=WISPS,
+    )
+    truth = program.truth(DETECTOR)
+    wisp = wisp_shape(program.seed, truth.detector, program.shape)
+    beside = light_beside(wisp)
+    rng = np.random.default_rng(seed)
+    changed = []
+    for index, item in enumerate(in_memory(program, range(N_DITHERS_OF_TWO))):
+        exposure = item.load()
+        level = np.float32(truth.sky("F200W", index).value * rng.uniform(*BESIDE))
+        changed.append(attrs.evolve(exposure, data=exposure.data + level * beside * truth.delta("F200W")))
+    frames = masked_frames(nf.ExposureSet.from_exposures(changed))
+    two = nf.SkyDecomposition.from_frames(frames)
+    with patch.object(_posterior, "second_light", lambda *_: None):
+        one = nf.SkyDecomposition.from_frames(frames)
+    return {"gain": gain_of(frames)} | {
+        f"{name} {what}": value
+        for name, parts in (("one", one), ("two", two))
+        for what, value in score_parts(parts, truth, wisp + beside).items()
+    }
+
+
+def score_parts(parts, truth, light):
+    response = truth.delta("F200W")
+    good = parts.delta.good & np.isfinite(response)
+    response = median_of(response, good)
+    surface = nf.FlatModelFit.from_delta(parts.delta, n_replicates=0).surface
+    departure = np.where(good, parts.delta.data / response, np.nan)
+    departures = box_medians((departure / np.nanmedian(departure) - 1).astype(np.float32), 64)[0]
+    lit = box_means(light.astype(np.float32), 64) > 0.05
+    return {
+        "flat": 100 * peak_to_peak(surface / response, good),
+        "delta": 100 * np.sqrt(np.nanmean(departures[lit] ** 2)),
+        "left out": 100 * np.mean(parts.left_out[box_means(light.astype(np.float32), 32) > 0.05]),
+    }
+
+
+def light_beside(wisp):
+    """Return an image, 1 at its brightest: the wisp near one of its ends, moved across by 5 % of the frame."""
+    y, x = np.indices(wisp.shape, np.float32)
+    row, column = np.unravel_index(np.argmax(wisp), wisp.shape)
+    near = np.exp(-0.5 * ((y - row) ** 2 + (x - column - 0.1 * wisp.shape[1]) ** 2) / (0.12 * wisp.shape[1]) ** 2)
+    image = np.roll(wisp, wisp.shape[0] // 20, axis=0) * near
+    return image / image.max()
+
+
+def gain_of(frames):
+    meshes, noise = frames.minus({}).boxed(MESH_BOX).astype(float), [frame.noise for frame in frames.frames]
+    second = _posterior.separate(meshes, noise, nf.SmoothResponse()).regression.second
+    return np.nan if second is None else second.gain / second.gain_err
+
+
 def trial(seed, kind):
     """Return the verdict on a blob of 2 % in small frames, and what its evidence should be on average."""
     rng = np.random.default_rng(seed)
@@ -245,14 +320,14 @@ def show(rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    tables = {"flats": flats_table, "features": features_table, "verdicts": verdicts_table}
+    tables = {"flats": flats_table, "features": features_table, "two": two_table, "verdicts": verdicts_table}
     parser.add_argument("--only", nargs="+", choices=tables, default=list(tables), help="these tables")
     parser.add_argument("--seeds", type=int, nargs="+", help="other seeds")
     options = parser.parse_args()
     started = time.perf_counter()
     for name in options.only:
-        default = range(1001, 1001 + N_TRIALS // 2) if name == "verdicts" else SEEDS
-        tables[name](options.seeds or default)
+        of_name = {"two": SEEDS_OF_TWO, "verdicts": range(1001, 1001 + N_TRIALS // 2)}
+        tables[name](options.seeds or of_name.get(name, SEEDS))
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 

@@ -7,7 +7,7 @@ from attrs import asdict, fields
 
 from nircam_flats._files import open_product, read_image, read_keyword, read_table, write_product
 from nircam_flats.provenance import History
-from nircam_flats.scattered._light import history_of_template
+from nircam_flats.scattered._light import history_of_second, history_of_template
 from nircam_flats.scattered.evidence import LightEvidence, Verdict
 from nircam_flats.scattered.identifiability import Identifiability
 from nircam_flats.scattered.wisp_template import WispTemplate
@@ -20,7 +20,7 @@ MESHES = ("excess", "excess_err", "varying", "varying_err", "stripe_err", "light
 
 
 def write_decomposition(parts, path, *, overwrite):
-    delta, wisp, evidence = parts.delta, parts.wisp, parts.evidence
+    delta, evidence = parts.delta, parts.evidence
     images = {extension: getattr(delta, name) for extension, (name, _, _) in IMAGES.items()}
     images |= {"LIGHT_ERR": parts.light_err, "LIGHT_INFLUENCES": parts.influences}
     images |= {"OUTLINE": parts.outline.astype(np.uint8), "LEFT_OUT": parts.left_out.astype(np.uint8)}
@@ -38,9 +38,13 @@ def write_decomposition(parts, path, *, overwrite):
         "RESTS_ON": Table({"constant_err": [evidence.constant_err], "rests_on": [evidence.rests_on]}),
         "DELTA_HISTORY": Table(delta.history.to_hdu().data),
     }
-    if wisp is not None:
-        images |= {"WISP": wisp.data, "WISP_ERR": wisp.err, "WISP_OUTLINE": wisp.outline.astype(np.uint8)}
-        header |= {"WISPUNIT": wisp.unit.to_string(), "WISPAERR": wisp.amplitude_err}
+    for name, template in (("WISP", parts.wisp), ("SECOND", parts.second)):
+        if template is not None:
+            outline = template.outline.astype(np.uint8)
+            images |= {name: template.data, f"{name}_ERR": template.err, f"{name}_OUTLINE": outline}
+            header |= {"WISPUNIT": template.unit.to_string()}
+    if parts.wisp is not None:
+        header["WISPAERR"] = parts.wisp.amplitude_err
     write_product(path, "SkyDecomposition", header, images, tables, parts.history, overwrite=overwrite)
 
 
@@ -66,24 +70,29 @@ def read_decomposition(path):
         strengths = read_table(hdus, "STRENGTHS", path)
         (identifiability,) = _values(read_table(hdus, "IDENTIFIABILITY", path), Identifiability)
         filter = read_keyword(header, "FILTER", str, path)
-        wisp = None
-        if "WISP" in hdus:
-            wisp = WispTemplate(
+
+        def template(name, history, **facts):
+            if name not in hdus:
+                return None
+            return WispTemplate(
                 detector=delta.detector,
                 filter=filter,
-                data=read_image(hdus, "WISP", np.float32, path),
-                err=read_image(hdus, "WISP_ERR", np.float32, path),
-                outline=read_image(hdus, "WISP_OUTLINE", np.uint8, path).astype(bool),
-                amplitude_err=read_keyword(header, "WISPAERR", float, path),
+                data=read_image(hdus, name, np.float32, path),
+                err=read_image(hdus, f"{name}_ERR", np.float32, path),
+                outline=read_image(hdus, f"{name}_OUTLINE", np.uint8, path).astype(bool),
                 unit=u.Unit(read_keyword(header, "WISPUNIT", str, path)),
                 exposures=strengths,
-                history=history_of_template(history),
+                history=history,
+                **facts,
             )
+
+        common = {"amplitude_err": read_keyword(header, "WISPAERR", float, path)} if "WISP" in hdus else {}
         return {
             "detector": delta.detector,
             "filter": filter,
             "delta": delta,
-            "wisp": wisp,
+            "wisp": template("WISP", history_of_template(history), **common),
+            "second": template("SECOND", history_of_second(history)),
             "strengths": strengths,
             "evidence": evidence,
             "verdicts": _values(read_table(hdus, "VERDICTS", path), Verdict),

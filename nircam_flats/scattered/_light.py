@@ -14,8 +14,10 @@ from nircam_flats.skyflat.meshes import MESH_BOX
 __all__ = [
     "cleaned",
     "errors_of_light",
+    "history_of_second",
     "history_of_template",
     "light_of_frames",
+    "second_template_of",
     "strengths_of",
     "template_of",
     "with_errors",
@@ -23,12 +25,15 @@ __all__ = [
 
 
 def light_of_frames(found, frames, box_size):
-    factors = found.regression.strengths * found.regression.levels
+    regression = found.regression
+    factors = regression.strengths * regression.levels
     if not found.outline.any():
         return {}
+    meshes = [factor * found.light for factor in factors]
+    if regression.second is not None:
+        meshes += regression.levels[:, None, None] * regression.second.in_frames()
     return {
-        frame.name: FrameLight(mesh=factor * found.light, box_size=box_size)
-        for frame, factor in zip(frames.frames, factors, strict=True)
+        frame.name: FrameLight(mesh=mesh, box_size=box_size) for frame, mesh in zip(frames.frames, meshes, strict=True)
     }
 
 
@@ -63,29 +68,61 @@ def history_of_template(history):
     return history.then("template", of="light")
 
 
+def history_of_second(history):
+    """History of the template of the second light that belongs to a decomposition with this history."""
+    return history.then("template", of="second light")
+
+
 def template_of(found, frames, box_size, history):
     """The light as a template: surface brightness at mean strength, as a perfect flat would show it."""
-    shape = frames.shape
-    outline = repeat_mesh(found.outline, box_size, shape)
-    table = frames.table
-    level = np.mean(table["level"])
-    surface = expand_mesh(found.gauge.surface, box_size, shape)
-    scale = np.where(outline, level.value / surface, 0.0)
-    return WispTemplate(
-        detector=frames.detector,
-        filter=frames.filters[0],
-        data=expand_mesh(found.light, box_size, shape) * scale,
-        err=expand_mesh(found.light_err, box_size, shape) * scale,
-        outline=outline,
+    return _template(
+        found,
+        frames,
+        box_size,
+        light=found.light,
+        err=found.light_err,
         amplitude_err=found.gauge.constant_err / found.gauge.constant,
-        unit=level.unit,
         exposures=strengths_of(found, frames),
         history=history_of_template(history),
     )
 
 
+def second_template_of(found, frames, box_size, history):
+    """The second light as a template, at one standard deviation of its strengths; None if there is none."""
+    second = found.regression.second
+    if second is None:
+        return None
+    return _template(
+        found,
+        frames,
+        box_size,
+        light=second.light,
+        err=np.where(second.light != 0, np.nan_to_num(second.slope_err), 0.0),
+        exposures=strengths_of(found, frames),
+        history=history_of_second(history),
+    )
+
+
+def _template(found, frames, box_size, light, err, **facts):
+    shape = frames.shape
+    outline = repeat_mesh(found.outline, box_size, shape)
+    level = np.mean(frames.table["level"])
+    surface = expand_mesh(found.gauge.surface, box_size, shape)
+    scale = np.where(outline, level.value / surface, 0.0)
+    return WispTemplate(
+        detector=frames.detector,
+        filter=frames.filters[0],
+        data=expand_mesh(light, box_size, shape) * scale,
+        err=expand_mesh(err, box_size, shape) * scale,
+        outline=outline,
+        unit=level.unit,
+        **facts,
+    )
+
+
 def strengths_of(found, frames):
-    table = frames.table
+    table, second = frames.table, found.regression.second
+    beside = {} if second is None else {"second": second.strengths, "second_err": second.strength_err}
     return QTable(
         {
             "name": table["name"],
@@ -93,6 +130,7 @@ def strengths_of(found, frames):
             "reason": [""] * len(table),
             "strength": found.regression.strengths,
             "strength_err": found.regression.strength_err,
+            **beside,
             "level": table["level"],
         }
     )

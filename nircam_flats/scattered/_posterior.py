@@ -6,6 +6,7 @@ from scipy.ndimage import binary_dilation, maximum_filter, median_filter, unifor
 from scipy.special import expit
 
 from nircam_flats._fields import HoldsArrays, image
+from nircam_flats.scattered._second import second_light
 from nircam_flats.scattered._separation import (
     EIGHT_CONNECTED,
     MARGIN,
@@ -78,11 +79,20 @@ def separate(meshes, noise, gauge):
     around = binary_dilation(common, EIGHT_CONNECTED, iterations=MARGIN)
     outline &= around
     light = np.where(outline, light, 0.0)
+    found = _in_turns(meshes, noise, gauge, around, light, outline, misfit)
+    second = second_light(found.regression, found.light, found.outline)
+    if second is None:
+        return found
+    return _in_turns(meshes, noise, gauge, around, found.light, found.outline, found.misfit, second)
+
+
+def _in_turns(meshes, noise, gauge, around, light, outline, misfit, second=None):
+    """Return what strengths, gauge, light and its outline are, each found from the others in turns: a `Separated`."""
     found, strengths = None, None
     for _ in range(ROUNDS):
-        regression = regress(meshes, noise, light, outline, strengths)
+        regression = regress(meshes, noise, light, outline, strengths, second)
         found = separated(regression, gauge, light, outline, misfit)
-        strengths = regression.strengths
+        strengths, second = regression.strengths, regression.second
         excess = np.nan_to_num(regression.mean - found.gauge.surface)
         misfit = float(robust_scatter(np.where(outline, np.nan, regression.mean - found.gauge.surface)))
         outline = outline_of(excess, misfit) & around
@@ -119,8 +129,8 @@ def _posterior(regression, fit, outline, misfit):
     excess = np.where(odd, around, excess)  # the rest of a star: neither light nor response
     seen = np.isfinite(regression.slope) & np.isfinite(regression.mean) & ~odd
     known = outline & seen
-    varying = fit.constant * np.nan_to_num(regression.slope)
-    variance = np.where(seen, (fit.constant * np.nan_to_num(regression.slope_err)) ** 2 + misfit**2, np.inf)
+    varying, err = (np.nan_to_num(one) for one in regression.varying(fit.constant, fit.of_second))
+    variance = np.where(seen, err**2 + misfit**2, np.inf)
     departure = np.where(known, excess - varying, 0.0)
     quiet = _significance(np.where(seen, varying, 0.0), variance, seen & ~outline)
     significance = _significance(departure, variance, known)
@@ -136,6 +146,8 @@ def _posterior(regression, fit, outline, misfit):
     spread += possible * (free_variance + (response - free) ** 2)
     lever = possible * np.nan_to_num(regression.slope)  # 0 where the constant, even of infinite error, does not matter
     of_gauge = np.multiply(lever, fit.constant_err, out=np.zeros_like(lever), where=lever != 0)
+    if regression.second is not None:
+        of_gauge = np.hypot(of_gauge, possible * np.nan_to_num(regression.second.slope) * fit.of_second_err)
     err = np.sqrt(spread + unsure**2 + fit.surface_err**2 + of_gauge**2)
     light = np.where(outline, excess - response, 0.0)
     return light, np.where(outline, err, 0.0), core

@@ -12,16 +12,23 @@ from nircam_flats.skyflat.meshes import median_of_frames
 
 __all__ = [
     "Regression",
+    "SecondLight",
     "bright_structure",
+    "denoised",
+    "factors_of",
+    "halves",
     "legendre_terms",
+    "lines",
     "mean_around",
     "outline_of",
+    "planes",
     "regress",
     "robust_scatter",
     "smooth_surface",
 ]
 
 EIGHT_CONNECTED = np.ones((3, 3), bool)
+TINY = 1e-300
 ROUNDS = 8
 FREE = 2
 OUTLIER = 4.0
@@ -36,8 +43,38 @@ DISTURBED = 2.0
 
 
 @frozen(kw_only=True, eq=False)
+class SecondLight(HoldsArrays):
+    """Light that varies beside the light whose strengths were compared, independently of it.
+
+    Attributes
+    ----------
+    light
+        Mesh of what a frame gains per unit of `strengths`, smoothed where noise demands it; 0 outside the outline.
+    strengths, strength_err
+        Its strength in each frame, 0 on average with a standard deviation of 1, and 1 sigma errors.
+    slope, slope_err
+        What `light` is the smoothed form of, and its 1 sigma error; NaN where fewer than 4 frames saw the box.
+    gain, gain_err
+        By how much it improves chi-squared of frames that are held out, and the standard deviation of what its shape
+        gains by chance where there is no light.
+    """
+
+    light: np.ndarray = image(np.float64, sets_shape=True)
+    strengths: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
+    strength_err: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
+    slope: np.ndarray = image(np.float64)
+    slope_err: np.ndarray = image(np.float64)
+    gain: float
+    gain_err: float
+
+    def in_frames(self):
+        """Return the light in each frame relative to its level, beside that of mean strength."""
+        return self.strengths[:, None, None] * self.light
+
+
+@frozen(kw_only=True, eq=False)
 class Regression(HoldsArrays):
-    """Frames as ``level_j (1 + stripe_j) (mean + t_j slope)``, box by box.
+    """Frames as ``level_j (1 + stripe_j) (mean + t_j slope)``, box by box, and a `SecondLight` where there is one.
 
     Attributes
     ----------
@@ -57,6 +94,8 @@ class Regression(HoldsArrays):
         an amplifier share it.
     values, weights
         The frames without their levels and stripes, and the weight of each box; 0 where it does not count.
+    second
+        The light beside it, a `SecondLight`, which adds ``b_j slope`` with strengths b_j of its own; None without.
     """
 
     mean: np.ndarray = image(np.float64, sets_shape=True)
@@ -70,12 +109,24 @@ class Regression(HoldsArrays):
     stripe_share: np.ndarray = image(np.float64)
     values: np.ndarray = image(np.float64, ndim=3)
     weights: np.ndarray = image(np.float64, ndim=3)
+    second: SecondLight | None = None
+
+    def varying(self, constant, of_second=0.0):
+        """Return what varies of the mean light, ``constant`` slopes and ``of_second`` of the second, and its error."""
+        if self.second is None:
+            return constant * self.slope, abs(constant) * self.slope_err
+        values = constant * self.slope + of_second * self.second.slope
+        return values, np.hypot(constant * self.slope_err, of_second * self.second.slope_err)
 
     def without(self, index):
         """Return the regression without one frame; strengths, levels and weights of the others stay."""
         kept = np.arange(len(self.strengths)) != index
-        t = self.strengths[kept] - 1
-        mean, slope, mean_err, slope_err = _lines(self.values[kept], self.weights[kept], t)
+        second = self.second
+        if second is not None:
+            second = evolve(second, strengths=second.strengths[kept], strength_err=second.strength_err[kept])
+        t, outline = self.strengths[kept] - 1, None if second is None else second.light != 0
+        found, second = _against_strengths(self.values[kept], self.weights[kept], t, second, outline)
+        mean, slope, mean_err, slope_err = found
         return evolve(
             self,
             mean=mean,
@@ -88,6 +139,7 @@ class Regression(HoldsArrays):
             scatter=self.scatter[kept],
             values=self.values[kept],
             weights=self.weights[kept],
+            second=second,
         )
 
 
@@ -165,7 +217,7 @@ def _lower_surface(mean, terms):
     return surface
 
 
-def regress(meshes, noise, light, outline, strengths=None):
+def regress(meshes, noise, light, outline, strengths=None, second=None):
     """Fit strengths, levels, stripes and, box by box, a line against the strength.
 
     Parameters
@@ -180,6 +232,8 @@ def regress(meshes, noise, light, outline, strengths=None):
         Boxes where there may be light: levels and stripes are measured outside.
     strengths
         Where to start; by default all alike.
+    second
+        Light beside it as known so far, a `SecondLight`; None if there is none.
 
     Returns
     -------
@@ -193,9 +247,12 @@ def regress(meshes, noise, light, outline, strengths=None):
     light = np.where(outline, light, 0.0)
     for number in range(ROUNDS):
         response = mean - light
-        model = response + strengths[:, None, None] * light
+        beside = 0.0 if second is None else np.where(outline, second.in_frames(), 0.0)
+        model = response + strengths[:, None, None] * light + beside
         # Once the strengths are about right, stripes show inside the outline too: it counts where it hides the others.
-        hidden = outline if number < ROUNDS // 2 else outline & ~_fills_amplifiers(outline)
+        # Not with a second light, whose mean over the row of an amplifier nothing would tell from them.
+        seen_beneath = second is None and number >= ROUNDS // 2
+        hidden = outline & ~_fills_amplifiers(outline) if seen_beneath else outline
         scales = stripe_scales(np.where(hidden, np.nan, meshes / model))
         of_frame = np.median(scales, axis=(1, 2), keepdims=True)
         scales = scales / np.mean(scales / of_frame, axis=0)  # what the frames have on average belongs to the mean
@@ -207,10 +264,15 @@ def regress(meshes, noise, light, outline, strengths=None):
         # Where there is light, departures that the light could make are none: it may be response in part, and its
         # strength is not known at first.
         allowed = np.abs(light) * (1.0 if number < FREE else np.abs(strengths - 1)[:, None, None])
-        used = np.abs(residual) < OUTLIER * scatter[:, None, None] + allowed
+        used = np.abs(residual) < OUTLIER * scatter[:, None, None] + allowed + np.abs(beside)
         weights = np.where(used, 1 / scatter[:, None, None] ** 2, 0.0)
-        strengths, err = _strengths(np.where(used, values - response, 0.0), weights, light)
-        found = _lines(np.nan_to_num(values), weights, strengths - 1)
+        shown = np.where(used, values - response, 0.0)
+        template = None if second is None else np.where(outline, second.light, 0.0)
+        strengths, err = _strengths(shown, weights, light, template)
+        if second is not None:
+            of_second, of_second_err = _second_strengths(shown, weights, light, template)
+            second = evolve(second, strengths=of_second, strength_err=of_second_err)
+        found, second = _against_strengths(np.nan_to_num(values), weights, strengths - 1, second, outline)
         mean, slope, mean_err, slope_err = (mean, *found[1:]) if number < FREE else found  # the median to begin with
     return Regression(
         mean=mean,
@@ -224,6 +286,7 @@ def regress(meshes, noise, light, outline, strengths=None):
         stripe_share=_stripe_share(~hidden & np.isfinite(mean)),
         values=np.nan_to_num(values),
         weights=weights,
+        second=second,
     )
 
 
@@ -246,31 +309,63 @@ def _stripe_share(seen):
     return np.concatenate(shares, axis=1)
 
 
-def _strengths(values, weights, light):
+def halves(shape):
+    """Two halves of the boxes, blocks like the fields of a chess board: boolean meshes."""
+    y, x = np.indices(shape) // BLOCK
+    white = (y + x) % 2 == 0
+    return white, ~white
+
+
+def factors_of(values, weights, light, beside=None):
+    """Least-squares factor of a light in each frame, and its 1 / variance; with that of another light ``beside``."""
+    if beside is not None:
+        share, _ = factors_of(light, weights, beside)
+        light = light - share[:, None, None] * beside
+    norms = np.sum(weights * light**2, axis=(1, 2))
+    return np.sum(weights * light * values, axis=(1, 2)) / np.maximum(norms, TINY), norms
+
+
+def _strengths(values, weights, light, beside=None):
     """Least-squares factor of the light in each frame, scaled to 1 on average, and its error.
 
-    The error is that of the noise, and in addition what two halves of the boxes, blocks like the fields of a chess
-    board, disagree by: faint sources, stripes.
+    The error is that of the noise, and in addition what two halves of the boxes disagree by: faint sources, stripes.
     """
-    y, x = np.indices(light.shape) // BLOCK
-    white = (y + x) % 2 == 0
-    found = {}
-    for name, part in (("all", np.ones_like(white)), ("white", white), ("black", ~white)):
-        norms = np.sum(weights * light**2 * part, axis=(1, 2))
-        found[name] = np.sum(weights * light * values * part, axis=(1, 2)) / np.maximum(norms, 1e-300), norms
-    strengths, norms = found["all"]
+    strengths, norms = factors_of(values, weights, light, beside)
     mean = strengths.mean()
     if not norms.all() or not mean > 0:
         return np.ones(len(values)), np.full(len(values), np.inf)
-    white, black = (found[name][0] / max(found[name][0].mean(), 1e-9) for name in ("white", "black"))
+    white, black = (factors_of(values, weights * part, light, beside)[0] for part in halves(light.shape))
+    white, black = (one / max(one.mean(), 1e-9) for one in (white, black))
     disagreement = np.sqrt(np.mean((white - black) ** 2)) / 2
     return strengths / mean, np.hypot(1 / np.sqrt(norms) / mean, disagreement)
 
 
-def _lines(values, weights, t):
+def _second_strengths(values, weights, light, second):
+    """Least-squares factor of a second light in each frame, with that of the first, and its error in the same way.
+
+    Scaled to 0 on average, as its mean is a part of the light, with a standard deviation of 1.
+    """
+    found, norms = factors_of(values, weights, second, light)
+    white, black = (factors_of(values, weights * part, second, light)[0] for part in halves(light.shape))
+    unit = max(found.std(), TINY)
+    with np.errstate(divide="ignore"):
+        return (found - found.mean()) / unit, np.hypot(1 / np.sqrt(norms), np.std(white - black) / 2) / unit
+
+
+def _against_strengths(values, weights, t, second, outline):
+    """What `lines` returns, or `planes` where there is a second light, and that light as they show it."""
+    if second is None:
+        return lines(values, weights, t), None
+    found, (slope, slope_err) = planes(values, weights, t, second.strengths)
+    light = np.where(outline, denoised(slope, slope_err), 0.0)
+    return found, evolve(second, light=light, slope=slope, slope_err=slope_err)
+
+
+def lines(values, weights, t, disturbed=DISTURBED):
     """Weighted lines against ``t`` in each box: value at 0, slope, and their errors.
 
-    Where the frames scatter about the lines of 3 x 3 boxes by more than their noise, the error of the slope grows.
+    Where the frames scatter about the lines of 3 x 3 boxes by more than their noise, the error of the slope grows: from
+    a chi-squared per degree of freedom of ``disturbed`` on.
     """
     t = t[:, None, None]
     s0, s1, s2 = weights.sum(axis=0), (weights * t).sum(axis=0), (weights * t * t).sum(axis=0)
@@ -285,7 +380,7 @@ def _lines(values, weights, t):
     freedom = np.where(is_line, (weights > 0).sum(axis=0) - 2, 0)
     around = mean_around(np.nan_to_num(chi2), is_line), mean_around(freedom, is_line)
     ratio = around[0] / np.maximum(around[1], 0.1)
-    inflation = np.sqrt(np.where(ratio > DISTURBED, ratio, 1.0))
+    inflation = np.sqrt(np.where(ratio > disturbed, ratio, 1.0))
     nothing = np.nan
     return (
         np.where(is_line, level, np.where(s0 > 0, mean, nothing)),
@@ -293,3 +388,31 @@ def _lines(values, weights, t):
         np.where(is_line, level_err, np.where(s0 > 0, mean_err, nothing)),
         np.where(is_line, slope_err * inflation, nothing),
     )
+
+
+def planes(values, weights, t, b):
+    """Weighted planes against ``t`` and ``b`` in each box: what `lines` returns for ``t``; slope with b, its error.
+
+    What b has beside a line against t gives its slope; the rest are lines. All scatter beyond noise counts in their
+    errors, as stripes beneath a second light are not taken out.
+    """
+    b = np.broadcast_to(b[:, None, None], values.shape)
+    level, slope, _, _ = lines(b, weights, t)
+    beside = np.where(weights > 0, b - level - t[:, None, None] * slope, 0.0)
+    norm = np.sum(weights * beside**2, axis=0)
+    is_plane = ((weights > 0).sum(axis=0) >= 4) & (norm > 1e-6 * np.sum(weights * b**2, axis=0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        second = np.where(is_plane, np.sum(weights * beside * values, axis=0) / norm, np.nan)
+        second_err = np.where(is_plane, 1 / np.sqrt(norm), np.nan)
+    mean, of_t, mean_err, of_t_err = lines(values - b * np.nan_to_num(second), weights, t, disturbed=1.0)
+    of_t, of_t_err = np.where(is_plane, of_t, np.nan), np.hypot(of_t_err, slope * second_err)
+    return (mean, of_t, np.hypot(mean_err, np.nan_to_num(level * second_err)), of_t_err), (second, second_err)
+
+
+def denoised(values, err):
+    """A mesh of which 3 x 3 boxes are averaged as far as their noise demands it; 0 where it is not known."""
+    known = np.isfinite(values) & np.isfinite(err)
+    around = mean_around(values, known)
+    departure, variance = np.where(known, values - around, 0.0), np.where(known, err, 1.0) ** 2
+    beyond = np.maximum(mean_around(departure**2 - variance, known), 0.0)
+    return np.where(known, around + departure * beyond / (beyond + variance), 0.0)

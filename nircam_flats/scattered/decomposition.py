@@ -21,6 +21,7 @@ from nircam_flats.scattered._light import (
     cleaned,
     errors_of_light,
     light_of_frames,
+    second_template_of,
     strengths_of,
     template_of,
     with_errors,
@@ -53,8 +54,12 @@ class SkyDecomposition(HoldsArrays):
         apart, boxes are left out of it (NaN), for fits to go across.
     wisp
         The light: a `~nircam_flats.WispTemplate`; None if there is none, or none that could be told from response.
+    second
+        Light whose strengths vary beside those of `wisp`, where frames that are held out show it: a
+        `~nircam_flats.WispTemplate` of one standard deviation of these strengths; otherwise None.
     strengths
-        Table with a row per frame: name, strength (1 on average), its 1 sigma error, sky level.
+        Table with a row per frame: name, strength (1 on average), its 1 sigma error, those of a second light (columns
+        ``second`` and ``second_err``; 0 on average, because its mean is part of `wisp`), sky level.
     evidence
         For light or response, box by box: a `LightEvidence`.
     verdicts
@@ -76,7 +81,8 @@ class SkyDecomposition(HoldsArrays):
     Notes
     -----
     The frames, images divided by their sky level, are modelled as ``f_j(x) = F(x) + s_j W(x)`` with the response F,
-    the light W and its strength s_j relative to the sky. See "Method" in the documentation.
+    the light W and its strength s_j relative to the sky; with a second light W2 there is ``b_j W2(x)`` beside. See
+    "Method" in the documentation.
     """
 
     MIN_FRAMES: ClassVar[int] = 3
@@ -85,6 +91,7 @@ class SkyDecomposition(HoldsArrays):
     filter: Filter = field(converter=to_filter)
     delta: DeltaSkyflat = field()
     wisp: WispTemplate | None = field()
+    second: WispTemplate | None = field(default=None)
     strengths: QTable = field(repr=lambda table: f"<{len(table)} frames>")
     evidence: LightEvidence = field(repr=False)
     verdicts: tuple = field(converter=to_tuple, repr=lambda items: f"<{', '.join(item.kind for item in items)}>")
@@ -163,11 +170,15 @@ class SkyDecomposition(HoldsArrays):
         if identifiability.determined:
             delta = with_errors(delta, influences, err)
         history = frames.history.then("decompose", **settings)
+        templates = {
+            name: make(found, frames, box_size, history) if identifiability.determined else None
+            for name, make in (("wisp", template_of), ("second", second_template_of))
+        }
         return cls(
             detector=frames.detector,
             filter=frames.filters[0],
             delta=evolve(delta, history=delta.history.then("decompose", **settings)),
-            wisp=template_of(found, frames, box_size, history) if identifiability.determined else None,
+            **templates,
             strengths=strengths_of(found, frames),
             evidence=evidence,
             verdicts=_verdicts(found, evidence),
@@ -253,7 +264,8 @@ def _check(frames):
 
 def _evidence(found, identifiability, gauge, box_size, shape):
     regression, fit = found.regression, found.gauge
-    varying, varying_err = fit.constant * regression.slope, abs(fit.constant) * regression.slope_err
+    varying, varying_err = regression.varying(fit.constant, fit.of_second)
+    stripe_err = np.nan_to_num(varying_err) * np.sqrt(regression.stripe_share)
     if not identifiability.determined:
         varying, varying_err = np.full_like(varying, np.nan), np.full_like(varying, np.inf)
     return LightEvidence(
@@ -261,7 +273,7 @@ def _evidence(found, identifiability, gauge, box_size, shape):
         excess_err=np.hypot(found.misfit, fit.surface_err),
         varying=varying,
         varying_err=varying_err,
-        stripe_err=np.nan_to_num(abs(fit.constant) * regression.slope_err) * np.sqrt(regression.stripe_share),
+        stripe_err=stripe_err,
         light=found.light if identifiability.determined else np.zeros_like(found.light),
         constant_err=identifiability.constant_err,
         box_size=box_size,

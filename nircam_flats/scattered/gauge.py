@@ -27,12 +27,16 @@ class GaugeFit(HoldsArrays):
         The mean light is ``constant`` times what the frames gain per unit of strength; 1 sigma error.
     surface, surface_err
         The smooth response beside the light, a mesh, and its 1 sigma error.
+    of_second, of_second_err
+        How much of the second light there is beside that, on average, in units of its strengths; 1 sigma error.
     """
 
     constant: float = field()
     constant_err: float = field()
     surface: np.ndarray = image(np.float64)
     surface_err: np.ndarray = image(np.float64)
+    of_second: float = field(default=0.0)
+    of_second_err: float = field(default=0.0)
 
 
 class Gauge(Strategy, ABC):
@@ -82,9 +86,9 @@ class Gauge(Strategy, ABC):
             raise InvalidInputError(f"{place} must be a GaugeFit; got {found!r}")
         for name in ("surface", "surface_err"):
             checked_image(getattr(found, name), shape, float, f"{name} of {place}")
-        if not (np.isfinite(found.constant) and np.isfinite(found.surface).all()):
+        if not (np.isfinite([found.constant, found.of_second]).all() and np.isfinite(found.surface).all()):
             raise InvalidInputError(f"{place} must have a finite constant and surface; got constant={found.constant}")
-        if not (found.constant_err >= 0 and (found.surface_err >= 0).all()):
+        if not (min(found.constant_err, found.of_second_err) >= 0 and (found.surface_err >= 0).all()):
             raise InvalidInputError(
                 f"{place} must have errors that are not negative; got constant_err={found.constant_err}"
             )
@@ -105,7 +109,7 @@ class SmoothResponse(Gauge):
     V is noisy, so least squares would find too small a c; the light as known so far, L, which is almost without
     noise, takes its place as the instrument: the residual is orthogonal to the terms of P and to L. Boxes that depart
     by more than 3 sigma lose weight. The error comes from the jackknife over blocks of the frame, which counts what
-    neighbouring boxes share.
+    neighbouring boxes share. A second light has a term and an instrument of its own.
     """
 
     def __init__(self, *, degree: int = 3) -> None:
@@ -119,22 +123,23 @@ class SmoothResponse(Gauge):
 
     def fit(self, regression: Regression, light: np.ndarray, misfit: float) -> GaugeFit:
         terms = legendre_terms(light.shape, self.degree)
-        constant, surface = 1.0, None
+        constants, surface = (1.0,), None
         for _ in range(ITERATIONS):
-            weights = _weights(regression, light, misfit, constant)
+            weights = _weights(regression, light, misfit, constants)
             if surface is not None:
-                residual = np.nan_to_num(regression.mean - surface - constant * _slopes(regression, light))
+                residual = np.nan_to_num(regression.mean - surface - _varying(regression, light, constants)[0])
                 with np.errstate(divide="ignore"):
                     weights = weights * np.minimum(1, ROBUST / np.abs(residual * np.sqrt(weights)))
-            constant, surface = _solved(terms, _moments(terms, regression, light, weights).sum(axis=0), light.shape)
-        moments = _moments(terms, regression, light, weights)
+            moments = _moments(terms, regression, light, weights)
+            constants, surface = _solved(terms, moments.sum(axis=0), light.shape)
         without = [_solved(terms, moments.sum(axis=0) - one, light.shape) for one in moments]
-        constants, surfaces = (np.array(items) for items in zip(*without, strict=True))
+        errors, surface_err = (_jackknife(np.array(items)) for items in zip(*without, strict=True))
         return GaugeFit(
-            constant=float(constant),
-            constant_err=float(_jackknife(constants)),
+            constant=float(constants[0]),
+            constant_err=float(errors[0]),
             surface=surface,  # type: ignore[arg-type]  # there is one after the first iteration
-            surface_err=_jackknife(surfaces),
+            surface_err=surface_err,
+            **_of_second(constants[1:], errors[1:]),
         )
 
 
@@ -164,19 +169,28 @@ class CleanestExposures(Gauge):
 
     def fit(self, regression: Regression, light: np.ndarray, misfit: float) -> GaugeFit:
         lowest = np.argsort(regression.strengths)[: self.n]
-        constant = 1 - regression.strengths[lowest].mean()
-        err = np.sqrt(np.sum(regression.strength_err[lowest] ** 2)) / len(lowest)
+        constants, all_errors = [1 - regression.strengths[lowest].mean()], [regression.strength_err]
+        if regression.second is not None:
+            constants.append(-regression.second.strengths[lowest].mean())
+            all_errors.append(regression.second.strength_err)
+        errors = [np.sqrt(np.sum(one[lowest] ** 2)) / len(lowest) for one in all_errors]
         terms = legendre_terms(light.shape, self.degree)
-        left = regression.mean - constant * _slopes(regression, light)
-        weights = _weights(regression, light, misfit, constant)
+        left = regression.mean - _varying(regression, light, constants)[0]
+        weights = _weights(regression, light, misfit, constants)
         blocks = _blocks(light.shape)
         surfaces = np.array([smooth_surface(terms, left, weights * (blocks != one)) for one in np.unique(blocks)])
         return GaugeFit(
-            constant=float(constant),
-            constant_err=float(err),
+            constant=float(constants[0]),
+            constant_err=float(errors[0]),
             surface=smooth_surface(terms, left, weights),
             surface_err=_jackknife(surfaces),
+            **_of_second(constants[1:], errors[1:]),
         )
+
+
+def _of_second(constants, errors):
+    """What a `GaugeFit` says of the second light, if there is one."""
+    return {"of_second": float(constants[0]), "of_second_err": float(errors[0])} if len(constants) else {}
 
 
 def _blocks(shape):
@@ -191,28 +205,36 @@ def _jackknife(without):
     return np.sqrt((n - 1) / n * np.sum((without - without.mean(axis=0)) ** 2, axis=0))
 
 
-def _slopes(regression, light):
-    return np.where(light != 0, np.nan_to_num(regression.slope), 0.0)
+def _varying(regression, light, constants):
+    """What varies of the mean light, and its error; 0 outside of the outline and where it is not known."""
+    return [np.where(light != 0, np.nan_to_num(one), 0.0) for one in regression.varying(*constants)]
 
 
-def _weights(regression, light, misfit, constant):
-    """1 / variance of ``mean - constant * slope`` about a smooth surface; 0 where it is not known."""
-    inside = light != 0
-    known = np.isfinite(regression.mean) & (~inside | np.isfinite(regression.slope))
-    variance = misfit**2 + np.where(inside, constant * np.nan_to_num(regression.slope_err), 0.0) ** 2
+def _weights(regression, light, misfit, constants):
+    """1 / variance of the mean without what varies, about a smooth surface; 0 where it is not known."""
+    known = np.isfinite(regression.mean) & ((light == 0) | np.isfinite(regression.slope))
+    variance = misfit**2 + _varying(regression, light, constants)[1] ** 2
     return np.where(known, 1 / variance, 0.0)
 
 
 def _moments(terms, regression, light, weights):
-    """Moments of ``mean = terms a + c slope`` with ``light`` as the instrument of the slope, for each block."""
+    """Moments of ``mean = terms a + c slope`` with ``light`` as the instrument of the slope, for each block.
+
+    The slope of a second light stands beside it, with that light as its instrument.
+    """
     weights, mean = weights.ravel(), np.nan_to_num(regression.mean).ravel()
-    design = np.column_stack([terms, _slopes(regression, light).ravel(), mean])
-    instruments = np.column_stack([terms, light.ravel()]) * weights[:, None]
+    slopes, lights = [_varying(regression, light, (1.0,))[0]], [light]
+    if regression.second is not None:
+        slopes.append(_varying(regression, light, (0.0, 1.0))[0])
+        lights.append(np.where(light != 0, regression.second.light, 0.0))
+    design = np.column_stack([terms, *(one.ravel() for one in slopes), mean])
+    instruments = np.column_stack([terms, *(one.ravel() for one in lights)]) * weights[:, None]
     blocks = _blocks(light.shape).ravel()
     return np.array([instruments[blocks == one].T @ design[blocks == one] for one in np.unique(blocks)])
 
 
 def _solved(terms, moments, shape):
-    """Return c and the surface, a mesh."""
+    """Return what there is of the light, and of the second if there is one, and the surface, a mesh."""
     solution = np.linalg.lstsq(moments[:, :-1], moments[:, -1], rcond=1e-10)[0]
-    return solution[-1], (terms @ solution[:-1]).reshape(shape)
+    n = terms.shape[1]
+    return solution[n:], (terms @ solution[:n]).reshape(shape)

@@ -53,6 +53,10 @@ class Identifiability(ShowsCard):
         single = float(np.sqrt(np.mean(found.regression.strength_err**2)))
         constant, err = found.gauge.constant, found.gauge.constant_err
         relative = float(err / constant) if constant > 0 else np.inf
+        second = found.regression.second
+        if second is not None:  # what it adds to the mean light is as uncertain as its own part of it
+            share = np.linalg.norm(second.light) / np.linalg.norm(found.light)
+            relative = float(np.hypot(relative, found.gauge.of_second_err * share))
         if not found.outline.any():
             spread, single, determined = 0.0, np.inf, False
             sentence = "Nothing stands out from a smooth response; no light was looked for."
@@ -73,6 +77,11 @@ class Identifiability(ShowsCard):
             sentence = (
                 f"Light and response are told apart by strengths that vary by {spread:.1%} (error {single:.1%}); the "
                 f"amount of light is known to {relative:.1%}, on the assumption that {gauge.statement}."
+            )
+        if second is not None:
+            sentence += (
+                " A second light, whose strengths vary beside those of the first, is seen by frames that were held out "
+                f"(chi-squared falls by {second.gain:.0f}, by chance by {second.gain_err:.0f})."
             )
         return cls(
             gauge=repr(gauge),

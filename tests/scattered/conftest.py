@@ -93,15 +93,35 @@ PEAK = 0.15
 
 
 class Scene:
-    """The truth behind frames ``response (1 + light)``: a bent band of light over a smooth response."""
+    """The truth behind frames ``response (1 + light)``: a bent band of light over a smooth response.
 
-    def __init__(self, *, strengths=STRENGTHS, noise=0.02, additive=None, multiplicative=None, shape=SHAPE, seed=1):
+    With ``beside``, strengths of its own, a second patch of light lies over one end of the band; ``odd`` is a patch in
+    the first frame only; ``stripes`` is the scatter of rows of 8 pixels.
+    """
+
+    def __init__(
+        self,
+        *,
+        strengths=STRENGTHS,
+        noise=0.02,
+        additive=None,
+        multiplicative=None,
+        beside=None,
+        odd=0.0,
+        stripes=0.0,
+        shape=SHAPE,
+        seed=1,
+    ):
         y, x = np.indices(shape) / shape[0]
         self.shape, self.noise, self.seed = shape, noise, seed
         self.strengths = np.asarray(strengths, float)
         self.response = 1 + 0.03 * (x - 0.5) - 0.02 * (y - 0.5) + 0.04 * (x - 0.5) * (y - 0.5)
         band = y - 0.45 - 0.5 * (x - 0.5) ** 2
         self.wisp = PEAK * np.exp(-0.5 * ((band / 0.05) ** 2 + ((x - 0.5) / 0.18) ** 2))
+        self.stripes = stripes
+        self.second = 0.08 * np.exp(-0.5 * (((band - 0.06) / 0.05) ** 2 + ((x - 0.62) / 0.1) ** 2))
+        self.beside = np.zeros(len(self.strengths)) if beside is None else np.asarray(beside, float)
+        self.odd = odd * np.exp(-0.5 * (((band + 0.05) / 0.05) ** 2 + ((x - 0.45) / 0.08) ** 2))
         if additive is not None:
             self.wisp = self.wisp + blob(shape, *additive)
         if multiplicative is not None:
@@ -113,7 +133,10 @@ class Scene:
         frames = []
         for number, strength in enumerate(self.strengths):
             noise = self.noise * rng.standard_normal(self.shape)
-            values = (self.response * (1 + strength * self.wisp) + noise).astype(np.float32)
+            if self.stripes:
+                noise += np.repeat(self.stripes * rng.standard_normal((self.shape[0] // 8, 1)), 8, axis=0)
+            light = strength * self.wisp + self.beside[number] * self.second + (self.odd if number == 0 else 0)
+            values = (self.response * (1 + light) + noise).astype(np.float32)
             level = SkyLevel.measure(values, self.wisp > 0.003)
             values = values / np.float32(level.value)
             if masked is not None:
