@@ -63,17 +63,17 @@ def in_memory(program, indices):
     return nf.ExposureSet.from_exposures(map_ordered(light, jobs))
 
 
-def measure(program, frames, *, balance=True, n_replicates=16):
-    """Return the figures of merit of a set of frames as a dict."""
+def measure(program, frames, *, balance=True, n_replicates=16, strategy=None):
+    """Return the figures of merit of a set of frames as a dict; the strategy is by default that of the main job."""
     detector = program.detectors[0]
+    strategy = default_strategy(detector) if strategy is None else strategy
     truth = program.truth(detector)
     grey_truth = truth.grey()
     delta = nf.DeltaSkyflat.from_frames(frames, balance=balance)
-    fit = nf.FlatModelFit.from_delta(delta, n_replicates=n_replicates)
+    fit = nf.FlatModelFit.from_delta(delta, n_replicates=n_replicates, strategy=strategy)
     good = delta.good & np.isfinite(grey_truth)
     grey_truth = grey_truth / np.median(grey_truth[good])
 
-    strategy = default_strategy(detector)
     ideal = strategy(grey_truth, delta.err, good)
     rng = np.random.default_rng(program.seed)
     noisy = grey_truth + delta.err * rng.standard_normal(grey_truth.shape, np.float32)
@@ -130,6 +130,11 @@ def response(found, truth, crosshatch, good):
     return float((pattern * found[good]).sum() / (pattern * truth[good]).sum())
 
 
+def strategy_of_report(detector):
+    """Return what the report fits to the delta skyflats of the detector's channel."""
+    return nf.Polynomial2D() if nf.Detector.get(detector).channel == "SW" else nf.MedianFilter.of_report()
+
+
 def literal_frames(exposures):
     """The frames of the report: one pass, its mask."""
     return nf.NormalizedFrames.from_exposures(exposures, masks=nf.Segmentation.of_report())
@@ -142,7 +147,8 @@ def main_table(seeds):
             rows = {"literal": [], "ours": []}
             for seed in seeds:
                 program, exposures = campaign(detector, seed, n_exposures)
-                rows["literal"].append(measure(program, literal_frames(exposures), balance=False, n_replicates=0))
+                literal = {"balance": False, "n_replicates": 0, "strategy": strategy_of_report(detector)}
+                rows["literal"].append(measure(program, literal_frames(exposures), **literal))
                 rows["ours"].append(measure(program, masked_frames(exposures)))
             print(f"\n{detector}, {n_exposures} exposures, {len(seeds)} seeds ({min(seeds)}-{max(seeds)})")
             print(summary(rows))

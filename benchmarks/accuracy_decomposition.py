@@ -30,7 +30,7 @@ from unittest.mock import patch
 
 import attrs
 import numpy as np
-from accuracy import in_memory, literal_frames
+from accuracy import in_memory, literal_frames, strategy_of_report
 from astropy.table import Table
 
 import nircam_flats as nf
@@ -109,6 +109,7 @@ def score_flat(program, name, literal, frames):
     good = parts.delta.good & np.isfinite(response)
     response = median_of(response, good)
     plain = nf.DeltaSkyflat.from_frames(literal.where(filter=name), balance=False)
+    literal = nf.FlatModelFit.from_delta(plain, strategy=strategy_of_report(DETECTOR), n_replicates=0)
     surface = nf.FlatModelFit.from_delta(parts.delta)
     perfect = default_strategy(DETECTOR)(response, parts.delta.err, good)
     injected = np.array([program.wisp_level(DETECTOR, name, index) for index in range(N_DITHERS)])
@@ -117,7 +118,7 @@ def score_flat(program, name, literal, frames):
     sky = np.mean([truth.sky(name, index).value for index in range(N_DITHERS)])
     left = parts.wisp.data / sky - injected.mean() * shape if parts.wisp else -injected.mean() * shape
     return {
-        "literal fit": 100 * peak_to_peak(nf.FlatModelFit.from_delta(plain, n_replicates=0).surface / response, good),
+        "literal fit": 100 * peak_to_peak(literal.surface / response, good),
         "literal delta": 100 * peak_to_peak(plain.data / response, good),
         "ours": 100 * peak_to_peak(surface.surface / response, good),
         "perfect": 100 * peak_to_peak(perfect / response, good),

@@ -99,7 +99,8 @@ def measure(detector, seed, *, wisps):
     old = made_of.ground_flat(detector, FILTER)
     exposures = in_memory(made_of, range(made_of.n_exposures))
     products = nf.recipes.sky_flat_detector(exposures, [old])
-    literal = nf.FlatModelFit.from_delta(nf.DeltaSkyflat.from_exposures(exposures))
+    delta = nf.DeltaSkyflat.from_exposures(exposures)
+    literal = nf.FlatModelFit.from_delta(delta, strategy=strategy_of_report(DETECTOR))
     new, truth = products.flats[FILTER], made_of.truth(detector).delta(FILTER)
     good = np.isfinite(truth) & products.grey.good
     with tempfile.TemporaryDirectory() as folder:

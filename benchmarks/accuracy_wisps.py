@@ -76,7 +76,7 @@ def flat_outside(exposures, outline):
     rough = rough_model(frames.without(nf.ExtendedLight()(frames)))
     frames = nf.NormalizedFrames.from_exposures(exposures, masks=[nf.Segmentation(), wisp], correction=rough)
     frames = frames.without(nf.ExtendedLight()(frames))
-    return nf.FlatModelFit.from_delta(nf.DeltaSkyflat.from_frames(frames), n_replicates=0)
+    return nf.FlatModelFit.from_delta(nf.DeltaSkyflat.from_frames(frames), strategy=nf.Polynomial2D(), n_replicates=0)
 
 
 def plain_template(images, masks, outline):
