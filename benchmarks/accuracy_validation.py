@@ -39,7 +39,7 @@ from pathlib import Path
 
 import attrs
 import numpy as np
-from accuracy import in_memory
+from accuracy import in_memory, strategy_of_report
 from astropy.table import Table
 
 import nircam_flats as nf
@@ -100,7 +100,7 @@ def measure(detector, seed, *, wisps):
     exposures = in_memory(made_of, range(made_of.n_exposures))
     products = nf.recipes.sky_flat_detector(exposures, [old])
     delta = nf.DeltaSkyflat.from_exposures(exposures)
-    literal = nf.FlatModelFit.from_delta(delta, strategy=strategy_of_report(DETECTOR))
+    literal = nf.FlatModelFit.from_delta(delta, strategy=strategy_of_report(detector))
     new, truth = products.flats[FILTER], made_of.truth(detector).delta(FILTER)
     good = np.isfinite(truth) & products.grey.good
     with tempfile.TemporaryDirectory() as folder:

@@ -42,6 +42,9 @@ class MedianFilter(FitStrategy):
     even without noise; 0.10-0.24 % about a cubic trend, which also follows what no cubic holds
     (``benchmarks/flats.py --only smooth``).
 
+    Boxes without a value count as being on the trend: a window at the edge of a large hole (a wisp that is left out)
+    would else have the noise of the few boxes that it sees.
+
     Box medians are sigma-clipped (3 sigma, 5 iterations). At the edges of the frame the window keeps what lies
     inside. The mesh is interpolated by cubic splines as ``Background2D`` does.
     """
@@ -66,13 +69,12 @@ class MedianFilter(FitStrategy):
         medians, _, _ = box_medians(data, box_size)
         if np.isnan(medians).all():
             raise FitError(f"MedianFilter needs a box of {box_size} px with at least 10 % good pixels; there is none")
-        trend = self._trend(medians)
-        filtered = fill_mesh(_filter(medians / trend, self.filter_size)) * trend
+        trend, beside = np.ones_like(medians), medians
+        if degree := min(self.trend or 0, min(medians.shape) // 4):
+            trend = Polynomial2D(degree=degree)(medians)
+            beside = np.where(np.isnan(medians), np.float32(1), medians / trend)
+        filtered = fill_mesh(_filter(beside, self.filter_size)) * trend
         return expand_mesh(filtered, box_size, data.shape)
-
-    def _trend(self, medians):
-        degree = 0 if self.trend is None else min(self.trend, min(medians.shape) // 4)
-        return Polynomial2D(degree=degree)(medians) if degree > 0 else np.float32(1)
 
 
 def _filter(mesh, size):
