@@ -181,6 +181,9 @@ def correlation_by_distance(residual, modes, white):
     The autocovariance of the mesh over all pairs of boxes, averaged in rings of one box, less that of the noise. The
     modes are those of means of boxes; a median has pi/2 times the white variance of a mean, and so much comes on top.
     The noise is at least white.
+
+    An error of a few per cent in the noise of a box hides structure that is less than the noise. Structure wider than a
+    box is in the covariance of neighbours, the noise of single boxes is not: the variance is at least that covariance.
     """
     measured = np.isfinite(residual)
     pairs = autocorrelated(measured.astype(float))
@@ -195,7 +198,7 @@ def correlation_by_distance(residual, modes, white):
     enough = pairs > 0.1 * measured.sum()
     weights = np.bincount(ring[enough], pairs[enough])
     profile = np.bincount(ring[enough], (pairs * (seen - noise))[enough]) / np.maximum(weights, 0.5)
-    variance = max(profile[0], 0.0)
+    variance = profile[0] = max(*profile[:2], 0.0)
     if variance == 0:
         return 0.0, np.ones(1, np.float32)
     below = np.flatnonzero(profile <= 0)

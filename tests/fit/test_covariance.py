@@ -7,6 +7,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from photutils.aperture import CircularAperture
 from regions import CirclePixelRegion, CircleSkyRegion, PixCoord, RectanglePixelRegion
+from scipy.ndimage import gaussian_filter
 
 from nircam_flats import FlatModelFit, InvalidInputError, Polynomial2D, SurfaceCovariance
 from nircam_flats.fit.covariance import correlation_by_distance, weights_of
@@ -140,3 +141,17 @@ class TestCorrelation:
         variance, correlation = correlation_by_distance(mesh, np.zeros((0, 30, 30)), np.full((30, 30), 0.0011**2))
         assert variance == 0
         np.testing.assert_array_equal(correlation, [1])
+
+    @pytest.mark.parametrize("told", [1.0, 1.1])
+    def test_of_wide_structure_below_the_noise(self, told):
+        """Structure of some boxes at half the noise of a box; its variance is told right, and 10 per cent too large."""
+        rng = np.random.default_rng(5)
+        none, white = np.zeros((0, 64, 64)), np.full((64, 64), told * 0.002**2)
+        variances, alone = [], []
+        for _ in range(10):
+            field = gaussian_filter(rng.standard_normal((64, 64)), 2.5, mode="wrap")
+            noise = 0.002 * rng.standard_normal((64, 64))
+            variances.append(correlation_by_distance(0.001 * field / np.std(field) + noise, none, white)[0])
+            alone.append(correlation_by_distance(noise, none, white)[0])
+        assert np.sqrt(np.mean(variances)) == pytest.approx(0.001, rel=0.1)
+        assert np.sqrt(np.mean(alone)) < 0.0003

@@ -202,6 +202,21 @@ class TestError:
         scatter = np.sqrt(np.mean(fit.err**2 - fit.misfit**2))
         assert scatter == pytest.approx(tilt / np.sqrt(12) / np.sqrt(6), rel=0.35, abs=2e-4)
 
+    def test_what_a_median_filter_cannot_follow_is_its_misfit(self, make_delta, flat_of):
+        """Waves of 500 px, of which a window of 256 px leaves most, less than the noise of a box."""
+        y, x = np.indices((768, 768))
+        structure = 1 + 0.004 * np.cos(2 * np.pi * x / 500) * np.cos(2 * np.pi * y / 500)
+        truth = flat_of(x.shape) * structure
+        seen, claimed = [], []
+        for seed in range(3):
+            fit = FlatModelFit.from_delta(
+                make_delta(x.shape, seed, n=5, noise=0.1, structure=structure), strategy=MedianFilter()
+            )
+            off, err = (box_medians(np.float32(image), 32)[0] for image in (fit.surface / truth, fit.covariance.err()))
+            seen.append(np.std(off / np.median(off)))
+            claimed.append(np.sqrt(np.mean(err**2)))
+        assert np.linalg.norm(claimed) == pytest.approx(np.linalg.norm(seen), rel=0.2)
+
     def test_structure_of_pixels_is_an_error_of_pixels(self, make_delta):
         """A crosshatch that no smooth surface follows: pixels are off by it, means over boxes are not."""
         y, x = np.indices((96, 128))
