@@ -305,12 +305,13 @@ def test_measured_skies_are_told(script, capsys):
 # --- the tables of flats
 
 
-@pytest.mark.parametrize(
-    ("arguments", "called"), [([], ["policies", "flats", "multiscale"]), (["--only", "flats"], ["flats"])]
-)
+TABLES_OF_FLATS = ["smooth", "strategies", "policies", "flats", "multiscale"]
+
+
+@pytest.mark.parametrize(("arguments", "called"), [([], TABLES_OF_FLATS), (["--only", "flats"], ["flats"])])
 def test_all_tables_of_flats_are_printed_unless_some_are_named(script, arguments, called, monkeypatch):
     flats, found = script("flats"), []
-    for name in ("policies", "flats", "multiscale"):
+    for name in TABLES_OF_FLATS:
         monkeypatch.setattr(flats, name, lambda *_, name=name: found.append(name))
     monkeypatch.setattr(sys, "argv", ["flats.py", *arguments])
     flats.main()
