@@ -255,7 +255,7 @@ def _demo(options):
     status = _make(files.exposures, files.ground_flats, options, started, sections=truth)
     print("\nBeside the truth of the simulation:", *aligned(rows, left=2), *RECOVERY_MEANING, sep="\n")
     if options.size < FULL_SIZE:
-        print("Small frames show how it works, not how well: the windows of the fits are made for 2048 px")
+        print("Small frames show how it works, not how well: stars and galaxies are as large as in full frames")
     print(f"\nAgain: nircam-flats run '{inputs}/cal/*_cal.fits' --ground-flats {inputs}/ground_flats --out DIR")
     return status
 

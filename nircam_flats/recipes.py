@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from astropy import units as u
+from attrs import evolve
 
 from nircam_flats.defects import DeadPixelMap
 from nircam_flats.exceptions import FlatsError, InvalidInputError
@@ -65,11 +66,14 @@ def sky_flat_detector(
     Raises
     ------
     InvalidInputError, FitError
-        If no grey delta skyflat can be made of the exposures as a set.
+        If ``strategy`` or ``policy`` is none, or no grey delta skyflat can be made of the exposures as a set.
     """
     ground_flats = GroundFlats.collect(ground_flats)
     problems: list[Problem] = []
     policy = Grey() if policy is None else policy
+    for name, value, kind in (("strategy", strategy, FitStrategy), ("policy", policy, FlatPolicy)):
+        if value is not None and not isinstance(value, kind):
+            raise InvalidInputError(f"sky_flat_detector needs as {name} a {kind.__name__}; got {value!r}")
     settings = {"executor": executor, "memory_limit": memory_limit, "store": store}
     frames = masked_frames(exposures, masks=masks, admission=admission, **settings)
     executor = frames.sharing(executor)
@@ -78,6 +82,7 @@ def sky_flat_detector(
     parts, notes = decompositions(frames, strategy=combine, executor=executor)
     for part in parts.values():
         frames = part.taken_out_of(frames)
+    first = next(member for member in exposures if member.name == frames.frames[0].name)
     grey = without_light(frames.remembered(DeltaSkyflat, stack, strategy=combine), frames, parts.values())
     fit = fit_of(grey)
 
@@ -88,6 +93,9 @@ def sky_flat_detector(
 
     def flight_flat(item):
         ground = ground_flats.find(grey.flat_names[item.name], grey.detector, item)
+        if ground.data.shape != grey.data.shape:  # of a subarray: its part is still what divided the exposures
+            part = ground.cutout(first.subarray, corner=first.corner, shape=grey.data.shape)
+            ground = evolve(part, name=ground.name)
         return ground.repaired().corrected_by(fits.get(item.name, fit))
 
     def dependence_of(item):
@@ -100,7 +108,7 @@ def sky_flat_detector(
     flats = _by_filter(grey.detector, frames.filters, flight_flat, "flight flat", problems)
     dead = None
     with collecting(problems, f"{grey.detector} dead pixels"):
-        known = flagged(exposures, frames)
+        known = flagged(first)
         find = partial(DeadPixelMap.from_delta, known=known, frames=frames, executor=executor)
         dead = frames.remembered(DeadPixelMap, find, of=grey, beside=() if known is None else (known.dq,))
     compared = [item for item in frames.filters if item.name in by_filter] if len(by_filter) > 1 else []
@@ -124,11 +132,10 @@ def sky_flat_detector(
     )
 
 
-def flagged(exposures, frames):
-    """Return the first exposure used, with its flags, which tell the bad-pixel mask of all; None if it has none."""
-    name = frames.frames[0].name
-    first = next(member for member in exposures if member.name == name).load(planes=("dq",))
-    return None if first.dq is None else first
+def flagged(exposure):
+    """Return an exposure with its flags, which tell the bad-pixel mask of all; None if it has none."""
+    exposure = exposure.load(planes=("dq",))
+    return None if exposure.dq is None else exposure
 
 
 def _by_filter(detector, filters, make, what, problems):

@@ -75,6 +75,38 @@ def test_the_injected_flat_is_found_within_its_error(detector, strategy):
         assert np.std((flat.data / flight * truth.crosshatch)[alive]) < 0.009
 
 
+def test_exposures_of_a_subarray_are_divided_by_their_part_of_a_full_flat():
+    program = SimulatedProgram(detectors="B1", filters="F200W", shape=(256, 256), n_pointings=2, seed=7)
+    ground = program.ground_flat("B1", "F200W")
+    part = np.s_[40:200, 30:190]
+    exposures = ExposureSet.from_exposures(
+        attrs.evolve(
+            one,
+            **{plane: getattr(one, plane)[part] for plane in ("data", "err", "dq", "area")},
+            **dict.fromkeys(("var_poisson", "var_rnoise", "var_flat")),
+            subarray="SUB160P",
+            corner=(31, 41),
+        )
+        for one in program.exposures()
+    )
+    made = recipes.sky_flat_detector(exposures, [ground])
+    flat = made.flats["F200W"]
+    assert (flat.corner, flat.subarray, flat.data.shape) == ((31, 41), "SUB160P", (160, 160))
+    expected = ground.repaired().data[part] * made.fit.surface
+    good = flat.good
+    np.testing.assert_allclose(flat.data[good], expected[good], rtol=1e-5)
+    assert flat.provenance.settings("correct the ground flat")["ground"] == ground.name
+
+
+@pytest.mark.parametrize("settings", [{"strategy": "cubic"}, {"policy": "shrunk"}])
+def test_names_are_no_strategies(settings):
+    program = SimulatedProgram(detectors="B1", filters="F200W", shape=(64, 64), seed=7)
+    exposures = ExposureSet.from_exposures(program.exposures())
+    (name, value), *_ = settings.items()
+    with pytest.raises(InvalidInputError, match=f"sky_flat_detector needs as {name} a F.*; got '{value}'"):
+        recipes.sky_flat_detector(exposures, [program.ground_flat("B1", "F200W")], **settings)
+
+
 @pytest.mark.parametrize("seed", [2, 3])
 def test_masks_take_nothing_of_what_a_filter_departs_from_grey(seed):
     """Masks that follow one model of all filters take more of this gradient than is allowed here."""

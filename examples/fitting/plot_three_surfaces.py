@@ -30,7 +30,7 @@ delta = nf.DeltaSkyflat.from_frames(nf.recipes.masked_frames(exposures))
 # Three strategies
 # ----------------
 # The cubic is the report's choice for short wavelengths. The median filter (boxes, a window of 8 x 8 of them, about a
-# cubic trend) is our default, with a wider window for short wavelengths. `~nircam_flats.MultiScale` adds to a smooth
+# cubic trend) is our default, with 12 x 12 for short wavelengths. `~nircam_flats.MultiScale` adds to a smooth
 # surface what stands out from the noise at finer scales.
 
 strategies = {

@@ -26,9 +26,10 @@ class MedianFilter(FitStrategy):
     box_size
         Side of the boxes, pixels; by default 32, or a 16th of a frame with less than 16 of them along a side.
     filter_size
-        Side of the median filter over the mesh, boxes. It may be even: then the result is the mean of the windows
-        that lie half a box to either side, so that nothing shifts. (photutils' ``Background2D``, whose vocabulary
-        this is, refuses even sizes.)
+        Side of the median filter over the mesh, boxes. By default 8, as for long-wavelength detectors in
+        `FlatModelFit.from_delta`, which takes 12 for short-wavelength ones. It may be even: then the result is the mean
+        of the windows that lie half a box to either side, so that nothing shifts. (photutils' ``Background2D``, whose
+        vocabulary this is, refuses even sizes.)
     trend
         Total degree of the polynomial that is divided out of the mesh before it is filtered, and multiplied back; at
         most a quarter of the boxes along a side, so that it does not follow the noise of a few boxes. None filters the
@@ -61,7 +62,10 @@ class MedianFilter(FitStrategy):
 
     @classmethod
     def of_report(cls) -> Self:
-        """The model of the report for LW detectors, literally: boxes of 32 px, windows of 8 boxes, no trend."""
+        """The model of the report for LW detectors, literally: boxes of 32 px, windows of 8 boxes, no trend.
+
+        It is made for full frames.
+        """
         return cls(box_size=32, filter_size=8, trend=None)
 
     def smooth(self, data: np.ndarray, err: np.ndarray | None, good: np.ndarray) -> Any:

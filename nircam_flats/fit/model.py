@@ -97,9 +97,9 @@ class FlatModelFit(HoldsArrays):
         delta
             A `~nircam_flats.DeltaSkyflat`.
         strategy
-            A `~nircam_flats.FitStrategy`; by default a `~nircam_flats.MedianFilter` with boxes of 32 px and windows of
-            12 boxes for short-wavelength detectors, of 8 for long-wavelength ones, whose sky is brighter. The report's
-            choices are ``Polynomial2D(degree=3)`` and ``MedianFilter.of_report()``.
+            A `~nircam_flats.FitStrategy`; by default a `~nircam_flats.MedianFilter` with windows of 12 boxes for
+            short-wavelength detectors, of 8 for long-wavelength ones, whose sky is brighter. The report's choices are
+            ``Polynomial2D(degree=3)`` and ``MedianFilter.of_report()``.
         n_replicates
             Number of groups of exposures for the jackknife, at most, 2 or more; 0 makes no jackknife: then ``err`` is
             the misfit and what the strategy itself knows of white noise (for a fit that is only a step to something
@@ -110,7 +110,7 @@ class FlatModelFit(HoldsArrays):
         Raises
         ------
         InvalidInputError
-            If ``n_replicates`` is 1 or negative, or no pixel of ``delta`` has a value.
+            If ``strategy`` is none, ``n_replicates`` is 1 or negative, or no pixel of ``delta`` has a value.
         FitError
             If the pixels do not determine the model, or its surface is not positive.
 
@@ -125,6 +125,10 @@ class FlatModelFit(HoldsArrays):
                 f"FlatModelFit.from_delta needs n_replicates of 2 or more, or 0 for no jackknife; got {n_replicates}"
             )
         strategy = default_strategy(delta.detector) if strategy is None else strategy
+        if not isinstance(strategy, FitStrategy):
+            raise InvalidInputError(
+                f"FlatModelFit.from_delta needs a FitStrategy, Polynomial2D(), say; got {strategy!r}"
+            )
         found = strategy.fit(delta.data, delta.err, delta.good)
         surface = found.values
         scale = _median(surface, delta.good)

@@ -97,12 +97,14 @@ class Shrunk(FlatPolicy):
     coefficients, as medians of ratios are too near to 1. tau^2, the variance of the true coefficients, is the mean of
     ``c^2 - sigma^2`` over the filters and over the coefficients of about the same scale, less one standard deviation of
     that mean, since few coefficients exceed their errors by chance. So where the filters agree within the errors,
-    the result is grey; where their exposures are many, it is their own. What is finer than the mesh is that of the
-    grey surface times that of the ratio.
+    the result is grey; where their exposures are many, it is their own. A single filter is grey. What is finer than
+    the mesh is that of the grey surface times that of the ratio.
     """
 
     def decide(self, grey: DeltaSkyflat, by_filter: ByFilter, fit: Fitter) -> dict[str, FlatModelFit]:
         common = fit(grey)
+        if len(grey.filters) == 1:
+            return dict.fromkeys(by_filter, common)
         found = {
             name: _Departure(common, fit(delta), fit(delta.relative_to(grey))) for name, delta in by_filter.items()
         }

@@ -162,7 +162,8 @@ class LightEvidence(HoldsArrays):
             in_rows = [part.sum(axis=1) for part in np.array_split(pulls * self.stripe_err, N_AMPLIFIERS, axis=1)]
             variance = 1 / norm + np.sum(np.square(in_rows)) + (max(abs(fraction), 1.0) * self.constant_err) ** 2
         measured = np.where(share > 0.5 * share.max(), excess, 0.0)
-        highest = float(measured.flat[np.argmax(np.abs(measured))])
+        # A box of dead pixels is dark, whatever the structure around it is: that is bright or dark as a whole.
+        highest = float(measured.max() if measured.sum() > 0 else measured.min())
         rows, columns = np.indices(share.shape)
         amount = share / max(share.sum(), 1e-9)
         facts = {

@@ -128,6 +128,13 @@ def test_grey_is_one_fit_for_all():
     assert len({id(fit) for fit in fits.values()}) == 1
 
 
+def test_a_single_filter_is_grey():
+    _, by_filter, _ = campaign(2, 3, 0.01)
+    (name, delta), *_ = by_filter.items()
+    found = Shrunk()(delta, {name: delta})
+    np.testing.assert_array_equal(found[name].surface, FlatModelFit.from_delta(delta).surface)
+
+
 def test_a_filter_that_grey_does_not_know():
     grey, by_filter, _ = campaign(3, 2, 0.0)
     with pytest.raises(InvalidInputError, match=r"needs a grey delta skyflat of NRCB4 that F090W is part of"):
