@@ -40,7 +40,8 @@ fits = {repr(policy): policy(grey, by_filter) for policy in policies}
 # The answer
 # ----------
 # What each leaves of the truth (white is nothing), with the scatter of its medians in boxes of 64 px. What is left
-# with the filters' own surfaces is what a smooth surface cannot follow.
+# with the filters' own surfaces is alike in both: faint light of the field that they share, and what a smooth surface
+# cannot follow.
 
 figure, axes = plt.subplots(2, 3, figsize=(13, 7.6), layout="constrained")
 for row, name in zip(axes, by_filter, strict=True):
