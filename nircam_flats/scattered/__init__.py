@@ -1,6 +1,6 @@
 """Scattered light: what is not sky and yet in the images."""
 
-from nircam_flats.scattered._separation import Regression
+from nircam_flats.scattered._separation import Regression, SecondLight
 from nircam_flats.scattered.angle_ranges import AngleRanges
 from nircam_flats.scattered.claw_forecast import ClawForecast
 from nircam_flats.scattered.claw_zone import ClawSusceptibilityZone
@@ -22,6 +22,7 @@ __all__ = [
     "Identifiability",
     "LightEvidence",
     "Regression",
+    "SecondLight",
     "SkyDecomposition",
     "SmoothResponse",
     "StarCatalog",

@@ -74,7 +74,7 @@ class SecondLight(HoldsArrays):
 
 @frozen(kw_only=True, eq=False)
 class Regression(HoldsArrays):
-    """Frames as ``level_j (1 + stripe_j) (mean + t_j slope)``, box by box, and a `SecondLight` where there is one.
+    """Frames as ``level_j (1 + stripe_j) (mean + t_j slope)``, box by box, and a second light where there is one.
 
     Attributes
     ----------
@@ -95,7 +95,8 @@ class Regression(HoldsArrays):
     values, weights
         The frames without their levels and stripes, and the weight of each box; 0 where it does not count.
     second
-        The light beside it, a `SecondLight`, which adds ``b_j slope`` with strengths b_j of its own; None without.
+        The light beside it, a `~nircam_flats.scattered.SecondLight`, which adds ``b_j slope`` with strengths b_j of its
+        own; None without.
     """
 
     mean: np.ndarray = image(np.float64, sets_shape=True)
