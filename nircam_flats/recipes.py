@@ -66,7 +66,8 @@ def sky_flat_detector(
     Raises
     ------
     InvalidInputError, FitError
-        If ``strategy`` or ``policy`` is none, or no grey delta skyflat can be made of the exposures as a set.
+        If ``strategy`` or ``policy`` is of another class, or no grey delta skyflat can be made of the exposures as a
+        set.
     """
     ground_flats = GroundFlats.collect(ground_flats)
     problems: list[Problem] = []

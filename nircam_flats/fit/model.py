@@ -110,7 +110,7 @@ class FlatModelFit(HoldsArrays):
         Raises
         ------
         InvalidInputError
-            If ``strategy`` is none, ``n_replicates`` is 1 or negative, or no pixel of ``delta`` has a value.
+            If ``strategy`` is of another class, ``n_replicates`` is 1 or negative, or no pixel of ``delta`` is good.
         FitError
             If the pixels do not determine the model, or its surface is not positive.
 

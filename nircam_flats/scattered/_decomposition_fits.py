@@ -7,7 +7,7 @@ from attrs import asdict, fields
 
 from nircam_flats._files import open_product, read_image, read_keyword, read_table, write_product
 from nircam_flats.provenance import History
-from nircam_flats.scattered._light import history_of_second, history_of_template
+from nircam_flats.scattered._light import history_of_template
 from nircam_flats.scattered.evidence import LightEvidence, Verdict
 from nircam_flats.scattered.identifiability import Identifiability
 from nircam_flats.scattered.wisp_template import WispTemplate
@@ -92,7 +92,7 @@ def read_decomposition(path):
             "filter": filter,
             "delta": delta,
             "wisp": template("WISP", history_of_template(history), **common),
-            "second": template("SECOND", history_of_second(history)),
+            "second": template("SECOND", history_of_template(history, "second light")),
             "strengths": strengths,
             "evidence": evidence,
             "verdicts": _values(read_table(hdus, "VERDICTS", path), Verdict),

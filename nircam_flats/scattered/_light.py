@@ -14,7 +14,6 @@ from nircam_flats.skyflat.meshes import MESH_BOX
 __all__ = [
     "cleaned",
     "errors_of_light",
-    "history_of_second",
     "history_of_template",
     "light_of_frames",
     "second_template_of",
@@ -63,14 +62,9 @@ def with_errors(delta, influences, err):
     return evolve(delta, err=readonly(np.hypot(delta.err, err)), influences=readonly(delta.influences + influences))
 
 
-def history_of_template(history):
-    """History of the template that belongs to a decomposition with this history."""
-    return history.then("template", of="light")
-
-
-def history_of_second(history):
-    """History of the template of the second light that belongs to a decomposition with this history."""
-    return history.then("template", of="second light")
+def history_of_template(history, of="light"):
+    """History of the template of the light, or of the second light, of a decomposition with this history."""
+    return history.then("template", of=of)
 
 
 def template_of(found, frames, box_size, history):
@@ -99,7 +93,7 @@ def second_template_of(found, frames, box_size, history):
         light=second.light,
         err=np.where(second.light != 0, np.nan_to_num(second.slope_err), 0.0),
         exposures=strengths_of(found, frames),
-        history=history_of_second(history),
+        history=history_of_template(history, "second light"),
     )
 
 

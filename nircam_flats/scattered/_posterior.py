@@ -21,12 +21,12 @@ from nircam_flats.scattered._separation import (
 from nircam_flats.scattered.gauge import GaugeFit
 from nircam_flats.skyflat.meshes import lower_quartile_of_frames, median_of_frames
 
-__all__ = ["Separated", "separate", "separated"]
+__all__ = ["Separated", "separate", "separated", "without_odd_boxes"]
 
 ROUNDS = 3
 FLANKS = 7
 AROUND, ODD = 5, 8.0
-"""Boxes that exceed the median of 5 x 5 boxes by this many misfits and half of itself are what sources leave."""
+"""Boxes that exceed the median of 5 x 5 boxes by this many misfits and half of itself are odd."""
 MIN_QUIET = 50
 FEATURE, QUIET = 4.0, 0.998
 """Significance, over 3 x 3 boxes, at which a departure from light is as likely a feature of the response as not, and
@@ -122,11 +122,9 @@ def _posterior(regression, fit, outline, misfit):
     weighed by their variances. Where the frames contradict it, over 3 x 3 boxes, M may be as large as they say: by the
     chance of that the two answers are mixed, and what they differ by is part of the error.
     """
-    excess = np.nan_to_num(regression.mean - fit.surface)
-    around = median_filter(excess, AROUND)
-    odd = np.abs(excess - around) > ODD * misfit + np.abs(around) / 2
-    unsure = np.where(odd, median_filter(np.abs(excess - around), AROUND), 0.0)
-    excess = np.where(odd, around, excess)  # the rest of a star: neither light nor response
+    shown = np.nan_to_num(regression.mean - fit.surface)
+    excess, odd, around = without_odd_boxes(shown, misfit)
+    unsure = np.where(odd, median_filter(np.abs(shown - around), AROUND), 0.0)
     seen = np.isfinite(regression.slope) & np.isfinite(regression.mean) & ~odd
     known = outline & seen
     varying, err = (np.nan_to_num(one) for one in regression.varying(fit.constant, fit.of_second))
@@ -151,6 +149,16 @@ def _posterior(regression, fit, outline, misfit):
     err = np.sqrt(spread + unsure**2 + fit.surface_err**2 + of_gauge**2)
     light = np.where(outline, excess - response, 0.0)
     return light, np.where(outline, err, 0.0), core
+
+
+def without_odd_boxes(excess, misfit):
+    """Return a mesh with the surroundings in place of odd boxes, which boxes these are, and the surroundings of all.
+
+    They hold what is left of a star, or dead pixels: neither light nor the response of their surroundings.
+    """
+    around = median_filter(excess, AROUND)
+    odd = np.abs(excess - around) > ODD * misfit + np.abs(around) / 2
+    return np.where(odd, around, excess), odd, around
 
 
 def _weighed(departure, variance, prior):

@@ -22,7 +22,7 @@ MIN_FRAMES = 5
 ROUNDS = 2
 NEEDED = 15.0
 """What a second light gains in held-out frames exceeds what its shape gains by chance, where there is no light, by this
-many standard deviations: halos and stripes, which boxes share, reach 11 in trials with many of them."""
+many standard deviations: halos and stripes, which boxes share, reach more than noise does."""
 SHOWN = 16.0
 """Chi-squared of the strengths about a line against those of the first, whichever two frames are left out."""
 PLACES = 4

@@ -26,7 +26,7 @@ from nircam_flats.scattered._light import (
     template_of,
     with_errors,
 )
-from nircam_flats.scattered._posterior import separate
+from nircam_flats.scattered._posterior import separate, without_odd_boxes
 from nircam_flats.scattered._separation import EIGHT_CONNECTED
 from nircam_flats.scattered.evidence import LightEvidence
 from nircam_flats.scattered.gauge import SmoothResponse
@@ -266,10 +266,12 @@ def _evidence(found, identifiability, gauge, box_size, shape):
     regression, fit = found.regression, found.gauge
     varying, varying_err = regression.varying(fit.constant, fit.of_second)
     stripe_err = np.nan_to_num(varying_err) * np.sqrt(regression.stripe_share)
+    excess, odd, _ = without_odd_boxes(np.nan_to_num(regression.mean - fit.surface), found.misfit)
+    varying = np.where(odd, np.nan, varying)
     if not identifiability.determined:
         varying, varying_err = np.full_like(varying, np.nan), np.full_like(varying, np.inf)
     return LightEvidence(
-        excess=np.nan_to_num(regression.mean - fit.surface),
+        excess=excess,
         excess_err=np.hypot(found.misfit, fit.surface_err),
         varying=varying,
         varying_err=varying_err,

@@ -72,7 +72,8 @@ class LightEvidence(HoldsArrays):
     Attributes
     ----------
     excess, excess_err
-        By how much the mean of the frames exceeds the smooth response, and 1 sigma, in units of the sky.
+        By how much the mean of the frames exceeds the smooth response, and 1 sigma, in units of the sky; in odd boxes
+        (the rest of a star, dead pixels) that of their surroundings.
     varying, varying_err
         How much of it varies with the strength of the light: the excess itself where it is light, 0 where it is
         response; NaN where it is not known.
@@ -162,8 +163,7 @@ class LightEvidence(HoldsArrays):
             in_rows = [part.sum(axis=1) for part in np.array_split(pulls * self.stripe_err, N_AMPLIFIERS, axis=1)]
             variance = 1 / norm + np.sum(np.square(in_rows)) + (max(abs(fraction), 1.0) * self.constant_err) ** 2
         measured = np.where(share > 0.5 * share.max(), excess, 0.0)
-        # A box of dead pixels is dark, whatever the structure around it is: that is bright or dark as a whole.
-        highest = float(measured.max() if measured.sum() > 0 else measured.min())
+        highest = float(measured.flat[np.argmax(np.abs(measured))])
         rows, columns = np.indices(share.shape)
         amount = share / max(share.sum(), 1e-9)
         facts = {

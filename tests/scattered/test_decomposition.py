@@ -87,6 +87,16 @@ class TestRecovery:
         assert np.nanmax(np.abs(found[at])) > 0.03
         assert np.sqrt(np.nanmean((found[at] / err[at]) ** 2)) < 2
 
+    def test_a_box_of_dead_pixels_does_not_make_the_light_around_it_dark(self, scene):
+        dead = np.ones(scene.shape, np.float32)
+        row, column = np.unravel_index(np.argmax(scene.wisp), scene.shape)
+        dead[row // 8 * 8 :, column // 8 * 8 :][:8, :8] = 0.3
+        frames = scene.frames()
+        frames = attrs.evolve(frames, frames=[scaled(one, dead) for one in frames.frames])
+        verdict = SkyDecomposition.from_frames(frames).verdicts[0]
+        assert verdict.kind == "additive"
+        assert verdict.excess == pytest.approx(0.15, rel=0.2)
+
     def test_levels_pulled_by_the_light_do_not_matter(self, scene, parts):
         frames = scene.frames()
         pulled = attrs.evolve(frames, frames=[scaled(one, 1 + 0.01 * n) for n, one in enumerate(frames.frames)])

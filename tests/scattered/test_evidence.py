@@ -53,14 +53,6 @@ class TestJudge:
         assert "is light: 100% +- 12% of it varies as the light does" in verdict.sentence
         assert verdict.sentence.endswith("that rests on the assumption that nothing.")
 
-    def test_a_box_of_dead_pixels_does_not_make_light_dark(self, blob):
-        light = in_boxes(blob, 0.02)
-        dead = np.where(np.indices((8, 8)).sum(axis=0) == 5, -0.03, 0.0) * (light > 0)  # one of the four, or two
-        dead[3, 3] = 0
-        verdict = evidence(light + dead, light).judge(blob)
-        assert verdict.excess == pytest.approx(0.02)
-        assert verdict.kind == "additive"
-
     def test_what_does_not_vary_is_response(self, blob):
         verdict = evidence(in_boxes(blob, 0.02), 0.0).judge(blob)
         assert verdict.kind == "multiplicative"
