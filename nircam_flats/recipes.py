@@ -188,11 +188,12 @@ def masked_frames(exposures, *, masks=None, admission=None, executor=None, memor
     frames = NormalizedFrames.from_exposures(exposures, masks=first, store=store, **settings)
     exposures = rules.admit(exposures, frames)
     frames = frames.only(member.name for member in exposures)
-    extended, wisps = BoxMasks({}, frames.shape), {}
+    extended = BoxMasks({}, frames.shape)
+    wisps: dict = {}
     for _ in range(2):
         halos = {}
         if frames.detector.has_wisps:
-            halos = field_light(frames)  # which would pass for wisps
+            halos = field_light(frames.minus(wisps))  # which would pass for wisps
             wisps = wisps_of(frames.minus(halos, field=True))
             frames = frames.minus(wisps)
         extended |= ExtendedLight()(frames).beside(wisps)
@@ -200,7 +201,7 @@ def masked_frames(exposures, *, masks=None, admission=None, executor=None, memor
         frames = NormalizedFrames.from_exposures(
             exposures, masks=[masks, extended], correction=rough, light=wisps, store=frames.store, **settings
         )
-    return frames.minus(field_light(frames), field=True)
+    return frames.minus(field_light(frames.minus(wisps)), field=True)
 
 
 def wisps_of(frames):

@@ -79,18 +79,22 @@ def separate(meshes, noise, gauge):
     around = binary_dilation(common, EIGHT_CONNECTED, iterations=MARGIN)
     outline &= around
     light = np.where(outline, light, 0.0)
-    found = _in_turns(meshes, noise, gauge, around, light, outline, misfit)
+    settings, start = (meshes, noise, gauge, around), (light, outline, misfit)
+    found = _in_turns(*settings, *start, beneath=False)
     second = second_light(found.regression, found.light, found.outline)
-    if second is None:
-        return found
-    return _in_turns(meshes, noise, gauge, around, found.light, found.outline, found.misfit, second)
+    if second is not None:
+        start = found.light, found.outline, found.misfit
+    return _in_turns(*settings, *start, second=second)
 
 
-def _in_turns(meshes, noise, gauge, around, light, outline, misfit, second=None):
-    """Return what strengths, gauge, light and its outline are, each found from the others in turns: a `Separated`."""
+def _in_turns(meshes, noise, gauge, around, light, outline, misfit, second=None, beneath=True):
+    """Return what strengths, gauge, light and its outline are, each found from the others in turns: a `Separated`.
+
+    Stripes are seen ``beneath`` the light once it is known whether there is a second.
+    """
     found, strengths = None, None
     for _ in range(ROUNDS):
-        regression = regress(meshes, noise, light, outline, strengths, second)
+        regression = regress(meshes, noise, light, outline, strengths, second, beneath)
         found = separated(regression, gauge, light, outline, misfit)
         strengths, second = regression.strengths, regression.second
         excess = np.nan_to_num(regression.mean - found.gauge.surface)

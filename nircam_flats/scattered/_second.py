@@ -36,7 +36,7 @@ def second_light(regression, light, outline):
     For each frame in turn, what varies most in the others beside their lines is found. It is fitted, beside the light,
     to half of the boxes of the frame (blocks like the fields of a chess board), and predicts the other half, and the
     other way round. The sum of what chi-squared loses by that is the gain. The same shapes, mirrored and moved to
-    where there is no light, say what halos and stripes gain by chance.
+    where there is no light, say what halos and stripes gain by chance; stripes are told by the other boxes there, too.
 
     A single frame with light of its own, or two in turn (persistence), leave their traces in the lines of all; so the
     strengths have to depart from a line without any two of the frames as well.
@@ -47,7 +47,7 @@ def second_light(regression, light, outline):
     values, t, weights = regression.values, regression.strengths - 1, _weights(regression)
     found = [_held_out(values, weights, t, outline, index) for index in range(n)]
     shapes, departures, weights_there = (np.array(items) for items in zip(*found, strict=True))
-    beside = weights_there * ~outline
+    beside, striped = weights_there * ~outline, departures + regression.stripes
     gain = np.sum(_gains(departures, weights_there * outline, shapes, light))
     if not gain > 0:
         return None
@@ -55,7 +55,8 @@ def second_light(regression, light, outline):
     for moved in _elsewhere(outline):
         there = moved(outline)
         if (there & ~outline).sum() > outline.sum() / 2:
-            chance.append((departures, beside * there, moved(shapes), moved(light)))
+            left = striped - regression.stripe_noise.expected(striped, beside * ~there)
+            chance.append((left, beside * there, moved(shapes), moved(light)))
     if len(chance) < MIN_PLACES:
         return None
     by_chance = np.array([_gains(*place) for place in chance])

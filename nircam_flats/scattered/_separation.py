@@ -7,8 +7,8 @@ from scipy.ndimage import binary_dilation, label, uniform_filter
 
 from nircam_flats._fields import HoldsArrays, image
 from nircam_flats.instrument.detector import N_AMPLIFIERS
-from nircam_flats.skyflat.balance import stripe_scales
 from nircam_flats.skyflat.meshes import median_of_frames
+from nircam_flats.skyflat.stripes import StripeNoise
 
 __all__ = [
     "Regression",
@@ -89,9 +89,12 @@ class Regression(HoldsArrays):
         Level of each frame against the others.
     scatter
         1 sigma of one box of each frame.
+    stripes, stripe_noise
+        What was taken out of each frame, and the variances that it was expected with, a
+        `~nircam_flats.skyflat.stripes.StripeNoise`.
     stripe_share
-        Variance of the stripe that was taken out of a box, as a part of the variance of the box; boxes of a row within
-        an amplifier share it.
+        Variance of what is left of the stripe of a box, as a part of the variance of the box; boxes of a row within an
+        amplifier share it.
     values, weights
         The frames without their levels and stripes, and the weight of each box; 0 where it does not count.
     second
@@ -107,6 +110,8 @@ class Regression(HoldsArrays):
     strength_err: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
     levels: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
     scatter: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
+    stripes: np.ndarray = image(np.float64, ndim=3)
+    stripe_noise: StripeNoise
     stripe_share: np.ndarray = image(np.float64)
     values: np.ndarray = image(np.float64, ndim=3)
     weights: np.ndarray = image(np.float64, ndim=3)
@@ -138,6 +143,8 @@ class Regression(HoldsArrays):
             strength_err=self.strength_err[kept],
             levels=self.levels[kept],
             scatter=self.scatter[kept],
+            stripes=self.stripes[kept],
+            stripe_noise=self.stripe_noise.where(kept),
             values=self.values[kept],
             weights=self.weights[kept],
             second=second,
@@ -166,8 +173,9 @@ def legendre_terms(shape, degree):
 
 def smooth_surface(terms, values, weights):
     """Least-squares surface of ``terms`` through a mesh; weights are 0 where there is no value."""
-    roots = np.sqrt(weights).ravel()
-    solution = np.linalg.lstsq(terms * roots[:, None], np.nan_to_num(values).ravel() * roots, rcond=None)[0]
+    weighted = terms * weights.reshape(-1, 1)
+    moments = weighted.T @ np.column_stack([terms, np.nan_to_num(values).ravel()])
+    solution = np.linalg.lstsq(moments[:, :-1], moments[:, -1], rcond=1e-10)[0]
     return (terms @ solution).reshape(values.shape)
 
 
@@ -218,7 +226,7 @@ def _lower_surface(mean, terms):
     return surface
 
 
-def regress(meshes, noise, light, outline, strengths=None, second=None):
+def regress(meshes, noise, light, outline, strengths=None, second=None, beneath=True):
     """Fit strengths, levels, stripes and, box by box, a line against the strength.
 
     Parameters
@@ -235,45 +243,48 @@ def regress(meshes, noise, light, outline, strengths=None, second=None):
         Where to start; by default all alike.
     second
         Light beside it as known so far, a `SecondLight`; None if there is none.
+    beneath
+        Whether stripes are also seen where there is light: what varies beside the light would be taken for stripes.
 
     Returns
     -------
     Regression
     """
     n = len(meshes)
-    noise = np.asarray(noise, float)
+    noise, unbiased = np.asarray(noise, float)[:, None, None], np.sqrt(n / (n - 1))
     mean = median_of_frames(meshes / np.nanmedian(meshes.reshape(n, -1), axis=1)[:, None, None])
     strengths = np.ones(n) if strengths is None else strengths
-    levels = np.ones((n, 1, 1))
-    light = np.where(outline, light, 0.0)
+    light, stripes, hidden = np.where(outline, light, 0.0), np.zeros(meshes.shape), outline
     for number in range(ROUNDS):
         response = mean - light
-        beside = 0.0 if second is None else np.where(outline, second.in_frames(), 0.0)
+        template = 0.0 if second is None else np.where(outline, second.light, 0.0)
+        beside = 0.0 if second is None else second.strengths[:, None, None] * template
         model = response + strengths[:, None, None] * light + beside
-        # Once the strengths are about right, stripes show inside the outline too: it counts where it hides the others.
-        # Not with a second light, whose mean over the row of an amplifier nothing would tell from them.
-        seen_beneath = second is None and number >= ROUNDS // 2
-        hidden = outline & ~_fills_amplifiers(outline) if seen_beneath else outline
-        scales = stripe_scales(np.where(hidden, np.nan, meshes / model))
-        of_frame = np.median(scales, axis=(1, 2), keepdims=True)
-        scales = scales / np.mean(scales / of_frame, axis=0)  # what the frames have on average belongs to the mean
-        levels = np.median(scales, axis=(1, 2), keepdims=True)
-        values = meshes / scales
-        residual = values - model
+        levels = np.nanmedian(np.where(outline, np.nan, meshes / model), axis=(1, 2), keepdims=True)
+        departure = meshes / levels - model
+        residual = departure - stripes
         factor = np.median([robust_scatter(one) / sigma for one, sigma in zip(residual, noise, strict=True)])
-        scatter = noise * factor * np.sqrt(n / (n - 1))
+        scatter = noise * factor * unbiased
         # Where there is light, departures that the light could make are none: it may be response in part, and its
         # strength is not known at first.
         allowed = np.abs(light) * (1.0 if number < FREE else np.abs(strengths - 1)[:, None, None])
-        used = np.abs(residual) < OUTLIER * scatter[:, None, None] + allowed + np.abs(beside)
-        weights = np.where(used, 1 / scatter[:, None, None] ** 2, 0.0)
-        shown = np.where(used, values - response, 0.0)
-        template = None if second is None else np.where(outline, second.light, 0.0)
-        strengths, err = _strengths(shown, weights, light, template)
+        used = np.abs(residual) < OUTLIER * scatter + allowed + np.abs(beside)
+        weights = np.where(used, 1 / scatter**2, 0.0)
+        striped = StripeNoise.of(np.where(used, departure, 0.0) * unbiased, used & ~hidden)
+        shown, level = np.where(used, meshes / levels - response, 0.0), np.nan_to_num(response)
+        strengths, err = _strengths(shown, weights, light, [level, template], striped, stripes)
         if second is not None:
-            of_second, of_second_err = _second_strengths(shown, weights, light, template)
+            of_second, of_second_err = _second_strengths(shown, weights, template, [level, light], striped, stripes)
             second = evolve(second, strengths=of_second, strength_err=of_second_err)
-        found, second = _against_strengths(np.nan_to_num(values), weights, strengths - 1, second, outline)
+            beside = of_second[:, None, None] * template
+        # Once the strengths are about right, stripes show inside the outline too: it counts where it hides the others.
+        if beneath and number >= ROUNDS // 2:
+            hidden = outline & ~_fills_amplifiers(outline)
+        left = np.where(used, shown - strengths[:, None, None] * light - beside, 0.0)
+        stripes = striped.expected(left, weights * ~hidden)
+        stripes = stripes - stripes.mean(axis=0)  # what the frames have on average belongs to the mean
+        values = np.nan_to_num(meshes / levels - stripes)
+        found, second = _against_strengths(values, weights, strengths - 1, second, outline)
         mean, slope, mean_err, slope_err = (mean, *found[1:]) if number < FREE else found  # the median to begin with
     return Regression(
         mean=mean,
@@ -283,9 +294,11 @@ def regress(meshes, noise, light, outline, strengths=None, second=None):
         strengths=strengths,
         strength_err=err,
         levels=levels[:, 0, 0],
-        scatter=scatter,
-        stripe_share=_stripe_share(~hidden & np.isfinite(mean)),
-        values=np.nan_to_num(values),
+        scatter=scatter[:, 0, 0],
+        stripes=stripes,
+        stripe_noise=striped,
+        stripe_share=np.mean(striped.variance(weights * ~hidden) / scatter**2, axis=0),
+        values=values,
         weights=weights,
         second=second,
     )
@@ -298,18 +311,6 @@ def _fills_amplifiers(outline):
     return np.concatenate(full, axis=1)
 
 
-def _stripe_share(seen):
-    """Variance of a stripe relative to that of a box: of a median of the boxes of an amplifier, or of the whole row."""
-    parts = [part for part in np.array_split(seen, N_AMPLIFIERS, axis=1) if part.size]
-    in_row = seen.sum(axis=1, keepdims=True)
-    shares = []
-    for part in parts:
-        in_part = part.sum(axis=1, keepdims=True)
-        n = np.where(in_part >= max(4, part.shape[1] / 2), in_part, np.maximum(in_row, 1))
-        shares.append(np.broadcast_to(np.pi / 2 / n, part.shape))
-    return np.concatenate(shares, axis=1)
-
-
 def halves(shape):
     """Two halves of the boxes, blocks like the fields of a chess board: boolean meshes."""
     y, x = np.indices(shape) // BLOCK
@@ -317,40 +318,58 @@ def halves(shape):
     return white, ~white
 
 
-def factors_of(values, weights, light, beside=None):
-    """Least-squares factor of a light in each frame, and its 1 / variance; with that of another light ``beside``."""
-    if beside is not None:
-        share, _ = factors_of(light, weights, beside)
-        light = light - share[:, None, None] * beside
-    norms = np.sum(weights * light**2, axis=(1, 2))
-    return np.sum(weights * light * values, axis=(1, 2)) / np.maximum(norms, TINY), norms
+def factors_of(values, weights, light, *beside, stripes=None):
+    """Least-squares factor of a light in each frame, and its 1 / variance, when those of what is ``beside`` are free.
 
-
-def _strengths(values, weights, light, beside=None):
-    """Least-squares factor of the light in each frame, scaled to 1 on average, and its error.
-
-    The error is that of the noise, and in addition what two halves of the boxes disagree by: faint sources, stripes.
+    Each is a mesh, or one for each frame. The noise of the boxes is independent unless there are ``stripes``, a
+    `StripeNoise`.
     """
-    strengths, norms = factors_of(values, weights, light, beside)
+
+    def whitened(meshes):
+        return weights * meshes if stripes is None else stripes.whitened(meshes, weights)
+
+    def share(meshes, of, norm):
+        return np.sum(of * meshes, axis=(1, 2), keepdims=True) / np.maximum(norm, TINY)
+
+    free: list = []
+    for one in (*beside, light):
+        one = np.broadcast_to(one, values.shape)
+        for other in free:
+            one = one - share(one, *other[1:]) * other[0]
+        of = whitened(one)
+        free.append((one, of, np.sum(of * one, axis=(1, 2), keepdims=True)))
+    _, of, norm = free[-1]
+    return share(values, of, norm)[:, 0, 0], norm[:, 0, 0]
+
+
+def _strengths(values, weights, light, beside, striped, stripes):
+    """What `_factors_and_errors` returns for the light, scaled to 1 on average."""
+    strengths, err = _factors_and_errors(values, weights, light, beside, striped, stripes)
     mean = strengths.mean()
-    if not norms.all() or not mean > 0:
+    if not (np.isfinite(err).all() and mean > 0):
         return np.ones(len(values)), np.full(len(values), np.inf)
-    white, black = (factors_of(values, weights * part, light, beside)[0] for part in halves(light.shape))
-    white, black = (one / max(one.mean(), 1e-9) for one in (white, black))
-    disagreement = np.sqrt(np.mean((white - black) ** 2)) / 2
-    return strengths / mean, np.hypot(1 / np.sqrt(norms) / mean, disagreement)
+    return strengths / mean, err / mean
 
 
-def _second_strengths(values, weights, light, second):
-    """Least-squares factor of a second light in each frame, with that of the first, and its error in the same way.
-
-    Scaled to 0 on average, as its mean is a part of the light, with a standard deviation of 1.
-    """
-    found, norms = factors_of(values, weights, second, light)
-    white, black = (factors_of(values, weights * part, second, light)[0] for part in halves(light.shape))
+def _second_strengths(values, weights, second, beside, striped, stripes):
+    """The same for a second light, 0 on average, as its mean is a part of the light, with a standard deviation of 1."""
+    found, err = _factors_and_errors(values, weights, second, beside, striped, stripes)
     unit = max(found.std(), TINY)
-    with np.errstate(divide="ignore"):
-        return (found - found.mean()) / unit, np.hypot(1 / np.sqrt(norms), np.std(white - black) / 2) / unit
+    return (found - found.mean()) / unit, err / unit
+
+
+def _factors_and_errors(values, weights, light, beside, striped, stripes):
+    """Least-squares factor of a light in each frame, with the noise ``striped`` and all that is ``beside``; its error.
+
+    The error is that of the noise, and what two halves of the boxes, without their ``stripes``, disagree by beyond it:
+    faint sources, an error of the shape.
+    """
+    factors, norms = factors_of(values, weights, light, *beside, stripes=striped)
+    parts = [factors_of(values - stripes, weights * half, light, *beside) for half in halves(light.shape)]
+    (white, of_white), (black, of_black) = parts
+    with np.errstate(divide="ignore", invalid="ignore"):
+        disagreement = np.mean((white - black) ** 2 - 1 / of_white - 1 / of_black) / 4
+        return factors, np.sqrt(1 / norms + np.maximum(disagreement, 0.0))
 
 
 def _against_strengths(values, weights, t, second, outline):
@@ -395,7 +414,7 @@ def planes(values, weights, t, b):
     """Weighted planes against ``t`` and ``b`` in each box: what `lines` returns for ``t``; slope with b, its error.
 
     What b has beside a line against t gives its slope; the rest are lines. All scatter beyond noise counts in their
-    errors, as stripes beneath a second light are not taken out.
+    errors, as little of the stripes beneath a second light is known.
     """
     b = np.broadcast_to(b[:, None, None], values.shape)
     level, slope, _, _ = lines(b, weights, t)

@@ -22,6 +22,8 @@ DECISIVE = 9.0
 BOTH = (0.25, 0.75)
 SEEN = 3.0
 """Structure is what exceeds the error of a box by this much at its brightest."""
+LEAST_REAL = 0.5
+"""Part of the power of an excess that is no noise, at least: what has more noise is not mended."""
 RING, MOST = 3, 400
 """Light is continued across a structure from this many boxes around it, in each direction and at most in all."""
 
@@ -135,10 +137,12 @@ class LightEvidence(HoldsArrays):
         Notes
         -----
         From both the excess and the varying part, light that surrounds the region is subtracted first, continued
-        across it. Then the varying part is fitted with the excess over the region:
-        ``f = sum(A E w) / sum(E^2 w)``, with ``w = 1 / var A`` and the variance ``1 / sum(E^2 w)``, to which is added
-        what boxes share: stripes and the gauge. The evidence is ``(f^2 - (f - 1)^2) / var f``, expected to be
-        ``+- 1 / var f`` with a standard deviation of ``2 / sqrt(var f)``.
+        across it, and then what a feature of the response shows in that light. The varying part A is fitted with the
+        excess E over the region: ``f = sum(A E w) / N`` with ``w = 1 / var A``, where ``N = sum((E^2 - var E) w)`` is
+        the power of the excess without its noise. To the variance, ``sum(E^2 w) / N^2``, is added what boxes share:
+        stripes, the gauge, and the error of the light that is continued, which is seen where the same hole is cut
+        beside. The evidence is ``(f^2 - (f - 1)^2) / var f``, expected to be ``+- 1 / var f`` with a standard deviation
+        of ``2 / sqrt(var f)``.
         """
         where = checked_image(where, self.shape, bool, "LightEvidence.judge(where)")
         return self.judge_boxes(box_means(where, self.box_size))
@@ -149,20 +153,24 @@ class LightEvidence(HoldsArrays):
         ``within`` are the boxes across which the light of the surroundings is continued, by default those of the
         structure.
         """
-        known = np.isfinite(self.varying) & (share > 0)
-        around = _across(self.light, share > 0 if within is None else within)
-        excess = self.excess - around
-        varying = np.where(known, self.varying - around, 0.0)
+        known, hole = np.isfinite(self.varying) & (share > 0), share > 0 if within is None else within
+        around = _across(self.light, hole)
+        through = around / (1 + around)  # light is seen through the response, and shows a part of its features
+        added = self.excess - around
+        excess = added * (1 - through)
+        varying = np.where(known, self.varying - around - through * added, 0.0)
         with np.errstate(invalid="ignore"):
             weights = np.where(known, share / self.varying_err.astype(float) ** 2, 0.0)
-        norm = np.sum(weights * excess**2)
+        power = np.sum(weights * excess**2)
+        norm = max(power - np.sum(weights * self.excess_err.astype(float) ** 2), LEAST_REAL * power)
         fraction = np.sum(weights * varying * excess) / norm if norm > 0 else 0.0
         variance = np.inf
         if norm > 0:
             pulls = weights * excess / norm
             in_rows = [part.sum(axis=1) for part in np.array_split(pulls * self.stripe_err, N_AMPLIFIERS, axis=1)]
-            variance = 1 / norm + np.sum(np.square(in_rows)) + (max(abs(fraction), 1.0) * self.constant_err) ** 2
-        measured = np.where(share > 0.5 * share.max(), excess, 0.0)
+            variance = power / norm**2 + np.sum(np.square(in_rows)) + (max(abs(fraction), 1.0) * self.constant_err) ** 2
+            variance += _variance_across(self.light, hole, around, pulls)
+        measured = np.where(share > 0.5 * share.max(), added, 0.0)
         highest = float(measured.flat[np.argmax(np.abs(measured))])
         rows, columns = np.indices(share.shape)
         amount = share / max(share.sum(), 1e-9)
@@ -209,6 +217,22 @@ def _across(light, hole):
         plate = RBFInterpolator(around[::step], values[::step], kernel="thin_plate_spline", smoothing=1.0)
         filled[hole] = plate(np.argwhere(hole))
     return filled
+
+
+def _variance_across(light, hole, filled, pulls):
+    """Variance of ``sum(pulls * (filled - truth))``: that where the same hole is cut beside, relative to the light."""
+    places = np.argwhere(hole)
+    level, size = np.abs(filled[hole]).mean(), np.ptp(places, axis=0) + 1 + RING
+    found = []
+    for step in size * np.array([(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]):
+        there = places + step
+        if level > 0 and (there >= 0).all() and (there < light.shape).all():
+            moved = np.zeros_like(hole)
+            moved[tuple(there.T)] = True
+            truth = light[moved]
+            if truth.mean() > level / 2:
+                found.append(np.sum(pulls[hole] * (_across(light, moved)[moved] - truth)) * level / truth.mean())
+    return float(np.mean(np.square(found))) if found else 0.0
 
 
 def decided_share(expected):

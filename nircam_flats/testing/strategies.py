@@ -17,6 +17,7 @@ from nircam_flats.instrument import Filter
 from nircam_flats.masks import MaskStrategy, SkyLevel
 from nircam_flats.scattered import Gauge, Regression
 from nircam_flats.skyflat import CombineStrategy, DeltaSkyflat, FrameStack, NormalizedFrame, NormalizedFrames
+from nircam_flats.skyflat.stripes import StripeNoise
 from nircam_flats.testing.comparison import LONGEST_REPR, assert_same
 
 __all__ = [
@@ -297,6 +298,8 @@ def _regression(shape=(32, 24), noise=0.002):
         strength_err=np.full(6, 0.01),
         levels=np.ones(6),
         scatter=np.full(6, noise),
+        stripes=np.zeros(values.shape),
+        stripe_noise=StripeNoise(everywhere=np.zeros((6, 1, 1)), within=np.zeros((6, 1, 1))),
         stripe_share=np.zeros(shape),
         values=values,
         weights=np.full(values.shape, 1 / noise**2),

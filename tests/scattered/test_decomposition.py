@@ -57,6 +57,18 @@ class TestRecovery:
         assert np.abs(pulls).max() < 4
         assert np.max(parts.strengths["strength_err"]) < 0.04
 
+    @pytest.mark.parametrize("stripes", [0.0, 0.003])
+    def test_errors_of_strengths_count_that_stripes_are_not_known(self, make_scene, stripes):
+        pulls, errors = [], []
+        for seed in range(11, 21):
+            scene = make_scene(stripes=stripes, noise=0.05, seed=seed)
+            table = SkyDecomposition.from_frames(scene.frames()).strengths
+            departures = np.asarray(table["strength"]) - scene.strengths / scene.strengths.mean()
+            pulls.append(departures / np.asarray(table["strength_err"]) * np.sqrt(len(table) / (len(table) - 1)))
+            errors.append(np.median(table["strength_err"]))
+        assert 0.75 < np.sqrt(np.mean(np.square(pulls))) < 1.25
+        assert np.median(errors) < 0.02
+
     def test_the_light_is_a_template(self, parts, scene):
         expected = scene.wisp * scene.strengths.mean() * np.mean(parts.strengths["level"].value)
         wisp = parts.wisp

@@ -11,10 +11,10 @@ SHAPE = (64, 64)
 
 def evidence(excess, varying, *, err=0.005, **settings):
     """Evidence on a mesh of 8 x 8 boxes with the same error everywhere."""
-    mesh = np.zeros((8, 8))
+    mesh = np.zeros(np.shape(excess) or (8, 8))
     defaults = {
         "excess": mesh + excess,
-        "excess_err": mesh + 0.001,
+        "excess_err": mesh,
         "varying": mesh + varying,
         "varying_err": mesh + err,
         "stripe_err": mesh,
@@ -75,7 +75,7 @@ class TestJudge:
         assert "light cannot darken" in verdict.sentence
 
     def test_what_does_not_stand_out_is_no_structure(self, blob):
-        verdict = evidence(in_boxes(blob, -0.002), 0.0, err=0.001).judge(blob)
+        verdict = evidence(in_boxes(blob, -0.002), 0.0, err=0.001, excess_err=np.full((8, 8), 0.001)).judge(blob)
         assert verdict.kind == "undecided"
         assert "does not stand out" in verdict.sentence
 
@@ -87,11 +87,36 @@ class TestJudge:
         assert "no light is measured" in verdict.sentence
 
     def test_light_around_the_structure_is_not_counted(self, blob):
-        # A feature of the response on top of smooth light: all of it varies but the feature.
-        light = np.full((8, 8), 0.1)
-        verdict = evidence(0.1 + in_boxes(blob, 0.02), 0.1, light=light).judge(blob)
+        # A feature of the response beneath smooth light: the feature does not vary, the light seen through it does.
+        light, feature = np.full((8, 8), 0.1), in_boxes(blob, 0.02)
+        verdict = evidence(0.1 + 1.1 * feature, 0.1 * (1 + feature), light=light).judge(blob)
         assert verdict.kind == "multiplicative"
         assert verdict.fraction == pytest.approx(0, abs=1e-3)
+        more = evidence(0.1 + feature, 0.1 + feature, light=light).judge(blob)
+        assert more.kind == "additive"
+        assert more.fraction == pytest.approx(1, abs=1e-3)
+
+    def test_noise_of_the_excess_does_not_hide_that_it_varies(self):
+        rng = np.random.default_rng(1)
+        err, truth, everywhere = np.full((8, 8), 0.006), np.full((8, 8), 0.02), np.ones(SHAPE, bool)
+        noisy = [
+            evidence(truth + 0.006 * rng.standard_normal((8, 8)), truth, excess_err=err).judge(everywhere).fraction
+            for _ in range(500)
+        ]
+        assert np.mean(noisy) == pytest.approx(1, abs=0.01)  # 0.92 if noise counted as power
+
+    def test_light_that_is_continued_has_an_error(self, blob):
+        # A ridge as narrow as the hole is not what a thin plate makes of its surroundings.
+        y, x = np.indices((24, 24))
+        ridge, share = 0.1 * np.exp(-0.5 * ((y - 12) / 2) ** 2), ((abs(y - 12) < 2) & (abs(x - 12) < 2)).astype(float)
+        mesh, settings = np.zeros((24, 24)), {"shape": (192, 192), "varying_err": np.full((24, 24), 0.002)}
+        settings |= {"excess_err": mesh, "stripe_err": mesh}
+        feature = 0.03 * share
+        alone = evidence(feature, mesh, light=mesh, **settings).judge_boxes(share)
+        verdict = evidence(ridge + feature * (1 + ridge), ridge * (1 + feature), light=ridge, **settings)
+        verdict = verdict.judge_boxes(share)
+        assert verdict.fraction_err > 2 * alone.fraction_err
+        assert abs(verdict.fraction) < 3 * verdict.fraction_err
 
     def test_stripes_and_the_gauge_make_it_less_sure(self, blob):
         of_light = in_boxes(blob, 0.02)

@@ -55,18 +55,21 @@ def with_one_component(frames, monkeypatch):
 
 
 class TestTwoParts:
-    @pytest.mark.parametrize("seed", [3, 4])
-    def test_the_response_is_cleaner_than_with_one(self, make_pair, monkeypatch, seed):
-        scene = make_pair(seed=seed)
-        frames = scene.frames()
-        one, _ = left_in_the_light(with_one_component(frames, monkeypatch), scene)
-        parts = SkyDecomposition.from_frames(frames)
-        two, left_out = left_in_the_light(parts, scene)
-        assert two < 0.0025
+    def test_the_response_is_cleaner_than_with_one(self, make_pair, monkeypatch):
+        left = []
+        for seed in range(3, 7):
+            scene = make_pair(seed=seed)
+            frames = scene.frames()
+            one, _ = left_in_the_light(with_one_component(frames, monkeypatch), scene)
+            parts = SkyDecomposition.from_frames(frames)
+            two, left_out = left_in_the_light(parts, scene)
+            assert two < 0.0015
+            assert left_out == 0
+            surface = FlatModelFit.from_delta(parts.delta).surface
+            assert peak_to_peak(surface / scene.response, parts.delta.good, 16) < 0.002
+            left.append((one, two))
+        one, two = np.sqrt(np.mean(np.square(left), axis=0))
         assert two < one / 2
-        assert left_out == 0
-        surface = FlatModelFit.from_delta(parts.delta).surface
-        assert peak_to_peak(surface / scene.response, parts.delta.good, 16) < 0.004
 
     def test_errors_cover_what_is_left(self, parts, scene):
         ratio = parts.delta.data / scene.response
@@ -87,7 +90,7 @@ class TestTwoParts:
         inside = in_boxes(parts.second.outline) == 1
         pulls = (in_boxes(found) - in_boxes(shape.reshape(scene.shape)))[inside] / in_boxes(parts.second.err)[inside]
         assert np.sqrt(np.mean((pulls * level) ** 2)) < 1.3
-        assert found.max() > 5 * np.median(parts.second.err[parts.second.outline]) / level
+        assert np.abs(found).max() > 5 * np.median(parts.second.err[parts.second.outline]) / level
         both = np.column_stack([light.mean(axis=0), shape])
         expected = np.linalg.lstsq(both, light.T, rcond=None)[0]
         for true, name in zip(expected, ("strength", "second"), strict=True):
