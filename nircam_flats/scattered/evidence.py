@@ -24,8 +24,9 @@ SEEN = 3.0
 """Structure is what exceeds the error of a box by this much at its brightest."""
 LEAST_REAL = 0.5
 """Part of the power of an excess that is no noise, at least: what has more noise is not mended."""
-RING, MOST = 3, 400
-"""Light is continued across a structure from this many boxes around it, in each direction and at most in all."""
+GAPS, RING, MOST = (0, 1), 3, 400
+"""Light is continued across a structure from boxes around it: so many, where its own flanks may reach, are left out,
+then come so many in each direction, at most so many in all."""
 
 
 @frozen(kw_only=True)
@@ -141,8 +142,9 @@ class LightEvidence(HoldsArrays):
         excess E over the region: ``f = sum(A E w) / N`` with ``w = 1 / var A``, where ``N = sum((E^2 - var E) w)`` is
         the power of the excess without its noise. To the variance, ``sum(E^2 w) / N^2``, is added what boxes share:
         stripes, the gauge, and the error of the light that is continued, which is seen where the same hole is cut
-        beside. The evidence is ``(f^2 - (f - 1)^2) / var f``, expected to be ``+- 1 / var f`` with a standard deviation
-        of ``2 / sqrt(var f)``.
+        beside. The boxes next to the region may hold flanks of its own: the surroundings are taken with and without
+        them, and the answer with the smaller variance counts. The evidence is ``(f^2 - (f - 1)^2) / var f``, expected
+        to be ``+- 1 / var f`` with a standard deviation of ``2 / sqrt(var f)``.
         """
         where = checked_image(where, self.shape, bool, "LightEvidence.judge(where)")
         return self.judge_boxes(box_means(where, self.box_size))
@@ -153,23 +155,9 @@ class LightEvidence(HoldsArrays):
         ``within`` are the boxes across which the light of the surroundings is continued, by default those of the
         structure.
         """
-        known, hole = np.isfinite(self.varying) & (share > 0), share > 0 if within is None else within
-        around = _across(self.light, hole)
-        through = around / (1 + around)  # light is seen through the response, and shows a part of its features
-        added = self.excess - around
-        excess = added * (1 - through)
-        varying = np.where(known, self.varying - around - through * added, 0.0)
-        with np.errstate(invalid="ignore"):
-            weights = np.where(known, share / self.varying_err.astype(float) ** 2, 0.0)
-        power = np.sum(weights * excess**2)
-        norm = max(power - np.sum(weights * self.excess_err.astype(float) ** 2), LEAST_REAL * power)
-        fraction = np.sum(weights * varying * excess) / norm if norm > 0 else 0.0
-        variance = np.inf
-        if norm > 0:
-            pulls = weights * excess / norm
-            in_rows = [part.sum(axis=1) for part in np.array_split(pulls * self.stripe_err, N_AMPLIFIERS, axis=1)]
-            variance = power / norm**2 + np.sum(np.square(in_rows)) + (max(abs(fraction), 1.0) * self.constant_err) ** 2
-            variance += _variance_across(self.light, hole, around, pulls)
+        hole = share > 0 if within is None else within
+        of_gaps = [self._varying_part(share, hole, gap) for gap in GAPS]
+        fraction, variance, added = min(of_gaps, key=lambda found: found[1])
         measured = np.where(share > 0.5 * share.max(), added, 0.0)
         highest = float(measured.flat[np.argmax(np.abs(measured))])
         rows, columns = np.indices(share.shape)
@@ -187,6 +175,25 @@ class LightEvidence(HoldsArrays):
         kind, reason = self._decided(facts, float(np.min(self.excess_err)))
         place = f"The structure of {facts['excess']:+.1%} of the sky around x {facts['x']:.0f}, y {facts['y']:.0f}"
         return Verdict(kind=kind, sentence=f"{place} {reason}", **facts)  # type: ignore[arg-type]
+
+    def _varying_part(self, share, hole, gap):
+        """The part of a structure that varies, its variance, and the mesh of what the frames have there beyond light."""
+        around = _across(self.light, hole, gap)
+        through = around / (1 + around)  # light is seen through the response, and shows a part of its features
+        added, known = self.excess - around, np.isfinite(self.varying) & (share > 0)
+        excess = added * (1 - through)
+        varying = np.where(known, self.varying - around - through * added, 0.0)
+        with np.errstate(invalid="ignore"):
+            weights = np.where(known, share / self.varying_err.astype(float) ** 2, 0.0)
+        power = np.sum(weights * excess**2)
+        if not power > 0:
+            return 0.0, np.inf, added
+        norm = max(power - np.sum(weights * self.excess_err.astype(float) ** 2), LEAST_REAL * power)
+        pulls = weights * excess / norm
+        fraction = np.sum(pulls * varying)
+        in_rows = [part.sum(axis=1) for part in np.array_split(pulls * self.stripe_err, N_AMPLIFIERS, axis=1)]
+        variance = power / norm**2 + np.sum(np.square(in_rows)) + (max(abs(fraction), 1.0) * self.constant_err) ** 2
+        return fraction, variance + _variance_across(self.light, hole, gap, pulls), added
 
     def _decided(self, facts, noise):
         fraction, err, evidence = facts["fraction"], facts["fraction_err"], facts["delta_chi2"]
@@ -207,22 +214,23 @@ class LightEvidence(HoldsArrays):
         return "multiplicative", f"is response: {part}."
 
 
-def _across(light, hole):
-    """The mesh ``light`` with the boxes of ``hole`` replaced by a thin plate through the boxes around them."""
-    around = np.argwhere(binary_dilation(hole, np.ones((3, 3)), iterations=RING) & ~hole)
+def _across(light, hole, gap):
+    """The mesh ``light`` with the boxes of ``hole`` replaced by a thin plate through the boxes around, beyond a gap."""
+    beyond, near = (binary_dilation(hole, np.ones((3, 3)), iterations=n) if n else hole for n in (gap + RING, gap))
+    places = np.argwhere(beyond & ~near)
     filled = np.where(hole, 0.0, light)
-    values = light[tuple(around.T)].astype(float)
+    values = light[tuple(places.T)].astype(float)
     if values.any():
-        step = -(-len(around) // MOST)
-        plate = RBFInterpolator(around[::step], values[::step], kernel="thin_plate_spline", smoothing=1.0)
+        step = -(-len(places) // MOST)
+        plate = RBFInterpolator(places[::step], values[::step], kernel="thin_plate_spline", smoothing=1.0)
         filled[hole] = plate(np.argwhere(hole))
     return filled
 
 
-def _variance_across(light, hole, filled, pulls):
-    """Variance of ``sum(pulls * (filled - truth))``: that where the same hole is cut beside, relative to the light."""
+def _variance_across(light, hole, gap, pulls):
+    """Variance of ``sum(pulls * what _across is wrong by)``: as where the same hole is cut beside, relative to the light."""
     places = np.argwhere(hole)
-    level, size = np.abs(filled[hole]).mean(), np.ptp(places, axis=0) + 1 + RING
+    level, size = np.abs(_across(light, hole, gap)[hole]).mean(), np.ptp(places, axis=0) + 1 + gap + RING
     found = []
     for step in size * np.array([(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]):
         there = places + step
@@ -231,7 +239,7 @@ def _variance_across(light, hole, filled, pulls):
             moved[tuple(there.T)] = True
             truth = light[moved]
             if truth.mean() > level / 2:
-                found.append(np.sum(pulls[hole] * (_across(light, moved)[moved] - truth)) * level / truth.mean())
+                found.append(np.sum(pulls[hole] * (_across(light, moved, gap)[moved] - truth)) * level / truth.mean())
     return float(np.mean(np.square(found))) if found else 0.0
 
 
