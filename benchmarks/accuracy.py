@@ -13,8 +13,8 @@ sky         worst ratio of measured to injected sky level, minus one, per cent
 response    of the delta skyflat to the injected crosshatch (LW), 1 is perfect
 width       robust width of (delta - truth) / err over good pixels, 1 is honest
 claim       median of the error that the fit claims for means over boxes (which pixels share), per cent
-pull        rms of (fitted surface / grey truth - 1) / that error in 64 x 64 boxes, 1 is honest; below each table that of
-            all boxes of all seeds
+pull        rms of (fitted surface / grey truth - 1) / that error in 64 x 64 boxes, 1 is honest; below each table that
+            of all boxes of all seeds
 
 The seeds of the first table were never used while tuning (1 to 24 and 101 to 110 were).
 """
