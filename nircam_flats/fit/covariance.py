@@ -18,10 +18,6 @@ from nircam_flats.kernels import autocorrelated, box_sums, expand_mesh, project_
 __all__ = ["SurfaceCovariance", "correlation_by_distance"]
 
 
-MEDIAN_EXCESS = 1 - 2 / np.pi
-"""Part of the white variance of a median that a mean does not have."""
-
-
 @frozen(kw_only=True, eq=False)
 class SurfaceCovariance(HoldsArrays):
     """Covariance of a relative surface between any two places, in low rank.
@@ -167,9 +163,9 @@ def correlation_by_distance(residual, modes, white):
     residual
         Box medians, NaN where unmeasured.
     modes
-        Modes of the noise of means of boxes, shape (n, boxes in y, boxes in x).
+        Modes of the noise of medians of boxes, shape (n, boxes in y, boxes in x).
     white
-        Variance of the white noise of their medians, an array like ``residual``.
+        Variance of the white noise of these, an array like ``residual``.
 
     Returns
     -------
@@ -179,11 +175,11 @@ def correlation_by_distance(residual, modes, white):
     Notes
     -----
     The autocovariance of the mesh over all pairs of boxes, averaged in rings of one box, less that of the noise. The
-    modes are those of means of boxes; a median has pi/2 times the white variance of a mean, and so much comes on top.
-    The noise is at least white.
+    noise is at least white.
 
     An error of a few per cent in the noise of a box hides structure that is less than the noise. Structure wider than a
-    box is in the covariance of neighbours, the noise of single boxes is not: the variance is at least that covariance.
+    box is in the covariance of neighbours, the noise of single boxes is not: the variance is at least what the
+    covariances of neighbours and next neighbours say of no distance. An autocovariance is even, so near 0 a parabola.
     """
     measured = np.isfinite(residual)
     pairs = autocorrelated(measured.astype(float))
@@ -192,18 +188,27 @@ def correlation_by_distance(residual, modes, white):
     noise = sum((autocorrelated(mode) for mode in shared), np.zeros_like(seen)) / np.maximum(pairs, 0.5)
     middle = tuple(n // 2 for n in seen.shape)
     variances = np.sum(np.square(shared), axis=0) if shared else np.zeros_like(white)
-    noise[middle] = np.mean(np.maximum(variances + MEDIAN_EXCESS * white, white)[measured])
+    noise[middle] = np.mean(np.maximum(variances, white)[measured])
     y, x = np.indices(seen.shape)
-    ring = np.rint(np.hypot(y - middle[0], x - middle[1])).astype(int)
+    squares = (y - middle[0]) ** 2 + (x - middle[1]) ** 2
+    ring = np.rint(np.sqrt(squares)).astype(int)
     enough = pairs > 0.1 * measured.sum()
     weights = np.bincount(ring[enough], pairs[enough])
     profile = np.bincount(ring[enough], (pairs * (seen - noise))[enough]) / np.maximum(weights, 0.5)
-    variance = profile[0] = max(*profile[:2], 0.0)
+    variance = profile[0] = max(profile[0], _at_none(profile, ring[enough], squares[enough], pairs[enough]), 0.0)
     if variance == 0:
         return 0.0, np.ones(1, np.float32)
     below = np.flatnonzero(profile <= 0)
     end = below[0] if below.size else len(profile)
     return variance, np.minimum(profile[:end] / variance, 1).astype(np.float32)
+
+
+def _at_none(profile, ring, squares, pairs):
+    """What rings 1 and 2 of a covariance say of distance 0, if it falls with the square of the distance."""
+    if len(profile) < 3:
+        return max(profile[1:], default=0.0)
+    near, far = (np.average(squares[ring == number], weights=pairs[ring == number]) for number in (1, 2))
+    return profile[1] + max(profile[1] - max(profile[2], 0.0), 0.0) * near / (far - near)
 
 
 def _centred(mesh, measured):

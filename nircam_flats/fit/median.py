@@ -50,6 +50,8 @@ class MedianFilter(FitStrategy):
     inside. The mesh is interpolated by cubic splines as ``Background2D`` does.
     """
 
+    centre = "median"
+
     def __init__(self, *, box_size: Any = None, filter_size: int = 8, trend: Any = 3) -> None:
         if (box_size is not None and box_size < 1) or filter_size < 1 or (trend is not None and trend < 0):
             raise InvalidInputError(

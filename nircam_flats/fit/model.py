@@ -118,7 +118,9 @@ class FlatModelFit(HoldsArrays):
         -----
         The error comes from the jackknife: the strategy is run again with the pull of each group of exposures taken
         out, on top of which `misfit` is added in quadrature. The white noise of the pixels alone
-        would give several times less.
+        would give several times less. Each pull is taken out as many times as makes it as large as the noise itself,
+        the root of the number of groups, and the answer divided by that: a median answers to small changes by chance.
+        For a strategy whose ``centre`` is the median, pulls have the white noise of medians.
         """
         if n_replicates != 0 and n_replicates < 2:
             raise InvalidInputError(
@@ -140,14 +142,18 @@ class FlatModelFit(HoldsArrays):
         surface = surface / scale
         with np.errstate(invalid="ignore"):
             residual = delta.data / surface - 1
+        boxes, of_err = map_ordered(partial(box_medians, box_size=delta.box_size), [residual, delta.err])
         pulls = _pulls(delta, n_replicates)
+        on_medians = pulls + _beyond_means(of_err, len(pulls))
+        pulls = on_medians if strategy.centre == "median" else pulls
+        enlarged = np.float32(np.sqrt(max(len(pulls), 1)))  # as large as the noise of the delta skyflat
         sample = np.flatnonzero(delta.good)[::17]  # in all columns; tells the scale well enough
         work = partial(_mesh_without, delta=delta, strategy=strategy, sample=sample)
         stage = f"jackknife {delta.detector}"
-        without = list(map_ordered(work, pulls, executor=executor, stage=stage))
+        without = list(map_ordered(work, enlarged * pulls, executor=executor, stage=stage))
         shifts = np.array(without, np.float32).reshape(pulls.shape) - _mesh_of(surface, delta, sample)
-        boxes, of_err = map_ordered(partial(box_medians, box_size=delta.box_size), [residual, delta.err])
-        misfit, correlation, outliers = _misfit(delta, boxes, _modes(-pulls - shifts))
+        shifts /= enlarged
+        misfit, correlation, outliers = _misfit(delta, boxes, _modes(-on_medians - shifts))
         own_modes = n_replicates == 0 and found.modes is not None
         return cls(
             detector=delta.detector,
@@ -253,6 +259,16 @@ def _pulls(delta, n_replicates):
     # Leaving a group out takes its pull away and leaves the rest to share its weight: n / (n - size of the group).
     pulls = [delta.influences[group].sum(axis=0) * (n / (n - len(group))) for group in groups]
     return np.array(pulls, np.float32).reshape(len(groups), *delta.influences.shape[1:])
+
+
+def _beyond_means(of_err, n):
+    """What the medians of boxes have of white noise beyond their means, drawn for each of n pulls.
+
+    The influences are those of means. ``of_err`` are the `box_medians` of the errors of the pixels.
+    """
+    errors, _, kept = of_err
+    beyond = np.nan_to_num(errors) * np.sqrt((np.pi / 2 - 1) / np.maximum(kept, 1) / max(n - 1, 1))
+    return np.random.default_rng(n).standard_normal((n, *errors.shape), np.float32) * beyond.astype(np.float32)
 
 
 def _mesh_without(pull, *, delta, strategy, sample):

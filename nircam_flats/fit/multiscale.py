@@ -89,6 +89,11 @@ class MultiScale(FitStrategy):
         self.n_sigma = n_sigma
         self.tolerance = tolerance
 
+    @property
+    def centre(self) -> str:  # type: ignore[override]
+        """That of the smooth surface."""
+        return self.base.centre
+
     def smooth(self, data: np.ndarray, err: np.ndarray | None, good: np.ndarray) -> Any:
         base, pattern, variance, compact, planes = self._parts(data, err, good)
         found = sum(gain * plane for plane, _, gain in planes)

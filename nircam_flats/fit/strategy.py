@@ -17,7 +17,8 @@ __all__ = ["FitStrategy"]
 class FitStrategy(Strategy, ABC):
     """How to turn a noisy delta skyflat into a smooth surface.
 
-    Subclasses write `smooth`.
+    Subclasses write `smooth`. Those that answer to medians of boxes of 32 px and not to their means set ``centre`` to
+    'median': it says how much white noise comes through (`FlatModelFit.from_delta`).
 
     Examples
     --------
@@ -32,6 +33,8 @@ class FitStrategy(Strategy, ABC):
     array([[1.2, 1.2, 1.2],
            [0.9, 0.9, 0.9]], dtype=float32)
     """
+
+    centre = "mean"
 
     @abstractmethod
     def smooth(self, data: np.ndarray, err: np.ndarray | None, good: np.ndarray) -> Any:

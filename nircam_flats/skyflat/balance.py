@@ -28,7 +28,8 @@ class FrameBalance(HoldsArrays):
         Mesh (boxes of 32 px, to be interpolated) that divides the frame, shape (boxes in y, boxes in x).
     stripes
         The part of it that is broad 1/f stripes along the rows, a mesh, relative to the level of the frame. It is noise
-        of the frame, which the stack keeps as a mean over all frames.
+        of the frame, which the stack keeps as a mean over the frames that show it; where they are few it is enlarged to
+        what it is in a mean over all.
     """
 
     divisor: np.ndarray = image()
@@ -76,7 +77,7 @@ def filter_ratios(maps, names):
 
 
 def _solve(meshes):
-    """Return the map that the frames of one filter share, what else is in each frame, and its stripes alone.
+    """Return the map that the frames of one filter share, what else is in each frame, and the pull of its stripes.
 
     Where no box of any frame is seen, there is nothing to balance.
     """
@@ -87,11 +88,27 @@ def _solve(meshes):
     for _ in range(ITERATIONS):
         common = median_of_frames(meshes / (scales * halos))
         common /= np.nanmedian(common)
-        scales = stripe_scales(meshes / (common * halos))
-        levels = np.median(scales, axis=(1, 2), keepdims=True)
-        scales /= np.mean(scales / levels, axis=0)  # stripes that the frames have on average belong to the map
+        levels, rows, amplifiers = _stripes(meshes / (common * halos))
+        # What the frames that show a stripe have on average belongs to the map.
+        rows, amplifiers = _about_mean(rows / levels), _about_mean(amplifiers / np.where(np.isnan(rows), levels, rows))
+        scales = levels * np.where(np.isnan(rows), 1, rows) * np.where(np.isnan(amplifiers), 1, amplifiers)
         halos = 1 + _halo_heights(meshes / (common * scales) - 1, shapes) * shapes
-    return common, scales * halos, scales / np.median(scales, axis=(1, 2), keepdims=True) - 1
+    return common, scales * halos, _pull_of(rows) + _pull_of(amplifiers)
+
+
+def _about_mean(ratios):
+    """Ratios over their mean over the frames that have one."""
+    counts = np.isfinite(ratios).sum(axis=0)
+    return ratios / (np.nansum(ratios, axis=0) / np.maximum(counts, 1))
+
+
+def _pull_of(ratios):
+    """Departures of the ratios from 1, as large as they must be if the mean of all frames is to err as that of few.
+
+    The mean of k values has the variance ``sum(departure^2) / (k (k - 1))``.
+    """
+    n, k = len(ratios), np.maximum(np.isfinite(ratios).sum(axis=0), 2)
+    return np.nan_to_num(ratios - 1) * np.sqrt(n * max(n - 1, 1) / (k * (k - 1)))
 
 
 def _halo_shape(mesh):
@@ -138,21 +155,36 @@ def stripe_scales(ratios):
 
     Of the row in all amplifiers where half of the boxes are masked, and of the whole frame where three quarters are.
     """
+    levels, rows, amplifiers = _stripes(ratios)
+    rows = np.where(np.isnan(rows), levels, rows)
+    return np.where(np.isnan(amplifiers), rows, amplifiers)
+
+
+def _stripes(ratios):
+    """Medians of each frame, of each of its rows of boxes, and of each row within each amplifier; NaN where too few.
+
+    Shapes (n, 1, 1), (n, boxes in y, 1) and that of ``ratios``.
+    """
     n, _, nx = ratios.shape
-    whole = _row_medians(ratios.reshape(n, 1, -1), 1.0, 1)
-    rows = _row_medians(ratios, whole, max(4, nx / 4))
-    amplifiers = [part for part in np.array_split(ratios, N_AMPLIFIERS, axis=2) if part.size]
-    medians = [_row_medians(part, rows, max(4, part.shape[2] / 2)) for part in amplifiers]
-    return np.repeat(np.concatenate(medians, axis=2), [part.shape[2] for part in amplifiers], axis=2)
+    levels = _row_medians(ratios.reshape(n, 1, -1), 1)
+    rows = _row_medians(ratios, max(4, nx / 4))
+    parts = [part for part in np.array_split(ratios, N_AMPLIFIERS, axis=2) if part.size]
+    medians = [_row_medians(part, max(4, part.shape[2] / 2)) for part in parts]
+    return (
+        np.where(np.isnan(levels), 1.0, levels),
+        rows,
+        np.repeat(np.concatenate(medians, axis=2), [part.shape[2] for part in parts], axis=2),
+    )
 
 
-def _row_medians(ratios, otherwise, least):
-    """Median of each row, ignoring NaN, shape (n, rows, 1); ``otherwise`` where fewer than ``least`` boxes are seen."""
+def _row_medians(ratios, least):
+    """Median of each row, ignoring NaN, shape (n, rows, 1); NaN where fewer than ``least`` boxes are seen."""
     enough = np.isfinite(ratios).sum(axis=2, keepdims=True) >= least
-    return np.where(enough, median_of_frames(np.moveaxis(ratios, 2, 0))[..., None], otherwise)
+    return np.where(enough, median_of_frames(np.moveaxis(ratios, 2, 0))[..., None], np.nan)
 
 
 def _smooth_ratio(item, mean):
+    """It has no median of its own: what is divided by it has the level of the mean map, in all filters the same."""
     size = max(3, min(item.shape) // 9 | 1)  # 7 boxes of the 64 of a full frame
     ratio = fill_mesh(smoothed(item / mean, size))
-    return np.ones_like(ratio) if np.isnan(ratio).all() else ratio / np.median(ratio)
+    return np.ones_like(ratio) if np.isnan(ratio).all() else ratio

@@ -17,7 +17,7 @@ from nircam_flats.exceptions import InvalidInputError, StorageError
 from nircam_flats.exposure import Exclusion, ExposureSet
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.detector import to_detector
-from nircam_flats.kernels import box_medians
+from nircam_flats.kernels import box_means, box_medians, expand_mesh
 from nircam_flats.masks import MaskStrategy, Segmentation
 from nircam_flats.parallel import map_ordered, shares_memory, sharing
 from nircam_flats.provenance import History, software_versions
@@ -341,7 +341,7 @@ class NormalizedFrames(HoldsArrays):
 
     @property
     def departures(self) -> dict:
-        """What filters show on large scales beyond the mean of all frames, {filter name: smooth mesh, median 1}.
+        """What filters show on large scales beyond the mean of all frames, {filter name: smooth mesh, about 1}.
 
         It is told by the medians of the frames as they are, not balanced, which is well enough for masks. Left out are
         filters with fewer than 4 frames, since one alone could make it, and a filter that is the only one.
@@ -430,9 +430,18 @@ class NormalizedFrames(HoldsArrays):
 
     @property
     def stripes(self) -> np.ndarray:
-        """The 1/f stripes that balancing took out of each frame, relative, shape (n, boxes in y, in x); 0 without."""
+        """The 1/f stripes that balancing took out of each frame, relative, shape (n, boxes in y, in x); 0 without.
+
+        They are means over boxes of what is interpolated, which is less than the mesh where rows differ.
+        """
         none = np.zeros([-(-n // MESH_BOX) for n in self.shape], np.float32)
-        return np.stack([none if frame.balance is None else frame.balance.stripes for frame in self.frames])
+
+        def taken_out(frame):
+            if frame.balance is None:
+                return none
+            return box_means(expand_mesh(frame.balance.stripes, MESH_BOX, self.shape), MESH_BOX)
+
+        return np.stack(list(map_ordered(taken_out, self.frames)))
 
     @property
     def shape(self) -> tuple[int, int]:

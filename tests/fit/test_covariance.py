@@ -142,6 +142,16 @@ class TestCorrelation:
         assert variance == 0
         np.testing.assert_array_equal(correlation, [1])
 
+    def test_of_structure_of_two_boxes_below_the_noise(self):
+        """Neighbours share two thirds of its variance: how it falls with distance tells the rest."""
+        rng = np.random.default_rng(6)
+        none, white, variances = np.zeros((0, 64, 64)), np.full((64, 64), 1.05 * 0.002**2), []
+        for _ in range(20):
+            field = gaussian_filter(rng.standard_normal((64, 64)), 1.0, mode="wrap")
+            mesh = 0.001 * field / np.std(field) + 0.002 * rng.standard_normal((64, 64))
+            variances.append(correlation_by_distance(mesh, none, white)[0])
+        assert np.sqrt(np.mean(variances)) == pytest.approx(0.001, rel=0.1)
+
     @pytest.mark.parametrize("told", [1.0, 1.1])
     def test_of_wide_structure_below_the_noise(self, told):
         """Structure of some boxes at half the noise of a box; its variance is told right, and 10 per cent too large."""

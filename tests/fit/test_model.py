@@ -148,6 +148,16 @@ class TestError:
         theory = tilt**2 / n * 2 * (1 - 1 / n_boxes**2) / 12  # of box means, along x and y, each from -1/2 to 1/2
         assert np.sqrt(predicted) == pytest.approx(np.sqrt(theory), rel=0.15)
 
+    @pytest.mark.parametrize("n", [12, 16])
+    def test_white_noise_that_a_median_filter_passes_on(self, make_delta, n):
+        """Medians of boxes have a quarter more of it than means, and answer to small changes by chance."""
+        facts = {"strategy": MedianFilter(filter_size=8)}
+        deltas = [make_delta((512, 512), seed, noise=0.1, masked=0, n=n) for seed in range(8)]
+        fits = [FlatModelFit.from_delta(delta, **facts) for delta in deltas]
+        seen = np.sqrt(np.mean(np.var([fit.surface[::16, ::16] for fit in fits], axis=0, ddof=1)))
+        predicted = np.sqrt(np.mean([np.sum(fit.covariance.modes.astype(float) ** 2, axis=0) for fit in fits]))
+        assert predicted == pytest.approx(seen, rel=0.12)
+
     def test_covariance_between_places(self, make_delta):
         """Where a tilt lifts one edge, it lowers the other: the modes know it."""
         tilt, n = 0.01, 8

@@ -71,6 +71,38 @@ def test_stripes_stay_in_the_error(frames_of, balance):
     assert np.median(claimed) == pytest.approx(stripe / np.sqrt(n), rel=0.3)
 
 
+def test_stripes_that_few_frames_show_count_as_the_mean_of_few(frames_of):
+    """Nine of twelve frames are masked in one amplifier: there the stack has the stripes of three."""
+    n, stripe, shape = 12, 0.005, (512, 640)
+    found, claimed = [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        images = rng.normal(1, 0.002, (n, *shape))
+        shared, own = rng.standard_normal((n, 16, 1)), rng.standard_normal((n, 16, 4))
+        stripes = stripe * (np.sqrt(0.7) * shared + np.sqrt(0.3) * own)
+        images *= 1 + np.repeat(np.repeat(stripes, 32, axis=1), 160, axis=2)
+        images[3:, :, 160:320] = np.nan
+        delta = nf.DeltaSkyflat.from_frames(frames_of(list(images), ["F200W"] * n, 0.005))
+        found.append(nf.kernels.box_medians(delta.data, 32)[0])
+        claimed.append(n / (n - 1) * np.sum(delta.influences.astype(float) ** 2, axis=0))
+    hidden = np.repeat([False, True, False, False], 5)
+    for columns, variance in ((hidden, 0.7 / n + 0.3 / 3), (~hidden, 1 / n)):
+        seen = np.std([mesh[:, columns] - np.mean(mesh[:, columns]) for mesh in found])
+        assert seen == pytest.approx(stripe * np.sqrt(variance), rel=0.2)
+        assert np.sqrt(np.mean([mesh[:, columns] for mesh in claimed])) == pytest.approx(seen, rel=0.15)
+
+
+def test_filters_have_one_level(frames_of):
+    """The median of a product is not the product of the medians: the flat and the filter depart at different places."""
+    rng = np.random.default_rng(9)
+    y, x = np.indices(SHAPE) / SHAPE[0]
+    common, departure = 1 + 0.2 * x**2, 1 + 0.1 * y**3
+    images = [common * item * rng.normal(1, 0.005, SHAPE) for item in [departure] * 6 + [1 / departure] * 6]
+    frames = frames_of(images, ["F115W"] * 6 + ["F200W"] * 6, 0.005).balanced()
+    levels = [np.median(frame.rows(slice(None))) for frame in frames.frames]
+    assert np.mean(levels[:6]) == pytest.approx(np.mean(levels[6:]), abs=0.002)  # 0.026 if each had a median of 1
+
+
 def test_stripes_leave_no_step_where_frames_are_masked(frames_of):
     n, stripe = 12, 0.005
     rng = np.random.default_rng(7)
