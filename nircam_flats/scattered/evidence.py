@@ -177,7 +177,7 @@ class LightEvidence(HoldsArrays):
         return Verdict(kind=kind, sentence=f"{place} {reason}", **facts)  # type: ignore[arg-type]
 
     def _varying_part(self, share, hole, gap):
-        """The part of a structure that varies, its variance, and the mesh of what the frames have there beyond light."""
+        """The part of a structure that varies, its variance, and the mesh of what is there beyond the light."""
         around = _across(self.light, hole, gap)
         through = around / (1 + around)  # light is seen through the response, and shows a part of its features
         added, known = self.excess - around, np.isfinite(self.varying) & (share > 0)
@@ -228,7 +228,7 @@ def _across(light, hole, gap):
 
 
 def _variance_across(light, hole, gap, pulls):
-    """Variance of ``sum(pulls * what _across is wrong by)``: as where the same hole is cut beside, relative to the light."""
+    """Variance of ``sum(pulls * what _across is wrong by)``: by what it is where the same hole is cut beside."""
     places = np.argwhere(hole)
     level, size = np.abs(_across(light, hole, gap)[hole]).mean(), np.ptp(places, axis=0) + 1 + gap + RING
     found = []
