@@ -8,9 +8,9 @@ from scipy.ndimage import gaussian_filter
 
 from nircam_flats.kernels import solve_moving_light
 from nircam_flats.parallel import map_ordered
-from nircam_flats.skyflat.balance import stripe_scales
 from nircam_flats.skyflat.light import FrameLight
 from nircam_flats.skyflat.meshes import box_size_for, median_of_frames
+from nircam_flats.skyflat.balance import stripe_scales
 
 __all__ = ["field_light"]
 
@@ -119,7 +119,7 @@ def field_light(frames):
     -----
     Halos of bright stars reach some hundred pixels beyond any mask, farther than dithers move them, so in the frames of
     one field they are nearly everywhere and nearly always. On a mesh of boxes, the frames of a filter are modelled as
-    ``f_j(b) = (1 + stripe_j) F(b) + S(place of b in frame j on the sky)``, with a free response F and the light S of
+    ``f_j(b) = F(b) + stripe_j + S(place of b in frame j on the sky)``, with a free response F and the light S of
     each field: what moves with the sky is S, what stays is F. What both explain, as a slope over the field, is taken
     for F: light is expected to be small where none is seen, and smooth over some boxes, and it is not negative. How
     much is expected where is found in turns, from what is seen there.
@@ -143,15 +143,18 @@ def _solved(frames, box_size):
     """The light of the sky in the frames of one filter, shape (n, boxes in y, boxes in x)."""
     meshes = frames.boxed(box_size).astype(float)
     sky = _Sky.of(frames, box_size)
-    light, response = np.zeros(meshes.shape), median_of_frames(meshes)
+    light, response, stripes = np.zeros(meshes.shape), median_of_frames(meshes), np.zeros(meshes.shape)
     expected, cells = np.full(sky.weights.shape[1], FIRST), np.zeros(sky.weights.shape[1])
     for number in range(ROUNDS):
-        scales = stripe_scales((meshes - light) / response)
-        scales /= np.mean(scales / np.median(scales, axis=(1, 2), keepdims=True), axis=0)
-        values = meshes / scales
-        residual = np.abs(values - response - light)
-        scatter = 1.4826 * np.nanmedian(residual.reshape(len(meshes), -1), axis=1)[:, None, None]
+        levels = np.nanmedian((meshes - light) / response, axis=(1, 2), keepdims=True)
+        scaled = meshes / levels
+        departure = scaled - response - light
+        scatter = 1.4826 * np.nanmedian(np.abs(departure - stripes), axis=(1, 2), keepdims=True)
         scatter = np.maximum(scatter, LEAST_SCATTER)
+        stripes = stripe_scales(departure)
+        stripes -= stripes.mean(axis=0)  # what the frames have on average belongs to the response
+        values = scaled - stripes
+        residual = np.abs(values - response - light)
         weights = np.where(np.isfinite(residual), scatter**-2, 0.0)
         if number:
             with np.errstate(divide="ignore"):
