@@ -8,9 +8,9 @@ from scipy.ndimage import gaussian_filter
 
 from nircam_flats.kernels import solve_moving_light
 from nircam_flats.parallel import map_ordered
+from nircam_flats.skyflat.balance import stripe_scales
 from nircam_flats.skyflat.light import FrameLight
 from nircam_flats.skyflat.meshes import box_size_for, median_of_frames
-from nircam_flats.skyflat.balance import stripe_scales
 
 __all__ = ["field_light"]
 
