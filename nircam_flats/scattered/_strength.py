@@ -1,5 +1,7 @@
 """How strong a pattern of light is in an image: generalised least squares on boxes, and an error that counts halos."""
 
+from functools import partial
+
 import numpy as np
 from attrs import frozen
 
@@ -10,13 +12,12 @@ from nircam_flats.scattered._separation import legendre_terms, robust_scatter
 from nircam_flats.scattered._wisp_meshes import robust_line
 from nircam_flats.skyflat import ExtendedLight
 from nircam_flats.skyflat.meshes import box_size_for
+from nircam_flats.skyflat.stripes import StripeNoise
 
 __all__ = ["LEAST_SEEN", "Strength", "fit_strength"]
 
 ROUNDS = 8
 OUTLIER = 4.0
-FAR = 4
-"""Boxes that are so many apart share stripes, and no light of sources."""
 N_BANDS = 8
 """Of rows, whose departures are independent."""
 LEAST_LEFT = 0.02
@@ -102,10 +103,10 @@ def fit_strength(data, pattern, used, *, degree, find_light, place, influences=N
         light, influences = _without(light, influences, own)
     known = np.isfinite(mesh)
     noise = np.sqrt(np.pi / 2 / np.maximum(n_kept, 1)) * np.nanmedian(stds)
-    terms = legendre_terms(mesh.shape, degree).reshape(*mesh.shape, -1)
-    design = np.concatenate([light[..., None], terms], axis=-1)
+    terms = legendre_terms(mesh.shape, degree).T.reshape(-1, *mesh.shape)
+    design = np.concatenate([light[None], terms])
     value, level = robust_line(mesh, light)
-    smooth, stripes, kept = np.full(mesh.shape, level), 0.0, known
+    smooth, stripes, kept = np.full(mesh.shape, level), np.zeros(mesh.shape), known
     for _ in range(ROUNDS):
         clean = np.where(known, mesh - smooth - value * light - stripes, np.nan)
         scatter = robust_scatter(clean[kept])
@@ -118,25 +119,26 @@ def fit_strength(data, pattern, used, *, degree, find_light, place, influences=N
                 f"{np.sum(light[now] ** 2) / np.sum(light**2):.1%} of its power: leave the exposure out"
             )
         kept = now
-        variance = (noise * scatter / np.median(noise[kept])) ** 2
-        shared = _stripes(np.where(kept, mesh - smooth - value * light, 0.0), kept)
-        inverse = _inverse(shared, variance, kept)
-        weighted = np.einsum("yij,yjk->yik", inverse, design)
-        solve = np.linalg.inv(np.einsum("yik,yil->kl", design, weighted))
-        pulls = np.einsum("kl,yil->kyi", solve, weighted)
-        value, *coefficients = np.einsum("kyi,yi->k", pulls, np.where(kept, mesh, 0.0))
-        smooth = terms @ np.array(coefficients)
+        weights = np.where(kept, (noise * scatter / np.median(noise[kept])) ** -2.0, 0.0)[None]
+        striped = StripeNoise.of(np.where(kept, mesh - smooth - value * light, 0.0)[None], kept[None])
+        weighted = striped.whitened(design, weights)
+        solve = np.linalg.inv(np.einsum("kyx,lyx->kl", design, weighted))
+        pulls = np.einsum("kl,lyx->kyx", solve, weighted)
+        value, *coefficients = np.einsum("kyx,yx->k", pulls, np.where(kept, mesh, 0.0))
+        smooth = np.tensordot(coefficients, terms, 1)
         level = float(smooth.mean())
         residual = np.where(kept, mesh - smooth - value * light, 0.0)
-        stripes = np.einsum("ij,yjk,yk->yi", shared, inverse, residual)
+        stripes = striped.expected(residual[None], weights)[0]
     real = 1.0
     if influences is not None:
-        noise_power = sum(_power(item, inverse, design[..., 1:]) for item in influences)
+        noise_power = float(np.sum(_powers(np.asarray(influences), partial(striped.whitened, weights=weights), terms)))
         real = max(1 - len(influences) / (len(influences) - 1) * noise_power * solve[0, 0], LEAST_REAL)
     rest = np.where(kept, residual - stripes, 0.0)
     expected = solve[0, 0] + max(_shared_variance(pulls[0], rest, kept), 0.0)
     err = np.sqrt(max(expected, _variance_by_blocks(pulls[0] * residual)))
-    n_dof = int(max(np.count_nonzero(kept) - design.shape[-1], 1))
+    n_dof = max(int(np.count_nonzero(kept)) - len(design), 1)
+    # What the boxes beside the pattern say of the stripes, so that no error of the pattern is taken for them.
+    beside = striped.expected(residual[None], weights * (light == 0))[0]
     return Strength(
         value=float(value / real),
         err=float(err / real),
@@ -144,7 +146,7 @@ def fit_strength(data, pattern, used, *, degree, find_light, place, influences=N
         chi2=float(np.sum((rest / noise)[kept] ** 2) / n_dof),
         n_dof=n_dof,
         seen=float(np.sum(light[kept] ** 2) / np.sum(light**2)),
-        background=smooth + _stripes_beside(light, shared, variance, residual, kept),
+        background=smooth + beside,
     )
 
 
@@ -155,45 +157,12 @@ def _without(light, influences, own):
     return light - n * share, (np.delete(influences, own, axis=0) + share) * (n / (n - 1))
 
 
-def _power(mesh, inverse, terms):
-    """Sum of the squares of a mesh in units of the noise, less what the background takes up of it."""
-    weighted = np.einsum("yij,yjk->yik", inverse, terms)
-    taken = np.einsum("yik,yi->k", weighted, mesh)
-    solution = np.linalg.solve(np.einsum("yik,yil->kl", terms, weighted), taken)
-    return float(np.einsum("yi,yij,yj->", mesh, inverse, mesh, optimize=True) - taken @ solution)
-
-
-def _amplifiers(n_boxes):
-    return np.arange(n_boxes) * N_AMPLIFIERS // n_boxes
-
-
-def _stripes(residual, kept):
-    """Covariance that the boxes of a row share, within an amplifier and between all of them."""
-    amplifiers = _amplifiers(residual.shape[1])
-    same = np.equal.outer(amplifiers, amplifiers)
-    columns = np.arange(len(amplifiers))
-    far = np.abs(np.subtract.outer(columns, columns)) >= min(FAR, len(amplifiers) // N_AMPLIFIERS - 1)
-    products, pairs = residual.T @ residual, kept.T.astype(float) @ kept
-
-    def shared(where):
-        return max(products[where].sum() / max(pairs[where].sum(), 1.0), 0.0)
-
-    everywhere, within = shared(~same), shared(same & far)
-    return min(everywhere, within) + max(within - everywhere, 0.0) * same
-
-
-def _stripes_beside(light, shared, variance, residual, kept):
-    """What the boxes beside the pattern say of the stripes, so that no error of the pattern is taken for them."""
-    beside = kept & (light == 0)
-    inverse = _inverse(shared, variance, beside)
-    return np.einsum("ij,yjk,yk->yi", shared, inverse, np.where(beside, residual, 0.0))
-
-
-def _inverse(shared, variance, kept):
-    """Inverse covariance of the boxes of each row, shape (rows, boxes, boxes); 0 for boxes that are not kept."""
-    both = kept[:, :, None] & kept[:, None, :]
-    diagonal = np.where(kept, variance, 1.0)[:, :, None] * np.eye(kept.shape[1])
-    return np.linalg.inv(shared * both + diagonal) * both
+def _powers(meshes, whitened, terms):
+    """Sums of the squares of meshes in units of the noise, less what the background takes up of them."""
+    weighted = whitened(terms)
+    taken = np.einsum("kyx,nyx->kn", weighted, meshes)
+    solution = np.linalg.solve(np.einsum("kyx,lyx->kl", terms, weighted), taken)
+    return np.einsum("nyx,nyx->n", meshes, whitened(meshes)) - np.einsum("kn,kn->n", taken, solution)
 
 
 def _variance_by_blocks(terms):
