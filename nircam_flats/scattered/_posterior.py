@@ -53,8 +53,9 @@ class Separated(HoldsArrays):
         1 sigma of the mean of the frames about the smooth response in a box, where there is no light.
     light, light_err
         The mean light in units of the sky, 0 outside the outline, and its 1 sigma error.
-    features
-        Boxes within the outline in which the response is not smooth.
+    features, free
+        Boxes within the outline in which the response is not smooth, and with their flanks, in which it is taken as the
+        frames show it.
     """
 
     regression: Regression
@@ -64,6 +65,7 @@ class Separated(HoldsArrays):
     light: np.ndarray = image(np.float64)
     light_err: np.ndarray = image(np.float64)
     features: np.ndarray = image(bool)
+    free: np.ndarray = image(bool)
 
 
 def separate(meshes, noise, gauge):
@@ -106,7 +108,7 @@ def _in_turns(meshes, noise, gauge, around, light, outline, misfit, second=None,
 
 def separated(regression, gauge, light, outline, misfit):
     fit = gauge(regression, light, misfit)
-    mean_light, err, features = _posterior(regression, fit, outline, misfit)
+    mean_light, err, features, free = _posterior(regression, fit, outline, misfit)
     return Separated(
         regression=regression,
         gauge=fit,
@@ -115,11 +117,12 @@ def separated(regression, gauge, light, outline, misfit):
         light=mean_light,
         light_err=err,
         features=features,
+        free=free,
     )
 
 
 def _posterior(regression, fit, outline, misfit):
-    """Return the mean light, its error, and the boxes where response departs from what is smooth.
+    """Return the mean light, its error, the boxes where response departs from what is smooth, and where it may.
 
     In a box, the excess E is light plus the departure M of the response from the smooth surface. The frames say
     ``M = E - c V`` with a large error; that M is of the order of the misfit is known before. The two are
@@ -152,7 +155,7 @@ def _posterior(regression, fit, outline, misfit):
         of_gauge = np.hypot(of_gauge, possible * np.nan_to_num(regression.second.slope) * fit.of_second_err)
     err = np.sqrt(spread + unsure**2 + fit.surface_err**2 + of_gauge**2)
     light = np.where(outline, excess - response, 0.0)
-    return light, np.where(outline, err, 0.0), core
+    return light, np.where(outline, err, 0.0), core, likely > 0.5
 
 
 def without_odd_boxes(excess, misfit):

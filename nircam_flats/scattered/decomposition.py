@@ -163,7 +163,7 @@ class SkyDecomposition(HoldsArrays):
         light = light_of_frames(found, frames, box_size)
         settings = {"gauge": gauge, "box_size": box_size}
         influences, err = errors_of_light(found, gauge, box_size, frames.shape)
-        left_out = found.features & (found.light_err > UNKNOWN) if identifiability.determined else found.outline
+        left_out = found.free & (found.light_err > UNKNOWN) if identifiability.determined else found.outline
         subtracted = light if identifiability.determined else dict.fromkeys(light)
         without = cleaned(frames, subtracted, left_out, box_size)
         delta = DeltaSkyflat.from_frames(without, strategy=strategy, executor=executor)
