@@ -6,7 +6,7 @@ import numpy as np
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, mask, readonly
-from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exceptions import InvalidInputError, demand
 from nircam_flats.instrument import Detector
 from nircam_flats.instrument.detector import to_detector
 
@@ -45,6 +45,8 @@ class DeadPixelComparison(HoldsArrays):
         InvalidInputError
             If they are of different detectors or shapes.
         """
+        for item in (earlier, later):
+            demand(item, "classes", "DeadPixelMap.compare needs another DeadPixelMap")
         if earlier.detector != later.detector or earlier.classes.shape != later.classes.shape:
             raise InvalidInputError(
                 "DeadPixelMap.compare needs maps of one detector and shape; got "

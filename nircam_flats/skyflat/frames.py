@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 
 from nircam_flats._fields import HoldsArrays, readonly, to_tuple
 from nircam_flats._strategy import key_of
-from nircam_flats.exceptions import InvalidInputError, StorageError
+from nircam_flats.exceptions import InvalidInputError, StorageError, demand
 from nircam_flats.exposure import Exclusion, ExposureSet
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.detector import to_detector
@@ -236,6 +236,11 @@ class NormalizedFrames(HoldsArrays):
         """
         masks = Segmentation() if masks is None else masks
         check_masks(masks)
+        demand(
+            exposures,
+            "for_one_detector",
+            "NormalizedFrames.from_exposures needs an ExposureSet (ExposureSet.read(...))",
+        )
         usable = exposures.for_one_detector()
         detector = usable.members[0].detector
         divisors = _divisors(correction, usable.members)
