@@ -118,6 +118,8 @@ def test_values(values, cls):
     assert cls in values, f"add a {cls.__name__} to the values of this test"
     testing.check_value(values[cls])
     assert f"<strong>{cls.__name__}</strong>" in values[cls]._repr_html_()
+    if cls not in (nf.Detector, nf.Filter):
+        assert "sca_id" not in repr(values[cls]), "detectors are shown by their names"
 
 
 MISTAKEN = {

@@ -30,7 +30,7 @@ class DeadPixelComparison(HoldsArrays):
         Boolean image: dead in one map and, in the other, unmeasured, uncertain or in a vignetted strip.
     """
 
-    detector: Detector = field(converter=to_detector)
+    detector: Detector = field(converter=to_detector, repr=str)
     new: np.ndarray = mask()
     recovered: np.ndarray = mask()
     persisting: np.ndarray = mask()

@@ -82,7 +82,7 @@ class DeadPixelMap(HoldsArrays):
     ['41.5', '31.5', '16']
     """
 
-    detector: Detector = field(converter=to_detector)
+    detector: Detector = field(converter=to_detector, repr=str)
     classes: np.ndarray = image(np.uint8, sets_shape=True)
     response: np.ndarray = image()
     err: np.ndarray = image()

@@ -60,7 +60,7 @@ class FlatModelFit(HoldsArrays):
         How it was made.
     """
 
-    detector: Detector = field(converter=to_detector)
+    detector: Detector = field(converter=to_detector, repr=str)
     filters: tuple = field(converter=to_filters, repr=lambda items: f"<{', '.join(map(str, items))}>")
     surface: np.ndarray = image(sets_shape=True)
     residual: np.ndarray = image()

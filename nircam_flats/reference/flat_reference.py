@@ -104,8 +104,8 @@ class FlatReference(HoldsArrays):
     'author (AUTHOR) must be given; it is missing'
     """
 
-    detector: Detector = field(converter=to_detector)
-    filter: Filter = field(converter=to_filter)
+    detector: Detector = field(converter=to_detector, repr=str)
+    filter: Filter = field(converter=to_filter, repr=str)
     data: np.ndarray = image(sets_shape=True)
     err: np.ndarray | None = image(optional=True)
     dq: np.ndarray = image(np.uint32)

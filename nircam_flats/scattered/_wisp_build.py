@@ -214,5 +214,5 @@ class _Turns:
                 f"within errors (strength / sky varies by {np.std(ratio / centre):.1%}), so nothing tells it from an "
                 "error of the flat: the template is what the correction left, whatever it is",
                 FlatsWarning,
-                stacklevel=4,
+                stacklevel=5,
             )

@@ -87,8 +87,8 @@ class SkyDecomposition(HoldsArrays):
 
     MIN_FRAMES: ClassVar[int] = 3
 
-    detector: Detector = field(converter=to_detector)
-    filter: Filter = field(converter=to_filter)
+    detector: Detector = field(converter=to_detector, repr=str)
+    filter: Filter = field(converter=to_filter, repr=str)
     delta: DeltaSkyflat = field()
     wisp: WispTemplate | None = field()
     second: WispTemplate | None = field(default=None)

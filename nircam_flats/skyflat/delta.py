@@ -80,7 +80,7 @@ class DeltaSkyflat(HoldsArrays):
         How it was made.
     """
 
-    detector: Detector = field(converter=to_detector)
+    detector: Detector = field(converter=to_detector, repr=str)
     filters: tuple = field(converter=to_filters, repr=lambda items: f"<{', '.join(map(str, items))}>")
     data: np.ndarray = image(sets_shape=True)
     err: np.ndarray = image()

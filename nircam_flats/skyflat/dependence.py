@@ -70,8 +70,8 @@ class FilterDependence(HoldsArrays):
         How it was made.
     """
 
-    detector: Detector = field(converter=to_detector)
-    filter: Filter = field(converter=to_filter)
+    detector: Detector = field(converter=to_detector, repr=str)
+    filter: Filter = field(converter=to_filter, repr=str)
     data: np.ndarray = image(sets_shape=True)
     err: np.ndarray = image()
     n_used: np.ndarray = image(np.int32)

@@ -174,7 +174,7 @@ class NormalizedFrames(HoldsArrays):
         Where their pixels are kept: a temporary folder lives as long as this.
     """
 
-    detector: Detector = field(converter=to_detector)
+    detector: Detector = field(converter=to_detector, repr=str)
     frames: tuple = field(converter=to_tuple, repr=lambda frames: f"<{len(frames)} frames>")
     excluded: tuple = field(factory=tuple, converter=to_tuple, repr=lambda items: f"<{len(items)} left out>")
     history: History = field(factory=History, repr=False)
