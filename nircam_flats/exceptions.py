@@ -4,7 +4,7 @@ Every error of the library is a `FlatsError`, and also the built-in error that a
 says where, what is needed, what came, and the remedy if there is one.
 """
 
-__all__ = ["FitError", "FlatsError", "FlatsWarning", "InvalidInputError", "StorageError", "WorkerError"]
+__all__ = ["FitError", "FlatsError", "FlatsWarning", "InvalidInputError", "StorageError", "WorkerError", "demand"]
 
 
 class FlatsError(Exception):
@@ -29,3 +29,9 @@ class WorkerError(FlatsError, RuntimeError):
 
 class FlatsWarning(UserWarning):
     """Something was left out or assumed, and the user should know."""
+
+
+def demand(value, attribute, needs):
+    """Raise `InvalidInputError` if ``value`` lacks an attribute of what is needed; ``needs`` says where and what."""
+    if not hasattr(value, attribute):
+        raise InvalidInputError(f"{needs}; got {type(value).__name__}")

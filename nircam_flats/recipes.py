@@ -269,10 +269,12 @@ def sky_flat_program(
     Raises
     ------
     InvalidInputError
-        If there is no usable exposure or no ground flat at all, or ``out`` holds an earlier run and ``overwrite`` is
+        If there is no exposure or no ground flat at all, or ``out`` holds an earlier run and ``overwrite`` is
         false.
     """
     exposures = exposures if isinstance(exposures, ExposureSet) else ExposureSet.read(exposures)
+    if not exposures.members and not exposures.excluded:
+        raise InvalidInputError("sky_flat_program needs at least one exposure; the set is empty")
     ground_flats = GroundFlats.collect(ground_flats)
     folder = None if out is None else prepared_folder(out, overwrite=overwrite)
     made, problems, left_out = [], [], []

@@ -118,6 +118,34 @@ def test_values(values, cls):
     assert cls in values, f"add a {cls.__name__} to the values of this test"
     testing.check_value(values[cls])
     assert f"<strong>{cls.__name__}</strong>" in values[cls]._repr_html_()
+    if cls not in (nf.Detector, nf.Filter):
+        assert "sca_id" not in repr(values[cls]), "detectors are shown by their names"
+
+
+MISTAKEN = {
+    "a path for flats": lambda of: of(nf.FlatReference).compare("flat.fits"),
+    "a path for the new flat": lambda of: nf.PhotometricShift.between(of(nf.FlatReference), "flat.fits"),
+    "a delta skyflat for its fit": lambda of: of(nf.FlatReference).corrected_by(of(nf.DeltaSkyflat)),
+    "an exposure without pixels": lambda of: of(nf.FlatReference).apply_to(of(nf.ExposureHeader)),
+    "a path for the old flat": lambda of: of(nf.FlatReference).apply_to(of(nf.Exposure), replacing="flat.fits"),
+    "no pixels to mask": lambda of: nf.SourceMask.from_exposure(of(nf.ExposureHeader)),
+    "no pixels with a wisp": lambda of: of(nf.WispTemplate).fit_scale(of(nf.ExposureHeader)),
+    "a list for a wisp": lambda of: nf.WispTemplate.from_exposures([of(nf.ExposureHeader)]),
+    "a list for frames": lambda of: nf.NormalizedFrames.from_exposures([of(nf.ExposureHeader)]),
+    "a list for the rules": lambda of: nf.AdmissionRules().admit([of(nf.ExposureHeader)]),
+    "exposures for frames": lambda of: nf.DeltaSkyflat.from_frames(of(nf.ExposureSet)),
+    "exposures to decompose": lambda of: nf.SkyDecomposition.from_frames(of(nf.ExposureSet)),
+    "frames for a delta skyflat": lambda of: nf.FlatModelFit.from_delta(of(nf.NormalizedFrames)),
+    "a fit for a delta skyflat": lambda of: nf.DeadPixelMap.from_delta(of(nf.FlatModelFit)),
+    "a fit for what is grey": lambda of: of(nf.DeltaSkyflat).relative_to(of(nf.FlatModelFit)),
+    "pixels that are no map": lambda of: of(nf.DeadPixelMap).compare(of(nf.DeltaSkyflat)),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKEN.values(), ids=MISTAKEN)
+def test_another_class_is_refused_in_words(values, mistake):
+    with pytest.raises(nf.InvalidInputError, match=r"needs .*; got [a-zA-Z]+$"):
+        mistake(values.__getitem__)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: type(strategy).__name__)

@@ -403,6 +403,12 @@ def test_a_filter_of_which_no_exposure_is_usable_is_a_problem(campaign, tmp_path
     assert (~b1.grey.exposures["used"]).sum() == 6
 
 
+def test_no_exposure_at_all(campaign):
+    exposures = ExposureSet.read(campaign.exposures)
+    with pytest.raises(InvalidInputError, match="needs at least one exposure; the set is empty"):
+        recipes.sky_flat_program(exposures.where(filter="F480M"), campaign.ground_flats)
+
+
 def test_a_single_exposure(campaign):
     with pytest.raises(InvalidInputError, match="needed at least two exposures that can be used; got 1 of 1"):
         recipes.sky_flat_detector(ExposureSet.read(campaign.exposures[:1]), campaign.ground_flats)

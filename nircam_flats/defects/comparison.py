@@ -6,7 +6,7 @@ import numpy as np
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, mask, readonly
-from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exceptions import InvalidInputError, demand
 from nircam_flats.instrument import Detector
 from nircam_flats.instrument.detector import to_detector
 
@@ -30,7 +30,7 @@ class DeadPixelComparison(HoldsArrays):
         Boolean image: dead in one map and, in the other, unmeasured, uncertain or in a vignetted strip.
     """
 
-    detector: Detector = field(converter=to_detector)
+    detector: Detector = field(converter=to_detector, repr=str)
     new: np.ndarray = mask()
     recovered: np.ndarray = mask()
     persisting: np.ndarray = mask()
@@ -45,6 +45,8 @@ class DeadPixelComparison(HoldsArrays):
         InvalidInputError
             If they are of different detectors or shapes.
         """
+        for item in (earlier, later):
+            demand(item, "classes", "DeadPixelMap.compare needs another DeadPixelMap")
         if earlier.detector != later.detector or earlier.classes.shape != later.classes.shape:
             raise InvalidInputError(
                 "DeadPixelMap.compare needs maps of one detector and shape; got "

@@ -21,7 +21,7 @@ from nircam_flats.defects._odds import probability_dead
 from nircam_flats.defects._strips import vignetted_strips
 from nircam_flats.defects.comparison import DeadPixelComparison
 from nircam_flats.defects.known import LOW_BITS, known_flags
-from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exceptions import InvalidInputError, demand
 from nircam_flats.instrument import DQ, Detector
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.provenance import History
@@ -82,7 +82,7 @@ class DeadPixelMap(HoldsArrays):
     ['41.5', '31.5', '16']
     """
 
-    detector: Detector = field(converter=to_detector)
+    detector: Detector = field(converter=to_detector, repr=str)
     classes: np.ndarray = image(np.uint8, sets_shape=True)
     response: np.ndarray = image()
     err: np.ndarray = image()
@@ -141,14 +141,12 @@ class DeadPixelMap(HoldsArrays):
         for name, value in {"threshold": threshold, "purity": purity}.items():
             if not 0 < value < 1:
                 raise InvalidInputError(f"DeadPixelMap.from_delta needs {name} between 0 and 1; got {value}")
+        demand(grey, "scatter", "DeadPixelMap.from_delta needs a DeltaSkyflat")
         measured = grey.good & (grey.data != 0) & (grey.data != 1)
         if not measured.any():
             raise InvalidInputError(f"DeadPixelMap of {grey.detector} needs at least one good pixel; all are bad")
-        if frames is not None and (frames.detector != grey.detector or frames.shape != grey.data.shape):
-            raise InvalidInputError(
-                f"DeadPixelMap.from_delta needs the frames of {grey.detector}, shape {grey.data.shape}; got those of "
-                f"{frames.detector}, shape {frames.shape}"
-            )
+        if frames is not None:
+            _refuse_other_frames(frames, grey)
         known_dq = known_flags(known, grey.detector, grey.data.shape)
         was_low = LOW_BITS.is_set(known_dq)
         strips = vignetted_strips(grey.data, measured, (1 + threshold) / 2)
@@ -399,3 +397,17 @@ def _least_probability(probabilities, purity):
     enough &= ordered >= LEAST_PROBABILITY
     n = np.count_nonzero(enough)
     return ordered[n - 1] if n else np.inf
+
+
+def _refuse_other_frames(frames, grey):
+    if frames.detector != grey.detector or frames.shape != grey.data.shape:
+        raise InvalidInputError(
+            f"DeadPixelMap.from_delta needs the frames of {grey.detector}, shape {grey.data.shape}; got those of "
+            f"{frames.detector}, shape {frames.shape}"
+        )
+    used, given = set(grey.exposures["name"][grey.exposures["used"]]), {frame.name for frame in frames.frames}
+    if used != given:
+        raise InvalidInputError(
+            f"DeadPixelMap.from_delta needs the frames that the delta skyflat of {grey.detector} was combined of, "
+            f"{len(used)}; got {len(given)}, {len(used & given)} of them its own"
+        )

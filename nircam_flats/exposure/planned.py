@@ -68,7 +68,9 @@ class PlannedPointing(HoldsArrays):
     roll: u.Quantity | None = quantity(u.deg, optional=True)
     filters: tuple = field(default=(), converter=_to_filters)
     modules: tuple = field(default=("A", "B"), converter=_to_modules)
-    detector: Detector | None = field(default=None, converter=lambda item: None if item is None else Detector.get(item))
+    detector: Detector | None = field(
+        default=None, converter=lambda item: None if item is None else Detector.get(item), repr=str
+    )
 
     def __attrs_post_init__(self):
         self.attitude(0 * u.deg)  # refuses what is no direction

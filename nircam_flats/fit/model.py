@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats._files import reading
-from nircam_flats.exceptions import FitError, InvalidInputError
+from nircam_flats.exceptions import FitError, InvalidInputError, demand
 from nircam_flats.fit import _fits
 from nircam_flats.fit.covariance import SurfaceCovariance, correlation_by_distance, weights_of
 from nircam_flats.fit.median import MedianFilter
@@ -60,7 +60,7 @@ class FlatModelFit(HoldsArrays):
         How it was made.
     """
 
-    detector: Detector = field(converter=to_detector)
+    detector: Detector = field(converter=to_detector, repr=str)
     filters: tuple = field(converter=to_filters, repr=lambda items: f"<{', '.join(map(str, items))}>")
     surface: np.ndarray = image(sets_shape=True)
     residual: np.ndarray = image()
@@ -126,6 +126,7 @@ class FlatModelFit(HoldsArrays):
             raise InvalidInputError(
                 f"FlatModelFit.from_delta needs n_replicates of 2 or more, or 0 for no jackknife; got {n_replicates}"
             )
+        demand(delta, "influences", "FlatModelFit.from_delta needs a DeltaSkyflat or a FilterDependence")
         strategy = default_strategy(delta.detector) if strategy is None else strategy
         if not isinstance(strategy, FitStrategy):
             raise InvalidInputError(

@@ -100,8 +100,8 @@ class Filter(HoldsArrays):
 class ImagingMode(HoldsArrays):
     """A detector with a filter of its channel; ``pivot`` and ``bandwidth`` are this detector's own."""
 
-    detector: Detector = field(converter=to_detector)
-    filter: Filter = field(converter=to_filter)
+    detector: Detector = field(converter=to_detector, repr=str)
+    filter: Filter = field(converter=to_filter, repr=str)
     pivot: u.Quantity = quantity(u.um)
     bandwidth: u.Quantity = quantity(u.um)
 

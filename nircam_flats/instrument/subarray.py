@@ -47,7 +47,7 @@ class Subarray(HoldsArrays):
     (1803, 1769)
     """
 
-    detector: Detector = field(converter=to_detector)
+    detector: Detector = field(converter=to_detector, repr=str)
     name: str = field(converter=str)
     corner: tuple[int, int] = field(converter=to_tuple, validator=check_corner)
     shape: tuple[int, int] = field(converter=to_tuple)

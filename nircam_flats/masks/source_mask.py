@@ -12,7 +12,7 @@ from scipy.ndimage import binary_fill_holes
 
 from nircam_flats import kernels
 from nircam_flats._fields import HoldsArrays, image, readonly
-from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exceptions import InvalidInputError, demand
 from nircam_flats.exposure import Exposure
 from nircam_flats.masks.segmentation import Segmentation
 
@@ -83,6 +83,11 @@ class SourceMask(HoldsArrays):
             If the exposure has no good pixel.
         """
         strategy = Segmentation() if strategy is None else strategy
+        demand(
+            exposure,
+            "data",
+            "SourceMask.from_exposure needs an Exposure with its pixels (exposure.load())",
+        )
         data = exposure.data if correction is None else exposure.data / correction.surface
         good = exposure.good & np.isfinite(data)
         flags = np.where(good, np.uint8(0), np.uint8(MaskReason.DATA_QUALITY))

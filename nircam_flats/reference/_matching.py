@@ -3,9 +3,10 @@
 import numpy as np
 
 from nircam_flats._files import bare_file_name
-from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exceptions import InvalidInputError, demand
 from nircam_flats.reference._arithmetic import NO_ANSWER
 from nircam_flats.reference.cutouts import covers
+from nircam_flats.skyflat.dependence import DIVIDE_BY_GREY
 
 __all__ = ["refuse_other_fit", "refuse_unsuited_exposure", "refuse_without_err"]
 
@@ -30,6 +31,12 @@ def refuse_other_fit(ground, fit, *, extrapolate):
     without exposures in this filter is accepted, too.
     """
     here, filter = "FlatReference.corrected_by", ground.filter.name
+    demand(fit, "surface", f"{here} needs a FlatModelFit, as FlatModelFit.from_delta makes it of a delta skyflat")
+    if [step.name for step in fit.history.steps[-2:]] == [DIVIDE_BY_GREY, "fit"]:
+        raise InvalidInputError(
+            f"{here} needs the fit of a delta skyflat; got that of a FilterDependence, which is only what "
+            f"{filter} adds to grey: fit the delta skyflat of the filter"
+        )
     for what, needed, came in (
         ("detector", ground.detector, fit.detector),
         ("shape", ground.data.shape, fit.surface.shape),
@@ -62,9 +69,12 @@ def refuse_other_fit(ground, fit, *, extrapolate):
 
 def refuse_unsuited_exposure(exposure, *, new, old):
     """Raise `InvalidInputError` unless ``new`` can take the place of ``old`` in ``exposure`` (either can be None)."""
-    here, name = f"FlatReference.{'undo_from' if new is None else 'apply_to'}", _called(exposure, "exposure")
+    here = f"FlatReference.{'undo_from' if new is None else 'apply_to'}"
+    demand(exposure, "data", f"{here} needs an Exposure with its pixels (exposure.load())")
+    name = _called(exposure, "exposure")
     for flat, role in ((new, "flat"), (old, "flat to replace" if new is not None else "flat")):
         if flat is not None:
+            demand(flat, "corner", f"{here} needs as {role} a FlatReference")
             _refuse_other_place(exposure, flat, f"{here} needs a {role}")
     _refuse_other_state(exposure, old, here, name)
     if new is not None:

@@ -8,7 +8,7 @@ from astropy.table import Table
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, image, readonly, to_tuple
-from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exceptions import InvalidInputError, demand
 from nircam_flats.instrument import DQ, Detector
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.kernels import box_medians, mesh_range
@@ -50,6 +50,7 @@ class FlatComparison(HoldsArrays):
         InvalidInputError
             If they are of different detectors, corners or shapes, or share no usable pixel.
         """
+        demand(other, "corner", "FlatReference.compare needs another FlatReference")
         if (flat.detector, flat.corner, flat.data.shape) != (other.detector, other.corner, other.data.shape):
             raise InvalidInputError(
                 f"FlatReference.compare needs another flat of {flat.detector} with corner {flat.corner} and shape "

@@ -104,8 +104,8 @@ class FlatReference(HoldsArrays):
     'author (AUTHOR) must be given; it is missing'
     """
 
-    detector: Detector = field(converter=to_detector)
-    filter: Filter = field(converter=to_filter)
+    detector: Detector = field(converter=to_detector, repr=str)
+    filter: Filter = field(converter=to_filter, repr=str)
     data: np.ndarray = image(sets_shape=True)
     err: np.ndarray | None = image(optional=True)
     dq: np.ndarray = image(np.uint32)
@@ -208,7 +208,7 @@ class FlatReference(HoldsArrays):
         ------
         InvalidInputError
             If the fit is of another detector or shape, or has no exposures in this filter, or they were
-            divided by another flat; if this flat has no errors.
+            divided by another flat; if it is that of a `~nircam_flats.FilterDependence`; if this flat has no errors.
 
         Warns
         -----

@@ -7,7 +7,7 @@ from astropy.table import QTable
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays
-from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exceptions import InvalidInputError, demand
 from nircam_flats.instrument import Subarray
 from nircam_flats.kernels import ratio_moments
 
@@ -57,6 +57,8 @@ class PhotometricShift(HoldsArrays):
         InvalidInputError
             If they are of different detectors or places, or share no usable pixel.
         """
+        for flat in (old, new):
+            demand(flat, "corner", "PhotometricShift.between needs two FlatReference")
         if (old.detector, old.corner, old.data.shape) != (new.detector, new.corner, new.data.shape):
             raise InvalidInputError(
                 f"PhotometricShift.between needs flats of one detector, corner and shape; got {old.detector} "

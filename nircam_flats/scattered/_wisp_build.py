@@ -6,7 +6,7 @@ import numpy as np
 from astropy.table import QTable
 from attrs import evolve
 
-from nircam_flats.exceptions import FitError, FlatsWarning, InvalidInputError
+from nircam_flats.exceptions import FitError, FlatsWarning, InvalidInputError, demand
 from nircam_flats.exposure import ExposureSet
 from nircam_flats.kernels import box_means, expand_mesh
 from nircam_flats.masks import Segmentation, SourceMask
@@ -63,6 +63,11 @@ def _masked_frames(exposures, correction, settings):
 
 
 def _demand_wisps(exposures, outline):
+    demand(
+        exposures,
+        "for_one_detector",
+        f"{PLACE} needs an ExposureSet (ExposureSet.read(...))",
+    )
     filters = sorted({member.filter.name for member in exposures})
     if len(filters) != 1:
         raise InvalidInputError(
@@ -209,5 +214,5 @@ class _Turns:
                 f"within errors (strength / sky varies by {np.std(ratio / centre):.1%}), so nothing tells it from an "
                 "error of the flat: the template is what the correction left, whatever it is",
                 FlatsWarning,
-                stacklevel=4,
+                stacklevel=5,
             )

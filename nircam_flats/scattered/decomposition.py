@@ -11,7 +11,7 @@ from scipy.ndimage import label
 
 from nircam_flats._fields import HoldsArrays, image, to_tuple
 from nircam_flats._files import reading
-from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exceptions import InvalidInputError, demand
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.instrument.filters import to_filter
@@ -29,7 +29,7 @@ from nircam_flats.scattered._light import (
 from nircam_flats.scattered._posterior import separate, without_odd_boxes
 from nircam_flats.scattered._separation import EIGHT_CONNECTED
 from nircam_flats.scattered.evidence import LightEvidence
-from nircam_flats.scattered.gauge import SmoothResponse
+from nircam_flats.scattered.gauge import Gauge, SmoothResponse
 from nircam_flats.scattered.identifiability import Identifiability
 from nircam_flats.scattered.wisp_template import WispTemplate
 from nircam_flats.skyflat import CombineStrategy, DeltaSkyflat, NormalizedFrames
@@ -87,8 +87,8 @@ class SkyDecomposition(HoldsArrays):
 
     MIN_FRAMES: ClassVar[int] = 3
 
-    detector: Detector = field(converter=to_detector)
-    filter: Filter = field(converter=to_filter)
+    detector: Detector = field(converter=to_detector, repr=str)
+    filter: Filter = field(converter=to_filter, repr=str)
     delta: DeltaSkyflat = field()
     wisp: WispTemplate | None = field()
     second: WispTemplate | None = field(default=None)
@@ -213,6 +213,8 @@ def light_of(frames, *, gauge=None, box_size=None):
 def _separated(frames, gauge, box_size):
     """The frames with the light of the detector in them, the side of the boxes, and what is told in these."""
     _check(frames)
+    if not isinstance(gauge, Gauge):
+        raise InvalidInputError(f"SkyDecomposition needs a Gauge, SmoothResponse(), say; got {gauge!r}")
     frames = frames.minus({})
     box_size = box_size_for(frames.shape) if box_size is None else box_size
     meshes, noise = frames.boxed(box_size).astype(float), [frame.noise for frame in frames.frames]
@@ -249,6 +251,7 @@ def without_light(delta, frames, parts):
 
 
 def _check(frames):
+    demand(frames, "boxed", "SkyDecomposition.from_frames needs NormalizedFrames")
     if len(frames.filters) > 1:
         names = ", ".join(item.name for item in frames.filters)
         raise InvalidInputError(

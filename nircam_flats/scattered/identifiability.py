@@ -64,13 +64,15 @@ class Identifiability(ShowsCard):
             determined = False
             sentence = (
                 f"Light and response cannot be told apart: the strength of the structure varies by {spread:.1%} "
-                f"between the frames, and its error is {single:.1%}. Its outline is left out of the response."
+                f"between the frames, less than {NEEDED_SPREAD:g} times its error of {single:.1%}. Its outline is left "
+                "out of the response."
             )
         elif not relative < NEEDED_GAUGE:
             determined = False
             sentence = (
-                f"Light and response cannot be told apart: the amount of light is uncertain by {relative:.0%} though "
-                f"its strength varies by {spread:.1%}. The outline is left out of the response."
+                f"Light and response cannot be told apart: the amount of light is uncertain by {relative:.0%}, more "
+                f"than {NEEDED_GAUGE:.0%}, though its strength varies by {spread:.1%}. The outline is left out of the "
+                "response."
             )
         else:
             determined = True

@@ -7,7 +7,7 @@ from attrs import evolve, field, frozen
 
 from nircam_flats._html import ShowsCard
 from nircam_flats._strategy import checked_image
-from nircam_flats.exceptions import FitError, InvalidInputError
+from nircam_flats.exceptions import FitError, InvalidInputError, demand
 from nircam_flats.exposure import Exposure
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.kernels import box_means, box_medians
@@ -129,6 +129,7 @@ def _demand_same_mode(template, exposure, place):
 
 def fit_wisp(template, exposure, mask, *, correction):
     """Return the `WispScale` of ``template`` in ``exposure``; parameters and errors are those of its ``fit_scale``."""
+    demand(exposure, "data", "WispTemplate.fit_scale needs an Exposure with its pixels (exposure.load())")
     place = f"WispTemplate.fit_scale of {exposure.name or 'an exposure'}"
     _demand_same_mode(template, exposure, place)
     if correction is not None and (correction.detector, correction.surface.shape) != (

@@ -70,8 +70,8 @@ class WispTemplate(HoldsArrays):
     (128, 128)
     """
 
-    detector: Detector = field(converter=to_detector)
-    filter: Filter = field(converter=to_filter)
+    detector: Detector = field(converter=to_detector, repr=str)
+    filter: Filter = field(converter=to_filter, repr=str)
     data: np.ndarray = image(sets_shape=True)
     err: np.ndarray | None = image(optional=True)
     outline: np.ndarray = mask()

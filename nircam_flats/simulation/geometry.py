@@ -52,7 +52,7 @@ class FrameGeometry:
         Rows and columns.
     """
 
-    detector: Detector = field(converter=to_detector)
+    detector: Detector = field(converter=to_detector, repr=str)
     shape: tuple[int, int] = field()
 
     @cached_property

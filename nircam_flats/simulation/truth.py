@@ -31,7 +31,7 @@ class SimulatedTruth:
     """
 
     program: Any = field(repr=False)
-    detector: Detector = field(converter=to_detector)
+    detector: Detector = field(converter=to_detector, repr=str)
 
     @property
     def filters(self) -> tuple:

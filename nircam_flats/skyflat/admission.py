@@ -10,6 +10,7 @@ from astropy.time import Time
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, check_part, quantity
+from nircam_flats.exceptions import demand
 from nircam_flats.exposure import Exposure, ExposureHeader, ExposureSet
 from nircam_flats.instrument import DQ
 from nircam_flats.kernels import large_groups
@@ -119,6 +120,11 @@ class AdmissionRules(HoldsArrays):
 
     def admit(self, exposures: ExposureSet, frames: NormalizedFrames | None = None) -> ExposureSet:
         """Return the set of those that belong in a flat; the others are in its ``excluded`` with their reasons."""
+        demand(
+            exposures,
+            "exclude",
+            "AdmissionRules.admit needs an ExposureSet (ExposureSet.read(...))",
+        )
         reasons = self.reasons(exposures, frames)
         return exposures.exclude([bool(reason) for reason in reasons], reasons)
 

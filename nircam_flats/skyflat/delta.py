@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, image, readonly
 from nircam_flats._files import reading
-from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exceptions import InvalidInputError, demand
 from nircam_flats.exposure import ExposureSet
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.detector import to_detector
@@ -80,7 +80,7 @@ class DeltaSkyflat(HoldsArrays):
         How it was made.
     """
 
-    detector: Detector = field(converter=to_detector)
+    detector: Detector = field(converter=to_detector, repr=str)
     filters: tuple = field(converter=to_filters, repr=lambda items: f"<{', '.join(map(str, items))}>")
     data: np.ndarray = image(sets_shape=True)
     err: np.ndarray = image()
@@ -154,6 +154,9 @@ class DeltaSkyflat(HoldsArrays):
                 f"{len(frames)}: {frames.frames[0].name}"
             )
         strategy = SigmaClippedMedian() if strategy is None else strategy
+        demand(
+            frames, "balanced", "DeltaSkyflat.from_frames needs NormalizedFrames (from_exposures takes an ExposureSet)"
+        )
         frames = frames.balanced() if balance else frames
         names = "+".join(item.name for item in frames.filters)
         work = partial(_combine_band, frames=frames, strategy=strategy)

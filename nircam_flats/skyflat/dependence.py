@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, image, readonly, to_tuple
 from nircam_flats._files import reading
-from nircam_flats.exceptions import InvalidInputError
+from nircam_flats.exceptions import InvalidInputError, demand
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.attitude import unit_vectors
 from nircam_flats.instrument.detector import to_detector
@@ -26,6 +26,8 @@ from nircam_flats.skyflat.meshes import MESH_BOX
 
 __all__ = ["FilterDependence"]
 
+DIVIDE_BY_GREY = "divide by grey"
+"""Name of the step in the history, by which a fit of a ratio is told from one of a delta skyflat."""
 SAME_ROLL = 1
 """Degrees by which frames of the same field may be turned: less than a box at the edge of the frame."""
 WHITE_OF_MEDIAN = np.pi / 2 - 1
@@ -40,7 +42,8 @@ def _to_filters(names):
 class FilterDependence(HoldsArrays):
     """The delta skyflat of one filter divided by the grey one: what is particular to the filter.
 
-    A fit takes it as it takes a delta skyflat (`~nircam_flats.FlatModelFit.from_delta`).
+    A fit takes it as it takes a delta skyflat (`~nircam_flats.FlatModelFit.from_delta`). What comes of it corrects no
+    ground flat: `~nircam_flats.FlatReference.corrected_by` refuses it.
 
     Attributes
     ----------
@@ -67,8 +70,8 @@ class FilterDependence(HoldsArrays):
         How it was made.
     """
 
-    detector: Detector = field(converter=to_detector)
-    filter: Filter = field(converter=to_filter)
+    detector: Detector = field(converter=to_detector, repr=str)
+    filter: Filter = field(converter=to_filter, repr=str)
     data: np.ndarray = image(sets_shape=True)
     err: np.ndarray = image()
     n_used: np.ndarray = image(np.int32)
@@ -98,6 +101,8 @@ class FilterDependence(HoldsArrays):
         frames, n_f of them shared, the correlation is ``sqrt(n_f / n)`` whatever their noise, and the variance of the
         ratio, relative, ``s_f^2 + s_g^2 - 2 sqrt(n_f / n) s_f s_g``.
         """
+        for item in (delta, grey):
+            demand(item, "influences", "FilterDependence.between needs two DeltaSkyflat")
         _refuse_unlike(delta, grey)
         good = delta.good & grey.good
         of_own, of_grey = (item.exposures[item.exposures["used"]] for item in (delta, grey))
@@ -131,7 +136,7 @@ class FilterDependence(HoldsArrays):
             exposures=delta.exposures,
             first_date=delta.first_date,
             last_date=delta.last_date,
-            history=delta.history.then("divide by grey", filters="+".join(item.name for item in grey.filters)),
+            history=delta.history.then(DIVIDE_BY_GREY, filters="+".join(item.name for item in grey.filters)),
         )
 
     @property

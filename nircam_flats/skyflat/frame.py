@@ -74,8 +74,8 @@ class NormalizedFrame(HoldsArrays):
     """
 
     name: str = field()
-    detector: Detector = field(converter=to_detector)
-    filter: Filter = field(converter=to_filter)
+    detector: Detector = field(converter=to_detector, repr=str)
+    filter: Filter = field(converter=to_filter, repr=str)
     flat_name: str | None = field()
     start: Time | None = field(repr=False)
     end: Time | None = field(repr=False)

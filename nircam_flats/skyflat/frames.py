@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 
 from nircam_flats._fields import HoldsArrays, readonly, to_tuple
 from nircam_flats._strategy import key_of
-from nircam_flats.exceptions import InvalidInputError, StorageError
+from nircam_flats.exceptions import InvalidInputError, StorageError, demand
 from nircam_flats.exposure import Exclusion, ExposureSet
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.detector import to_detector
@@ -174,7 +174,7 @@ class NormalizedFrames(HoldsArrays):
         Where their pixels are kept: a temporary folder lives as long as this.
     """
 
-    detector: Detector = field(converter=to_detector)
+    detector: Detector = field(converter=to_detector, repr=str)
     frames: tuple = field(converter=to_tuple, repr=lambda frames: f"<{len(frames)} frames>")
     excluded: tuple = field(factory=tuple, converter=to_tuple, repr=lambda items: f"<{len(items)} left out>")
     history: History = field(factory=History, repr=False)
@@ -236,6 +236,11 @@ class NormalizedFrames(HoldsArrays):
         """
         masks = Segmentation() if masks is None else masks
         check_masks(masks)
+        demand(
+            exposures,
+            "for_one_detector",
+            "NormalizedFrames.from_exposures needs an ExposureSet (ExposureSet.read(...))",
+        )
         usable = exposures.for_one_detector()
         detector = usable.members[0].detector
         divisors = _divisors(correction, usable.members)

@@ -89,7 +89,7 @@ class WavelengthTrend(HoldsArrays):
         Of the two slopes, with what the filters share, shape (2, 2), 1/um^2.
     """
 
-    detector: Detector = field(converter=to_detector)
+    detector: Detector = field(converter=to_detector, repr=str)
     filters: tuple = field(converter=lambda names: tuple(Filter.get(name) for name in names))
     gradients: np.ndarray = image(np.float64, follows_shape=False)
     covariance: np.ndarray = image(np.float64, follows_shape=False)

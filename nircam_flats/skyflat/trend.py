@@ -59,7 +59,7 @@ class SkyflatTrend(HoldsArrays):
     2024-02-20 2024-05-20 0.01
     """
 
-    detector: Detector = field(converter=to_detector)
+    detector: Detector = field(converter=to_detector, repr=str)
     label: str = field()
     names: tuple = field(converter=to_tuple, repr=lambda names: f"<{len(names)} values>")
     dates: Time = field(repr=lambda dates: f"<{len(dates)} epochs>")

@@ -227,6 +227,13 @@ def test_frames_of_another_detector(stack):
         DeadPixelMap.from_delta(stack.grey, frames=frames)
 
 
+def test_frames_that_the_delta_skyflat_was_not_made_of(stack):
+    frames = attrs.evolve(stack.frames, frames=stack.frames.frames[1:])
+    n = len(frames.frames)
+    with pytest.raises(InvalidInputError, match=rf"combined of, {n + 1}; got {n}, {n} of them its own"):
+        DeadPixelMap.from_delta(stack.grey, frames=frames)
+
+
 @pytest.mark.parametrize("image", [np.zeros((4, 4)), np.zeros(4, bool), [[True]]])
 def test_only_boolean_images_are_maps(image):
     with pytest.raises(InvalidInputError, match="from_image needs a boolean image; got"):

@@ -17,6 +17,7 @@ from nircam_flats import (
     SurfaceCovariance,
 )
 from nircam_flats.provenance import History
+from nircam_flats.skyflat.dependence import DIVIDE_BY_GREY
 from nircam_flats.testing import assert_same, check_value
 
 NO_ANSWER = DQ.NO_FLAT_FIELD | DQ.DO_NOT_USE
@@ -209,6 +210,13 @@ class TestCorrectedBy:
         fit.flat_names = {"F150W": "jwst_nircam_flat_9001.fits", "F090W": None}
         with pytest.raises(InvalidInputError, match=r"exposures in F200W, .*; got one of F150W, F090W"):
             ground.corrected_by(fit)
+
+    def test_fit_of_a_filter_dependence(self, ground, fit):
+        fit.history = History().then(DIVIDE_BY_GREY, filters="F150W+F200W").then("fit", strategy="Polynomial2D(3)")
+        with pytest.raises(InvalidInputError, match="got that of a FilterDependence, which is only what F200W adds"):
+            ground.corrected_by(fit)
+        fit.history = fit.history.then("shrink toward grey")  # the grey surface is in it again
+        assert ground.corrected_by(fit).check() == ()
 
     @pytest.mark.parametrize("side", ["ground", "fit"])
     def test_name_not_known(self, ground, fit, side):

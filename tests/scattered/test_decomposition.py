@@ -152,11 +152,17 @@ def alike(make_scene):
 
 
 class TestWhatCannotBeTold:
+    @pytest.mark.parametrize("gauge", ["smooth", CleanestExposures], ids=str)
+    def test_a_gauge_that_is_none(self, make_scene, gauge):
+        with pytest.raises(InvalidInputError, match=r"SkyDecomposition needs a Gauge, SmoothResponse\(\), say; got"):
+            SkyDecomposition.from_frames(make_scene().frames(), gauge=gauge)
+
     def test_strengths_that_follow_the_sky_are_said_not_to_tell(self, alike):
         _, parts = alike
         assert not parts.identifiability.determined
         assert parts.wisp is None
         assert "Light and response cannot be told apart" in parts.verdict
+        assert "less than 4 times its error" in parts.verdict
         assert "left out of the response" in parts.verdict
         assert {one.kind for one in parts.verdicts} == {"undecided"}
 

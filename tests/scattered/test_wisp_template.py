@@ -181,8 +181,9 @@ def test_no_wisp_is_an_error(world):
 def test_strengths_like_the_sky_are_no_evidence_of_light(world):
     levels = np.array([1.0, 1.1, 0.9, 1.05])
     exposures = world.exposures(strengths=levels, skies=levels)
-    with pytest.warns(nf.FlatsWarning, match="nothing tells it from an error of the flat"):
+    with pytest.warns(nf.FlatsWarning, match="nothing tells it from an error of the flat") as told:
         nf.WispTemplate.from_exposures(exposures)
+    assert {item.filename for item in told} == {__file__}
 
 
 @pytest.mark.parametrize(
