@@ -169,7 +169,9 @@ class FlatModelFit(HoldsArrays):
                 shape=surface.shape,
                 box_size=MESH_BOX,
             ),
-            pixel_err=_pixel_misfit(delta, boxes, of_err) if found.pixel_err is None else found.pixel_err / scale,
+            pixel_err=_pixel_misfit(delta, residual, boxes, of_err)
+            if found.pixel_err is None
+            else found.pixel_err / scale,
             strategy=repr(strategy),
             flat_names=delta.flat_names,
             exposures=delta.exposures,
@@ -288,11 +290,16 @@ def _modes(replicates):
     return (replicates - replicates.mean(axis=0)) * np.float32(np.sqrt((n - 1) / n)) if n else replicates
 
 
-def _pixel_misfit(delta, boxes, of_err):
+def _pixel_misfit(delta, residual, boxes, of_err):
     """1 sigma of what the residual shows from pixel to pixel beyond its noise, an image; None if there is nothing.
 
-    ``boxes`` are the `box_medians` of the residual, ``of_err`` those of the errors of the pixels.
+    ``boxes`` are the `box_medians` of the residual, ``of_err`` those of the errors of the pixels. Most pixels have to
+    show it: where only the wings of the residual are wide, as in a ratio of medians that are often the same, it is
+    noise.
     """
+    pulls = (residual / delta.err)[delta.good][::17]
+    if (1.4826 * np.median(np.abs(pulls - np.median(pulls)))) ** 2 < 1 + TEXTURE:
+        return None
     scatter = boxes[1].astype(np.float64) ** 2 / CLIPPED_VARIANCE
     noise = of_err[0].astype(np.float64) ** 2
     excess = np.nanmedian(scatter - noise)
