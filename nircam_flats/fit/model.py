@@ -145,7 +145,7 @@ class FlatModelFit(HoldsArrays):
             residual = delta.data / surface - 1
         boxes, of_err = map_ordered(partial(box_medians, box_size=delta.box_size), [residual, delta.err])
         pulls = _pulls(delta, n_replicates)
-        on_medians = pulls + _beyond_means(of_err, len(pulls))
+        on_medians = pulls + _beyond_means(of_err, pulls)
         pulls = on_medians if strategy.centre == "median" else pulls
         enlarged = np.float32(np.sqrt(max(len(pulls), 1)))  # as large as the noise of the delta skyflat
         sample = np.flatnonzero(delta.good)[::17]  # in all columns; tells the scale well enough
@@ -264,14 +264,17 @@ def _pulls(delta, n_replicates):
     return np.array(pulls, np.float32).reshape(len(groups), *delta.influences.shape[1:])
 
 
-def _beyond_means(of_err, n):
-    """What the medians of boxes have of white noise beyond their means, drawn for each of n pulls.
+def _beyond_means(of_err, pulls):
+    """What the medians of boxes have of white noise beyond their means, drawn for each of the pulls.
 
-    The influences are those of means. ``of_err`` are the `box_medians` of the errors of the pixels.
+    The influences are those of means. ``of_err`` are the `box_medians` of the errors of the pixels. Which draw belongs
+    to which pull does not depend on their order.
     """
     errors, _, kept = of_err
+    n = len(pulls)
     beyond = np.nan_to_num(errors) * np.sqrt((np.pi / 2 - 1) / np.maximum(kept, 1) / max(n - 1, 1))
-    return np.random.default_rng(n).standard_normal((n, *errors.shape), np.float32) * beyond.astype(np.float32)
+    draws = np.random.default_rng(n).standard_normal((n, *errors.shape), np.float32) * beyond.astype(np.float32)
+    return draws[np.argsort(np.argsort(np.sum(pulls.astype(np.float64) ** 2, axis=(1, 2))))]
 
 
 def _mesh_without(pull, *, delta, strategy, sample):
