@@ -72,7 +72,7 @@ class StripeNoise:
         return _in_boxes(mean + self.within * alone * (sums - seen * mean), weights.shape[2])
 
     def variance(self, weights: np.ndarray) -> np.ndarray:
-        """Return the variance of the stripes about `expected`, meshes."""
+        """Return the variance of the stripes about what is `expected`, meshes."""
         _, alone, of_row = self._of_rows(weights)
         return _in_boxes(self.within * alone + alone**2 * of_row, weights.shape[2])
 
