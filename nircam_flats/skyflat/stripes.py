@@ -43,9 +43,11 @@ class StripeNoise:
             Which of the boxes count, boolean.
         """
         n_columns = residuals.shape[-1]
-        columns, amplifiers = np.arange(n_columns), np.arange(n_columns) * N_AMPLIFIERS // n_columns
+        columns, starts = np.arange(n_columns), _starts(n_columns)
+        amplifiers = np.searchsorted(starts, columns, side="right")
         same = np.equal.outer(amplifiers, amplifiers)
-        far = np.abs(np.subtract.outer(columns, columns)) >= min(FAR, n_columns // N_AMPLIFIERS - 1)
+        apart = np.clip(n_columns // len(starts) - 1, 1, FAR)
+        far = np.abs(np.subtract.outer(columns, columns)) >= apart
         used = used.astype(float)
         residuals = residuals * used
         products, pairs = (np.swapaxes(meshes, 1, 2) @ meshes for meshes in (residuals, used))
@@ -53,7 +55,8 @@ class StripeNoise:
         def shared(where):
             return np.sum(products * where, axis=(1, 2)) / np.maximum(np.sum(pairs * where, axis=(1, 2)), 1.0)
 
-        between, inside = (np.maximum(shared(where), 0.0)[:, None, None] for where in (~same, same & far))
+        within = same & far if (same & far).any() else ~same
+        between, inside = (np.maximum(shared(where), 0.0)[:, None, None] for where in (~same, within))
         return cls(everywhere=np.minimum(between, inside), within=np.maximum(inside - between, 0.0))
 
     def where(self, kept: np.ndarray) -> Self:
@@ -88,7 +91,9 @@ class StripeNoise:
 
 
 def _starts(n_columns):
-    return -(-np.arange(N_AMPLIFIERS) * n_columns // N_AMPLIFIERS)
+    """First column of each amplifier; of each column where there are fewer."""
+    n = min(N_AMPLIFIERS, n_columns)
+    return -(-np.arange(n) * n_columns // n)
 
 
 def _in_amplifiers(meshes):

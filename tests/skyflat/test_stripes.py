@@ -72,3 +72,13 @@ def test_frames_can_be_left_out(world, noise):
     kept = np.arange(N) != 3
     whole = noise.expected(residuals, seen / SIGMA**2)
     np.testing.assert_array_equal(noise.where(kept).expected(residuals[kept], seen[kept] / SIGMA**2), whole[kept])
+
+
+@pytest.mark.parametrize("n_columns", [1, 2, 5, 7])
+def test_meshes_of_few_columns(n_columns):
+    rng = np.random.default_rng(3)
+    rows = rng.standard_normal((N, SHAPE[0], 1))
+    residuals = rows + 0.1 * rng.standard_normal((N, SHAPE[0], n_columns))
+    noise, weights = StripeNoise.of(residuals, np.ones(residuals.shape, bool)), np.full(residuals.shape, 100.0)
+    left = residuals - noise.expected(residuals, weights)
+    assert left.std() < (0.2 if n_columns > 1 else 2)
