@@ -88,8 +88,11 @@ def kill_once(files, place, delay):
 
 
 def check(files, place, expected):
-    """Run the job again and raise unless it gives what is expected; products written before the kill must be whole."""
-    for path in place.rglob("out/**/*.fits"):
+    """Run the job again and raise unless it gives what is expected; products written before the kill must be whole.
+
+    A file that was being written has a hidden name of its own, and is none.
+    """
+    for path in place.rglob("out/**/[!.]*.fits"):
         with fits.open(path) as hdus:
             hdus.verify("exception")
     (products,) = job(files, place).products
