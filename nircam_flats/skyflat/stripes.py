@@ -15,7 +15,7 @@ FAR = 4
 
 @frozen(kw_only=True, eq=False)
 class StripeNoise:
-    """Variances of what the boxes of a row have in common, in each of some frames; see `of`.
+    """Variances of what the boxes of a row have in common, in each of some frames.
 
     Meshes have the shape (frames, boxes in y, boxes in x); weights are 1 / variance of the noise of a box alone, 0
     where a box does not count.
