@@ -7,6 +7,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import attrs
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -16,6 +17,8 @@ from nircam_flats.simulation import Effects, SimulatedProgram
 
 PIXEL = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg==")
 """A PNG file of one pixel."""
+PLANES = ("data", "err", "n_used", "influences", "surface", "residual", "dq")
+"""Of the images of products."""
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +48,31 @@ def campaign(program, tmp_path_factory):
 def made(campaign):
     """What the recipe makes of `campaign`: a `SkyFlatProgram`."""
     return recipes.sky_flat_program(campaign.exposures, campaign.ground_flats)
+
+
+@pytest.fixture(scope="session")
+def assert_same_planes():
+    """Demands that two products hold the same images, bit for bit: ``assert_same_planes(one, other, name)``."""
+
+    def same(one, other, name):
+        for plane in PLANES:
+            if hasattr(other, plane):
+                found, expected = getattr(one, plane), getattr(other, plane)
+                np.testing.assert_array_equal(found, expected, err_msg=f"{name} {plane}")
+
+    return same
+
+
+@pytest.fixture(scope="session")
+def assert_same_pixels(assert_same_planes):
+    """Demands that two `DetectorProducts` hold the same files with the same images, bit for bit."""
+
+    def same(one, other):
+        assert list(one.files()) == list(other.files())
+        for name, product in one.files().items():
+            assert_same_planes(other.files()[name], product, name)
+
+    return same
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from nircam_flats.parallel import map_ordered
 from nircam_flats.provenance import History
 from nircam_flats.skyflat import DeltaSkyflat, FilterDependence
 from nircam_flats.skyflat.delta import to_filters
-from nircam_flats.skyflat.meshes import MESH_BOX
+from nircam_flats.skyflat.meshes import MESH_BOX, WHITE_OF_MEDIAN
 
 __all__ = ["FlatModelFit"]
 
@@ -156,6 +156,7 @@ class FlatModelFit(HoldsArrays):
         shifts /= enlarged
         misfit, correlation, outliers = _misfit(delta, boxes, _modes(-on_medians - shifts))
         own_modes = n_replicates == 0 and found.modes is not None
+        own_pixels = None if found.pixel_err is None else found.pixel_err / scale
         return cls(
             detector=delta.detector,
             filters=delta.filters,
@@ -169,9 +170,7 @@ class FlatModelFit(HoldsArrays):
                 shape=surface.shape,
                 box_size=MESH_BOX,
             ),
-            pixel_err=_pixel_misfit(delta, residual, boxes, of_err)
-            if found.pixel_err is None
-            else found.pixel_err / scale,
+            pixel_err=_pixel_misfit(delta, residual, boxes, of_err) if own_pixels is None else own_pixels,
             strategy=repr(strategy),
             flat_names=delta.flat_names,
             exposures=delta.exposures,
@@ -272,7 +271,7 @@ def _beyond_means(of_err, pulls):
     """
     errors, _, kept = of_err
     n = len(pulls)
-    beyond = np.nan_to_num(errors) * np.sqrt((np.pi / 2 - 1) / np.maximum(kept, 1) / max(n - 1, 1))
+    beyond = np.nan_to_num(errors) * np.sqrt(WHITE_OF_MEDIAN / np.maximum(kept, 1) / max(n - 1, 1))
     draws = np.random.default_rng(n).standard_normal((n, *errors.shape), np.float32) * beyond.astype(np.float32)
     return draws[np.argsort(np.argsort(np.sum(pulls.astype(np.float64) ** 2, axis=(1, 2))))]
 

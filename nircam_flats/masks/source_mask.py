@@ -83,11 +83,7 @@ class SourceMask(HoldsArrays):
             If the exposure has no good pixel.
         """
         strategy = Segmentation() if strategy is None else strategy
-        demand(
-            exposure,
-            "data",
-            "SourceMask.from_exposure needs an Exposure with its pixels (exposure.load())",
-        )
+        demand(exposure, "data", "SourceMask.from_exposure needs an Exposure with its pixels (exposure.load())")
         data = exposure.data if correction is None else exposure.data / correction.surface
         good = exposure.good & np.isfinite(data)
         flags = np.where(good, np.uint8(0), np.uint8(MaskReason.DATA_QUALITY))

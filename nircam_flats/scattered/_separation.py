@@ -74,7 +74,7 @@ class SecondLight(HoldsArrays):
 
 @frozen(kw_only=True, eq=False)
 class Regression(HoldsArrays):
-    """Frames as ``level_j (1 + stripe_j) (mean + t_j slope)``, box by box, and a second light where there is one.
+    """Frames as ``level_j (mean + t_j slope + stripe_j)``, box by box, and a second light where there is one.
 
     Attributes
     ----------
@@ -83,8 +83,8 @@ class Regression(HoldsArrays):
     slope, slope_err
         How that grows with the strength; NaN where fewer than 3 frames saw the box.
     strengths, strength_err
-        ``1 + t_j``, 1 on average, on the scale of the light that they were fitted to, and the 1 sigma error of each
-        as two interleaved halves of the boxes tell it.
+        ``1 + t_j``, 1 on average, on the scale of the light that they were fitted to, and the 1 sigma error of each:
+        that of noise and stripes, and what two interleaved halves of the boxes disagree by beyond it.
     levels
         Level of each frame against the others.
     scatter

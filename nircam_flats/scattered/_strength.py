@@ -14,7 +14,7 @@ from nircam_flats.skyflat import ExtendedLight
 from nircam_flats.skyflat.meshes import box_size_for
 from nircam_flats.skyflat.stripes import StripeNoise
 
-__all__ = ["LEAST_SEEN", "Strength", "fit_strength"]
+__all__ = ["LEAST_REAL", "LEAST_SEEN", "Strength", "fit_strength"]
 
 ROUNDS = 8
 OUTLIER = 4.0
@@ -25,7 +25,7 @@ LEAST_LEFT = 0.02
 LEAST_SEEN = 0.2
 """Exposures that show less of the wisp leave its strength to the light of what hides it."""
 LEAST_REAL = 0.5
-"""Values are not raised by more than this stands for: what has more noise than light cannot be mended."""
+"""Part of the power of a pattern that is no noise, at least: what has more noise than light cannot be mended."""
 LIGHT = ExtendedLight(grow=0.3)
 
 

@@ -63,11 +63,7 @@ def _masked_frames(exposures, correction, settings):
 
 
 def _demand_wisps(exposures, outline):
-    demand(
-        exposures,
-        "for_one_detector",
-        f"{PLACE} needs an ExposureSet (ExposureSet.read(...))",
-    )
+    demand(exposures, "for_one_detector", f"{PLACE} needs an ExposureSet (ExposureSet.read(...))")
     filters = sorted({member.filter.name for member in exposures})
     if len(filters) != 1:
         raise InvalidInputError(

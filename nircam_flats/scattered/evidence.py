@@ -14,6 +14,7 @@ from nircam_flats._html import ShowsCard
 from nircam_flats._strategy import checked_image
 from nircam_flats.instrument.detector import N_AMPLIFIERS
 from nircam_flats.kernels import box_means, repeat_mesh
+from nircam_flats.scattered._strength import LEAST_REAL
 
 __all__ = ["LightEvidence", "Verdict"]
 
@@ -22,8 +23,6 @@ DECISIVE = 9.0
 BOTH = (0.25, 0.75)
 SEEN = 3.0
 """Structure is what exceeds the error of a box by this much at its brightest."""
-LEAST_REAL = 0.5
-"""Part of the power of an excess that is no noise, at least: what has more noise is not mended."""
 GAPS, RING, MOST = (0, 1), 3, 400
 """Light is continued across a structure from boxes around it: so many, where its own flanks may reach, are left out,
 then come so many in each direction, at most so many in all."""
@@ -193,7 +192,7 @@ class LightEvidence(HoldsArrays):
         fraction = np.sum(pulls * varying)
         in_rows = [part.sum(axis=1) for part in np.array_split(pulls * self.stripe_err, N_AMPLIFIERS, axis=1)]
         variance = power / norm**2 + np.sum(np.square(in_rows)) + (max(abs(fraction), 1.0) * self.constant_err) ** 2
-        return fraction, variance + _variance_across(self.light, hole, gap, pulls), added
+        return fraction, variance + _variance_across(self.light, hole, gap, pulls, np.abs(around[hole]).mean()), added
 
     def _decided(self, facts, noise):
         fraction, err, evidence = facts["fraction"], facts["fraction_err"], facts["delta_chi2"]
@@ -227,14 +226,18 @@ def _across(light, hole, gap):
     return filled
 
 
-def _variance_across(light, hole, gap, pulls):
-    """Variance of ``sum(pulls * what _across is wrong by)``: by what it is where the same hole is cut beside."""
-    places = np.argwhere(hole)
-    level, size = np.abs(_across(light, hole, gap)[hole]).mean(), np.ptp(places, axis=0) + 1 + gap + RING
-    found = []
+def _variance_across(light, hole, gap, pulls, level):
+    """Variance of ``sum(pulls * what _across is wrong by)``: by what it is where the same hole is cut beside.
+
+    In proportion to the light, whose ``level`` in the hole is known.
+    """
+    if not level > 0:
+        return 0.0
+    places, found = np.argwhere(hole), []
+    size = np.ptp(places, axis=0) + 1 + gap + RING
     for step in size * np.array([(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]):
         there = places + step
-        if level > 0 and (there >= 0).all() and (there < light.shape).all():
+        if (there >= 0).all() and (there < light.shape).all():
             moved = np.zeros_like(hole)
             moved[tuple(there.T)] = True
             truth = light[moved]

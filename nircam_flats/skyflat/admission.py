@@ -120,11 +120,7 @@ class AdmissionRules(HoldsArrays):
 
     def admit(self, exposures: ExposureSet, frames: NormalizedFrames | None = None) -> ExposureSet:
         """Return the set of those that belong in a flat; the others are in its ``excluded`` with their reasons."""
-        demand(
-            exposures,
-            "exclude",
-            "AdmissionRules.admit needs an ExposureSet (ExposureSet.read(...))",
-        )
+        demand(exposures, "exclude", "AdmissionRules.admit needs an ExposureSet (ExposureSet.read(...))")
         reasons = self.reasons(exposures, frames)
         return exposures.exclude([bool(reason) for reason in reasons], reasons)
 

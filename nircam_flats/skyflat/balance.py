@@ -10,7 +10,7 @@ from nircam_flats.kernels import fill_mesh
 from nircam_flats.parallel import map_ordered
 from nircam_flats.skyflat.meshes import median_of_frames, smoothed
 
-__all__ = ["FrameBalance", "balance_meshes", "filter_ratios", "stripe_scales"]
+__all__ = ["FrameBalance", "balance_meshes", "filter_ratios", "stripe_medians"]
 
 ITERATIONS = 20
 CLIPS = 3
@@ -89,6 +89,7 @@ def _solve(meshes):
         common = median_of_frames(meshes / (scales * halos))
         common /= np.nanmedian(common)
         levels, rows, amplifiers = _stripes(meshes / (common * halos))
+        levels = np.where(np.isnan(levels), 1.0, levels)  # of a frame that is masked as a whole
         # What the frames that show a stripe have on average belongs to the map.
         rows, amplifiers = _about_mean(rows / levels), _about_mean(amplifiers / np.where(np.isnan(rows), levels, rows))
         scales = levels * np.where(np.isnan(rows), 1, rows) * np.where(np.isnan(amplifiers), 1, amplifiers)
@@ -150,37 +151,33 @@ def _mean(values, used):
     return total[:, None, None]
 
 
-def stripe_scales(ratios):
+def stripe_medians(meshes):
     """Median of each row of boxes within each amplifier, for each frame.
 
     Of the row in all amplifiers where half of the boxes are masked, and of the whole frame where three quarters are.
     """
-    levels, rows, amplifiers = _stripes(ratios)
+    levels, rows, amplifiers = _stripes(meshes)
     rows = np.where(np.isnan(rows), levels, rows)
     return np.where(np.isnan(amplifiers), rows, amplifiers)
 
 
-def _stripes(ratios):
+def _stripes(meshes):
     """Medians of each frame, of each of its rows of boxes, and of each row within each amplifier; NaN where too few.
 
-    Shapes (n, 1, 1), (n, boxes in y, 1) and that of ``ratios``.
+    Shapes (n, 1, 1), (n, boxes in y, 1) and that of ``meshes``.
     """
-    n, _, nx = ratios.shape
-    levels = _row_medians(ratios.reshape(n, 1, -1), 1)
-    rows = _row_medians(ratios, max(4, nx / 4))
-    parts = [part for part in np.array_split(ratios, N_AMPLIFIERS, axis=2) if part.size]
+    n, _, nx = meshes.shape
+    levels = _row_medians(meshes.reshape(n, 1, -1), 1)
+    rows = _row_medians(meshes, max(4, nx / 4))
+    parts = [part for part in np.array_split(meshes, N_AMPLIFIERS, axis=2) if part.size]
     medians = [_row_medians(part, max(4, part.shape[2] / 2)) for part in parts]
-    return (
-        np.where(np.isnan(levels), 1.0, levels),
-        rows,
-        np.repeat(np.concatenate(medians, axis=2), [part.shape[2] for part in parts], axis=2),
-    )
+    return levels, rows, np.repeat(np.concatenate(medians, axis=2), [part.shape[2] for part in parts], axis=2)
 
 
-def _row_medians(ratios, least):
+def _row_medians(meshes, least):
     """Median of each row, ignoring NaN, shape (n, rows, 1); NaN where fewer than ``least`` boxes are seen."""
-    enough = np.isfinite(ratios).sum(axis=2, keepdims=True) >= least
-    return np.where(enough, median_of_frames(np.moveaxis(ratios, 2, 0))[..., None], np.nan)
+    enough = np.isfinite(meshes).sum(axis=2, keepdims=True) >= least
+    return np.where(enough, median_of_frames(np.moveaxis(meshes, 2, 0))[..., None], np.nan)
 
 
 def _smooth_ratio(item, mean):

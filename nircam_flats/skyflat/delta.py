@@ -148,15 +148,15 @@ class DeltaSkyflat(HoldsArrays):
         InvalidInputError
             If there are fewer than two frames: sources and sky cannot be told apart in one.
         """
+        demand(
+            frames, "balanced", "DeltaSkyflat.from_frames needs NormalizedFrames (from_exposures takes an ExposureSet)"
+        )
         if len(frames) < 2:
             raise InvalidInputError(
                 f"DeltaSkyflat of {frames.detector} needs at least 2 exposures (12 or more for a good one); got "
                 f"{len(frames)}: {frames.frames[0].name}"
             )
         strategy = SigmaClippedMedian() if strategy is None else strategy
-        demand(
-            frames, "balanced", "DeltaSkyflat.from_frames needs NormalizedFrames (from_exposures takes an ExposureSet)"
-        )
         frames = frames.balanced() if balance else frames
         names = "+".join(item.name for item in frames.filters)
         work = partial(_combine_band, frames=frames, strategy=strategy)

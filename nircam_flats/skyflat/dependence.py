@@ -22,7 +22,7 @@ from nircam_flats.provenance import History
 from nircam_flats.skyflat import _fits
 from nircam_flats.skyflat._store import digest
 from nircam_flats.skyflat.gradient import Gradient, MeshPlane, jackknife_covariance, jackknife_factor
-from nircam_flats.skyflat.meshes import MESH_BOX
+from nircam_flats.skyflat.meshes import MESH_BOX, WHITE_OF_MEDIAN
 
 __all__ = ["FilterDependence"]
 
@@ -30,8 +30,6 @@ DIVIDE_BY_GREY = "divide by grey"
 """Name of the step in the history, by which a fit of a ratio is told from one of a delta skyflat."""
 SAME_ROLL = 1
 """Degrees by which frames of the same field may be turned: less than a box at the edge of the frame."""
-WHITE_OF_MEDIAN = np.pi / 2 - 1
-"""What the median of many values has more of white variance than their mean, whose variance the influences tell."""
 
 
 def _to_filters(names):

@@ -236,11 +236,8 @@ class NormalizedFrames(HoldsArrays):
         """
         masks = Segmentation() if masks is None else masks
         check_masks(masks)
-        demand(
-            exposures,
-            "for_one_detector",
-            "NormalizedFrames.from_exposures needs an ExposureSet (ExposureSet.read(...))",
-        )
+        needs = "NormalizedFrames.from_exposures needs an ExposureSet (ExposureSet.read(...))"
+        demand(exposures, "for_one_detector", needs)
         usable = exposures.for_one_detector()
         detector = usable.members[0].detector
         divisors = _divisors(correction, usable.members)

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from nircam_flats.kernels import solve_moving_light
 from nircam_flats.parallel import map_ordered
-from nircam_flats.skyflat.balance import stripe_scales
+from nircam_flats.skyflat.balance import stripe_medians
 from nircam_flats.skyflat.light import FrameLight
 from nircam_flats.skyflat.meshes import box_size_for, median_of_frames
 
@@ -151,7 +151,7 @@ def _solved(frames, box_size):
         departure = scaled - response - light
         scatter = 1.4826 * np.nanmedian(np.abs(departure - stripes), axis=(1, 2), keepdims=True)
         scatter = np.maximum(scatter, LEAST_SCATTER)
-        stripes = stripe_scales(departure)
+        stripes = stripe_medians(departure)
         stripes -= stripes.mean(axis=0)  # what the frames have on average belongs to the response
         values = scaled - stripes
         residual = np.abs(values - response - light)

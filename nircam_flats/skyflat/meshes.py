@@ -4,10 +4,20 @@ import numpy as np
 from scipy import sparse
 from scipy.ndimage import uniform_filter
 
-__all__ = ["MESH_BOX", "box_size_for", "laplacian", "lower_quartile_of_frames", "median_of_frames", "smoothed"]
+__all__ = [
+    "MESH_BOX",
+    "WHITE_OF_MEDIAN",
+    "box_size_for",
+    "laplacian",
+    "lower_quartile_of_frames",
+    "median_of_frames",
+    "smoothed",
+]
 
 MESH_BOX = 32
 """Side of the boxes of the meshes that frames and products are reduced to, pixels."""
+WHITE_OF_MEDIAN = np.pi / 2 - 1
+"""What the median of many values has more of white variance than their mean, whose variance the influences tell."""
 
 
 def box_size_for(shape):
