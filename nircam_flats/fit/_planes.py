@@ -10,9 +10,9 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 from scipy.signal import fftconvolve
 
-__all__ = ["filled", "noise_factors", "power_gain", "starlet"]
+from nircam_flats.kernels import spline_smoothed
 
-SPLINE = np.array([1, 4, 6, 4, 1], np.float32) / 16
+__all__ = ["filled", "noise_factors", "power_gain", "starlet"]
 
 
 def power_gain(plane, noise, width, window, n_sigma):
@@ -56,21 +56,10 @@ def starlet(image, n_scales):
     """Planes of the image, from fine to coarse; what is left when they are taken from it is smooth."""
     planes = []
     for number in range(n_scales):
-        smoother = _spline_smoothed(image, 2**number)
+        smoother = spline_smoothed(image, 2**number)
         planes.append(image - smoother)
         image = smoother
     return planes
-
-
-def _spline_smoothed(image, step):
-    """Convolution with the B spline whose five taps are ``step`` apart, reflected at the edges."""
-    for axis in (0, 1):
-        n = image.shape[axis]
-        order = np.arange(-2 * step, n + 2 * step) % (2 * n)
-        padded = np.take(image, np.where(order < n, order, 2 * n - 1 - order), axis=axis)
-        parts = (padded[(slice(None),) * axis + (slice(k * step, k * step + n),)] for k in range(5))
-        image = sum(tap * part for tap, part in zip(SPLINE, parts, strict=True))
-    return image
 
 
 @cache

@@ -1,8 +1,11 @@
 """Fine patterns that repeat, such as crosshatch: found frequency by frequency in overlapping blocks."""
 
+from functools import cache
+
 import numpy as np
 from scipy import fft
 from scipy.ndimage import uniform_filter
+from scipy.stats import gamma
 
 __all__ = ["texture"]
 
@@ -22,6 +25,10 @@ def texture(image, variance, n_sigma):
     Fourier transformed. A coefficient is multiplied by ``1 - m N / P``, at least 0: P is the power at its frequency,
     averaged over 5 x 5 blocks, N that of white noise of ``variance``, and m a margin of ``n_sigma`` standard deviations
     of P.
+
+    A gain g lets through errors of g N where it goes by structure (the noise, and the structure that is lost), and of
+    g^2 P where noise exceeds the margin by chance. The frequencies where that happens are too many to count with the
+    first.
     """
     ny, nx = image.shape
     pad = [(STEP, STEP + -n % STEP) for n in image.shape]
@@ -34,12 +41,13 @@ def texture(image, variance, n_sigma):
     noise = noise[: blocks.shape[0], : blocks.shape[1], None, None] * np.float32(np.sum(window**2))
     power = uniform_filter(np.abs(spectra) ** 2, (NEIGHBOURS, NEIGHBOURS, 1, 1), mode="nearest")
     with np.errstate(divide="ignore", invalid="ignore"):
-        gain = 1 - np.float32(1 + n_sigma / np.sqrt(INDEPENDENT)) * noise / power
+        gain = 1 - np.float32(_margin(n_sigma)) * noise / power
     gain = np.where(gain > 0, gain, np.float32(0))
     y, x = np.abs(fft.fftfreq(BLOCK, 1 / BLOCK)), fft.rfftfreq(BLOCK, 1 / BLOCK)
     gain *= np.hypot(y[:, None], x) >= COARSEST
     parts = fft.irfft2(spectra * gain, (BLOCK, BLOCK)) * window
-    kept = gain.mean(axis=(2, 3))  # to first order: the part of the white noise that comes through
+    gain_by_chance, passed_by_chance = _of_noise(n_sigma)
+    kept = np.maximum(gain.mean(axis=(2, 3)) - gain_by_chance, 0) + passed_by_chance
     found, passed = np.zeros(padded.shape, np.float32), np.zeros(padded.shape, np.float32)
     for j in range(parts.shape[0]):
         for i in range(parts.shape[1]):
@@ -48,3 +56,16 @@ def texture(image, variance, n_sigma):
             passed[area] += kept[j, i] * window**2
     inside = np.s_[STEP : STEP + ny, STEP : STEP + nx]
     return found[inside], passed[inside] * variance
+
+
+def _margin(n_sigma):
+    """The power of noise alone that is taken for structure, in units of its mean."""
+    return 1 + n_sigma / np.sqrt(INDEPENDENT)
+
+
+@cache
+def _of_noise(n_sigma):
+    """Mean gain of noise, and the part of its power that comes through: P / N follows a gamma distribution."""
+    margin, power = _margin(n_sigma), gamma(INDEPENDENT, scale=1 / INDEPENDENT)
+    of_gain, of_power = (lambda p: 1 - margin / p), (lambda p: (1 - margin / p) ** 2 * p)
+    return tuple(np.float32(power.expect(function, lb=margin)) for function in (of_gain, of_power))

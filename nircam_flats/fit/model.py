@@ -119,7 +119,8 @@ class FlatModelFit(HoldsArrays):
         The error comes from the jackknife: the strategy is run again with the pull of each group of exposures taken
         out, on top of which `misfit` is added in quadrature. The white noise of the pixels alone
         would give several times less. Each pull is taken out as many times as makes it as large as the noise itself,
-        the root of the number of groups, and the answer divided by that: a median answers to small changes by chance.
+        the root of the number of groups, and the answer divided by that: a median answers to small changes by chance. The
+        errors of the pixels that the strategy is given are larger by the root of 2 then.
         For a strategy whose ``centre`` is the median, pulls have the white noise of medians.
         """
         if n_replicates != 0 and n_replicates < 2:
@@ -147,9 +148,10 @@ class FlatModelFit(HoldsArrays):
         pulls = _pulls(delta, n_replicates)
         on_medians = pulls + _beyond_means(of_err, pulls)
         pulls = on_medians if strategy.centre == "median" else pulls
-        enlarged = np.float32(np.sqrt(max(len(pulls), 1)))  # as large as the noise of the delta skyflat
+        # As large as the noise of the delta skyflat, which has twice the variance with them.
+        enlarged, err = np.float32(np.sqrt(max(len(pulls), 1))), np.float32(np.sqrt(2)) * delta.err
         sample = np.flatnonzero(delta.good)[::17]  # in all columns; tells the scale well enough
-        work = partial(_mesh_without, delta=delta, strategy=strategy, sample=sample)
+        work = partial(_mesh_without, delta=delta, err=err, strategy=strategy, sample=sample)
         stage = f"jackknife {delta.detector}"
         without = list(map_ordered(work, enlarged * pulls, executor=executor, stage=stage))
         shifts = np.array(without, np.float32).reshape(pulls.shape) - _mesh_of(surface, delta, sample)
@@ -276,9 +278,9 @@ def _beyond_means(of_err, pulls):
     return draws[np.argsort(np.argsort(np.sum(pulls.astype(np.float64) ** 2, axis=(1, 2))))]
 
 
-def _mesh_without(pull, *, delta, strategy, sample):
+def _mesh_without(pull, *, delta, err, strategy, sample):
     """The mesh of the surface when ``pull`` is taken from the data, box by box."""
-    without = strategy(delta.data - expand_mesh(pull, delta.box_size, delta.data.shape), delta.err, delta.good)
+    without = strategy(delta.data - expand_mesh(pull, delta.box_size, delta.data.shape), err, delta.good)
     return _mesh_of(without, delta, sample)
 
 

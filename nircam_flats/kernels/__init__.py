@@ -24,6 +24,7 @@ from nircam_flats.kernels.neighbours import grow, local_medians, smooth
 from nircam_flats.kernels.polynomial import add_changed_moments, evaluate_polynomial
 from nircam_flats.kernels.rows import divide_rows
 from nircam_flats.kernels.scatter import stack_scatter
+from nircam_flats.kernels.spline import spline_smoothed
 
 __all__ = [
     "add_changed_moments",
@@ -51,6 +52,7 @@ __all__ = [
     "repeat_mesh",
     "smooth",
     "solve_moving_light",
+    "spline_smoothed",
     "stack_scatter",
     "sum_starlight",
     "swap_bytes",

@@ -71,11 +71,12 @@ def test_noise_does_not_make_it_smaller(dependences):
     assert np.mean(found) == pytest.approx(0.02 * 2 / 3, rel=0.05)
 
 
-def test_errors_of_pixels_know_that_the_filter_is_in_grey(dependences):
-    item = dependences(1, tilt=0.0)[1]
+@pytest.mark.parametrize("n", [4, 6, 12, 20])
+def test_errors_of_pixels_know_that_the_filter_is_in_grey(dependences, n):
+    item = dependences(1, n, tilt=0.0)[1]
     pulls = ((item.data - 1) / item.err)[item.good]
-    assert np.std(pulls) == pytest.approx(1, abs=0.1)
-    independent = np.sqrt(2) * 0.05 * 1.2 / np.sqrt(5)
+    assert np.std(pulls) == pytest.approx(1, abs=0.06)
+    independent = np.sqrt(2) * 0.05 * 1.2 / np.sqrt(0.8 * n)
     assert np.median(item.err[item.good]) < 0.8 * independent
 
 
