@@ -23,8 +23,8 @@ def texture(image, variance, n_sigma):
 
     Each block of 64 x 64 px is multiplied by a window whose squares add up to 1 (root of Hann, half overlap) and
     Fourier transformed. A coefficient is multiplied by ``1 - m N / P``, at least 0: P is the power at its frequency,
-    averaged over 5 x 5 blocks, N that of white noise of ``variance``, and m a margin of ``n_sigma`` standard deviations
-    of P.
+    averaged over 5 x 5 blocks, N that of white noise of ``variance`` or the median of P over the frequencies, whichever
+    is larger (what is white is no pattern), and m a margin of ``n_sigma`` standard deviations of P.
 
     A gain g lets through errors of g N where it goes by structure (the noise, and the structure that is lost), and of
     g^2 P where noise exceeds the margin by chance. The frequencies where that happens are too many to count with the
@@ -40,6 +40,8 @@ def texture(image, variance, n_sigma):
     noise = uniform_filter(np.pad(variance, pad, mode="symmetric"), BLOCK)[STEP::STEP, STEP::STEP]
     noise = noise[: blocks.shape[0], : blocks.shape[1], None, None] * np.float32(np.sum(window**2))
     power = uniform_filter(np.abs(spectra) ** 2, (NEIGHBOURS, NEIGHBOURS, 1, 1), mode="nearest")
+    white = np.median(power, axis=(2, 3), keepdims=True) / np.float32(_median_of_noise())
+    noise = np.maximum(noise, white)
     with np.errstate(divide="ignore", invalid="ignore"):
         gain = 1 - np.float32(_margin(n_sigma)) * noise / power
     gain = np.where(gain > 0, gain, np.float32(0))
@@ -58,6 +60,16 @@ def texture(image, variance, n_sigma):
     return found[inside], passed[inside] * variance
 
 
+def _power_of_noise():
+    """The distribution of P / N of noise alone."""
+    return gamma(INDEPENDENT, scale=1 / INDEPENDENT)
+
+
+@cache
+def _median_of_noise():
+    return _power_of_noise().median()
+
+
 def _margin(n_sigma):
     """The power of noise alone that is taken for structure, in units of its mean."""
     return 1 + n_sigma / np.sqrt(INDEPENDENT)
@@ -65,7 +77,7 @@ def _margin(n_sigma):
 
 @cache
 def _of_noise(n_sigma):
-    """Mean gain of noise, and the part of its power that comes through: P / N follows a gamma distribution."""
-    margin, power = _margin(n_sigma), gamma(INDEPENDENT, scale=1 / INDEPENDENT)
+    """Mean gain of noise, and the part of its power that comes through."""
+    margin, power = _margin(n_sigma), _power_of_noise()
     of_gain, of_power = (lambda p: 1 - margin / p), (lambda p: (1 - margin / p) ** 2 * p)
     return tuple(np.float32(power.expect(function, lb=margin)) for function in (of_gain, of_power))
