@@ -119,8 +119,9 @@ class FlatModelFit(HoldsArrays):
         The error comes from the jackknife: the strategy is run again with the pull of each group of exposures taken
         out, on top of which `misfit` is added in quadrature. The white noise of the pixels alone
         would give several times less. Each pull is taken out as many times as makes it as large as the noise itself,
-        the root of the number of groups, and the answer divided by that: a median answers to small changes by chance. The
-        errors of the pixels that the strategy is given are larger by the root of 2 then.
+        the root of the number of groups, and the answer divided by that: a median answers to small changes by chance.
+        The errors of the pixels that the strategy is given are larger by the root of 2 then.
+
         For a strategy whose ``centre`` is the median, pulls have the white noise of medians.
         """
         if n_replicates != 0 and n_replicates < 2:

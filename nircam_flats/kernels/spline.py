@@ -1,4 +1,4 @@
-"""Smoothing with a cubic B spline whose taps lie some pixels apart, as wavelet transforms without decimation need it."""
+"""Smoothing with a cubic B spline whose taps lie some pixels apart, for wavelet transforms without decimation."""
 
 import numpy as np
 

@@ -6,6 +6,7 @@ from astropy import units as u
 
 from nircam_flats import InvalidInputError, MedianFilter, MultiScale, Polynomial2D
 from nircam_flats.fit import multiscale
+from nircam_flats.fit._texture import texture
 
 SHAPE = (256, 256)
 Y, X = np.indices(SHAPE)
@@ -58,6 +59,23 @@ def test_noise_alone_makes_next_to_no_structure():
     data, err = noisy(smooth(), 0.01)
     found = MultiScale()(data, err)
     assert np.std(found / Polynomial2D()(data, err)) < 0.05 * 0.01
+
+
+@pytest.mark.parametrize("claimed", [0.03, 0.029])
+def test_noise_that_passes_by_chance_is_told_even_where_it_is_known_roughly(claimed):
+    data = np.random.default_rng(4).normal(1, 0.03, (512, 512)).astype(np.float32)
+    passed, variance = texture(data - 1, np.full(data.shape, claimed**2, np.float32), 3.0)
+    assert 0.5 < np.sqrt(variance.mean()) / passed.std() < 2
+    assert passed.std() < 0.03 * 0.03  # most of it at the edges, where blocks are mirrored
+
+
+def test_white_structure_is_for_the_finest_plane():
+    rng = np.random.default_rng(5)
+    pixels = rng.normal(0, 0.01, (256, 256)).astype(np.float32)
+    noisy = 1 + pixels + rng.normal(0, 0.005, pixels.shape).astype(np.float32)
+    found = MultiScale()(noisy, np.full(pixels.shape, 0.005, np.float32)) - 1
+    assert np.std(found - pixels) < 0.005
+    assert (found * pixels).sum() / (pixels**2).sum() > 0.65
 
 
 def test_its_error_is_that_of_structure_lost_and_noise_let_through():
