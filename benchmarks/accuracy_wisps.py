@@ -18,8 +18,8 @@ width       robust width of (found - true) / err, 1 is honest
 shape       worst 64 x 64-box median of template - true wisp, in per cent of its peak
 left        worst over exposures of the worst 64 x 64-box median of what is left of the wisp, per cent of its peak
 sky         the same in per cent of the sky: 1 % is 5 % of a wisp of 20 % of the sky at its brightest
-part        rms of what is left over the rms of such a wisp, both of 64 x 64-box medians where it is brighter than 5 % of
-            its peak, per cent, worst over exposures
+part        rms of what is left over the rms of such a wisp, both of 64 x 64-box medians where it is brighter than 5 %
+            of its peak, per cent, worst over exposures
 
 The seeds of the default were never used while tuning (1, 2, 3, 101 to 105 and 201 to 210 were).
 """
