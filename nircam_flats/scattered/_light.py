@@ -3,10 +3,12 @@
 import numpy as np
 from astropy.table import QTable
 from attrs import evolve
+from scipy.linalg import helmert
 
 from nircam_flats._fields import readonly
 from nircam_flats.kernels import box_means, expand_mesh, repeat_mesh
 from nircam_flats.scattered._posterior import separated
+from nircam_flats.scattered._separation import TINY
 from nircam_flats.scattered.wisp_template import WispTemplate
 from nircam_flats.skyflat import BoxMasks, FrameLight
 from nircam_flats.skyflat.meshes import MESH_BOX
@@ -49,12 +51,26 @@ def errors_of_light(found, gauge, box_size, shape):
     n = len(found.regression.strengths)
     influences = np.zeros((n, *(-(-size // MESH_BOX) for size in shape)), np.float32)
     if found.outline.any() and n > 3:
+        changes = _of_surface(found, n)
         for index in range(n):
             without = separated(found.regression.without(index), gauge, found.light, found.outline, found.misfit)
-            change = expand_mesh(without.light - found.light, box_size, shape)
-            influences[index] = (n - 1) / n * box_means(change, MESH_BOX)
+            changes[index] += (n - 1) / n * (without.light - found.light)
+            influences[index] = box_means(expand_mesh(changes[index], box_size, shape), MESH_BOX)
     err = np.maximum(expand_mesh(found.light_err, box_size, shape), 0)  # splines overshoot
     return readonly(influences), readonly(np.where(repeat_mesh(found.outline, box_size, shape), err, 0))
+
+
+def _of_surface(found, n):
+    """The error that the smooth response leaves in the light, as meshes that n frames would add to it.
+
+    No frame does: the response is not as smooth as the surface in all of them. Contrasts between frames, which add up
+    to nothing, give the jackknife the variance of the largest modes of that error.
+    """
+    modes = np.where(found.outline & ~found.free, -found.gauge.surface_modes, 0.0)
+    _, sizes, shapes = np.linalg.svd(modes.reshape(len(modes), -1), full_matrices=False)
+    largest = sizes[: n - 1, None] * shapes[: n - 1]
+    largest *= np.sqrt(np.sum(sizes**2) / max(np.sum(sizes[: n - 1] ** 2), TINY) * (n - 1) / n)
+    return (helmert(n)[: len(largest)].T @ largest).reshape(n, *found.outline.shape)
 
 
 def with_errors(delta, influences, err):

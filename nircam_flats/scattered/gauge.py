@@ -33,6 +33,9 @@ class GaugeFit(HoldsArrays):
         The mean light is ``constant`` times what the frames gain per unit of strength; 1 sigma error.
     surface, surface_err
         The smooth response beside the light, a mesh, and its 1 sigma error.
+    surface_modes
+        How that error hangs together: meshes whose squares add up to its variance, shape (modes, boxes in y, boxes in
+        x); by default one, the error itself.
     of_second, of_second_err
         How much of the second light there is beside that, on average, in units of its strengths; 1 sigma error.
     """
@@ -41,8 +44,13 @@ class GaugeFit(HoldsArrays):
     constant_err: float = field()
     surface: np.ndarray = image(np.float64)
     surface_err: np.ndarray = image(np.float64)
+    surface_modes: np.ndarray = image(np.float64, ndim=3, follows_shape=False)
     of_second: float = field(default=0.0)
     of_second_err: float = field(default=0.0)
+
+    @surface_modes.default
+    def _of_one_piece(self):
+        return self.surface_err[None]
 
 
 class Gauge(Strategy, ABC):
@@ -92,6 +100,8 @@ class Gauge(Strategy, ABC):
             raise InvalidInputError(f"{place} must be a GaugeFit; got {found!r}")
         for name in ("surface", "surface_err"):
             checked_image(getattr(found, name), shape, float, f"{name} of {place}")
+        for mode in found.surface_modes:
+            checked_image(mode, shape, float, f"each of surface_modes of {place}")
         if not (np.isfinite([found.constant, found.of_second]).all() and np.isfinite(found.surface).all()):
             raise InvalidInputError(f"{place} must have a finite constant and surface; got constant={found.constant}")
         if not (min(found.constant_err, found.of_second_err) >= 0 and (found.surface_err >= 0).all()):
@@ -140,15 +150,8 @@ class SmoothResponse(Gauge):
         return f"the response is smooth, a polynomial of degree {self.degree}{beside}, across the outline of the light"
 
     def fit(self, regression: Regression, light: np.ndarray, misfit: float) -> GaugeFit:
-        found = _fitted(regression, light, misfit, _Terms.of(light.shape, self.degree, self.structure))
-        (constants, surface), (errors, surface_err) = found
-        return GaugeFit(
-            constant=float(constants[0]),
-            constant_err=float(errors[0]),
-            surface=surface,
-            surface_err=surface_err,
-            **_of_second(constants[1:], errors[1:]),
-        )
+        terms = _Terms.of(light.shape, self.degree, self.structure)
+        return _gauge_fit(*_fitted(regression, light, misfit, terms))
 
 
 class CleanestExposures(Gauge):
@@ -183,19 +186,21 @@ class CleanestExposures(Gauge):
             all_errors.append(regression.second.strength_err)
         errors = [np.sqrt(np.sum(one[lowest] ** 2)) / len(lowest) for one in all_errors]
         terms = _Terms.of(light.shape, self.degree, STRUCTURE)
-        (_, surface), (_, surface_err) = _fitted(regression, light, misfit, terms, constants)
-        return GaugeFit(
-            constant=float(constants[0]),
-            constant_err=float(errors[0]),
-            surface=surface,
-            surface_err=surface_err,
-            **_of_second(constants[1:], errors[1:]),
-        )
+        _, _, *surfaces = _fitted(regression, light, misfit, terms, constants)
+        return _gauge_fit(constants, errors, *surfaces)
 
 
-def _of_second(constants, errors):
-    """What a `GaugeFit` says of the second light, if there is one."""
-    return {"of_second": float(constants[0]), "of_second_err": float(errors[0])} if len(constants) else {}
+def _gauge_fit(constants, errors, surface, modes):
+    """The `GaugeFit` of the light and, if there is one, the second light."""
+    of_second = {"of_second": float(constants[1]), "of_second_err": float(errors[1])} if len(constants) > 1 else {}
+    return GaugeFit(
+        constant=float(constants[0]),
+        constant_err=float(errors[0]),
+        surface=surface,
+        surface_err=np.sqrt(np.sum(modes**2, axis=0)),
+        surface_modes=modes,
+        **of_second,
+    )
 
 
 @frozen
@@ -215,7 +220,7 @@ class _Terms:
 
 
 def _fitted(regression, light, misfit, terms, given=None):
-    """Return how much light there is and the surface, and the errors of both; the former may be ``given``."""
+    """Return how much light there is, which may be ``given``, and its error; the surface and the modes of its error."""
     constants, surface = given or (1.0,), None
     for _ in range(ITERATIONS):
         weights, stripes = _noise(regression, light, misfit, constants, surface)
@@ -223,8 +228,8 @@ def _fitted(regression, light, misfit, terms, given=None):
         solved, surface = _solved(terms, moments.sum(axis=0), light.shape)
         constants = given or solved
     without = [_solved(terms, moments.sum(axis=0) - one, light.shape) for one in moments]
-    errors = [_jackknife(np.array(items)) for items in zip(*without, strict=True)]
-    return (constants, surface), errors
+    of_constants, modes = (_jackknife(np.array(items)) for items in zip(*without, strict=True))
+    return constants, np.sqrt(np.sum(of_constants**2, axis=0)), surface, modes
 
 
 def _blocks(shape):
@@ -234,9 +239,9 @@ def _blocks(shape):
 
 
 def _jackknife(without):
-    """Standard deviation by what was found without one block each."""
+    """Departures whose squares add up to the variance, by what was found without one block each."""
     n = len(without)
-    return np.sqrt((n - 1) / n * np.sum((without - without.mean(axis=0)) ** 2, axis=0))
+    return np.sqrt((n - 1) / n) * (without - without.mean(axis=0))
 
 
 def _varying(regression, light, constants):

@@ -5,7 +5,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from nircam_flats import CleanestExposures, InvalidInputError, SkyDecomposition, SmoothResponse
+from nircam_flats.scattered._light import errors_of_light
 from nircam_flats.scattered._posterior import separate
+from nircam_flats.scattered.gauge import GaugeFit
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,30 @@ def test_structure_and_stripes_count():
         for gauge in (SmoothResponse(structure=0), SmoothResponse())
     )
     assert np.sqrt(np.mean(ours**2)) < 0.9 * np.sqrt(np.mean(plain**2))
+
+
+def test_the_error_of_the_surface_is_honest():
+    """Its modes tell how far off it is on average beneath the light, and the jackknife over frames counts them."""
+    pulls = []
+    for seed in range(5):
+        meshes, response = meshes_of(seed)
+        found = separate(meshes, np.full(len(meshes), 4e-3), SmoothResponse())
+        fit, beneath = found.gauge, found.outline & ~found.free
+        np.testing.assert_allclose(np.sum(fit.surface_modes**2, axis=0), fit.surface_err**2, rtol=1e-6)
+        ratio = fit.surface / response
+        off = np.mean(ratio[beneath]) - np.mean(ratio[~found.outline])
+        modes = fit.surface_modes[:, beneath].mean(axis=1) - fit.surface_modes[:, ~found.outline].mean(axis=1)
+        pulls.append(off / np.sqrt(np.sum(modes**2)))
+        influences, _ = errors_of_light(found, SmoothResponse(), 32, (48 * 32, 48 * 32))
+        variance = 6 / 5 * np.sum(influences.astype(float) ** 2, axis=0)
+        assert np.mean(variance[beneath]) > np.mean(fit.surface_err[beneath] ** 2)
+    assert 0.4 < np.sqrt(np.mean(np.square(pulls))) < 1.7
+
+
+def test_one_mode_by_default():
+    err = np.full((4, 4), 0.1)
+    fit = GaugeFit(constant=1, constant_err=0.1, surface=np.ones((4, 4)), surface_err=err)
+    np.testing.assert_array_equal(fit.surface_modes, err[None])
 
 
 def test_a_user_may_write_one(make_scene):
