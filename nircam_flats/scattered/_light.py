@@ -11,7 +11,7 @@ from nircam_flats.scattered._posterior import separated
 from nircam_flats.scattered._separation import TINY
 from nircam_flats.scattered.wisp_template import WispTemplate
 from nircam_flats.skyflat import BoxMasks, FrameLight
-from nircam_flats.skyflat.meshes import MESH_BOX
+from nircam_flats.skyflat.meshes import MESH_BOX, centre_values
 
 __all__ = [
     "cleaned",
@@ -34,7 +34,8 @@ def light_of_frames(found, frames, box_size):
     if regression.second is not None:
         meshes += regression.levels[:, None, None] * regression.second.in_frames()
     return {
-        frame.name: FrameLight(mesh=mesh, box_size=box_size) for frame, mesh in zip(frames.frames, meshes, strict=True)
+        frame.name: FrameLight(mesh=centre_values(mesh), box_size=box_size)
+        for frame, mesh in zip(frames.frames, meshes, strict=True)
     }
 
 
@@ -122,7 +123,7 @@ def _template(found, frames, box_size, light, err, **facts):
     return WispTemplate(
         detector=frames.detector,
         filter=frames.filters[0],
-        data=expand_mesh(light, box_size, shape) * scale,
+        data=expand_mesh(centre_values(light), box_size, shape) * scale,
         err=expand_mesh(err, box_size, shape) * scale,
         outline=outline,
         unit=level.unit,

@@ -2,7 +2,7 @@
 
 import numpy as np
 from attrs import frozen
-from scipy.ndimage import binary_dilation, maximum_filter, median_filter, uniform_filter
+from scipy.ndimage import binary_dilation, label, maximum_filter, median_filter, uniform_filter
 from scipy.special import expit
 
 from nircam_flats._fields import HoldsArrays, image
@@ -21,7 +21,7 @@ from nircam_flats.scattered._separation import (
 from nircam_flats.scattered.gauge import GaugeFit
 from nircam_flats.skyflat.meshes import lower_quartile_of_frames, median_of_frames
 
-__all__ = ["Separated", "separate", "separated", "without_odd_boxes"]
+__all__ = ["Separated", "not_smooth", "separate", "separated", "without_odd_boxes"]
 
 ROUNDS = 3
 FLANKS = 7
@@ -103,7 +103,24 @@ def _in_turns(meshes, noise, gauge, around, light, outline, misfit, second=None,
         misfit = float(robust_scatter(np.where(outline, np.nan, regression.mean - found.gauge.surface)))
         outline = outline_of(excess, misfit) & around
         light = np.where(outline, np.where(found.outline, found.light, excess), 0.0)
+        outline = not_smooth(regression, gauge, light, outline, misfit)
+        light = np.where(outline, light, 0.0)
     return found
+
+
+def not_smooth(regression, gauge, light, outline, misfit):
+    """Return the outline without groups that a smooth surface follows as soon as they are not taken for light.
+
+    Between the largest group and an edge of the frame, a surface that is fitted elsewhere may run away.
+    """
+    labels, n_groups = label(outline, EIGHT_CONNECTED)
+    total = np.bincount(labels.ravel(), light.ravel(), n_groups + 1)
+    for group in np.argsort(total[1:])[:-1] + 1:
+        without = np.where(labels == group, 0.0, light)
+        excess = np.nan_to_num(regression.mean - gauge(regression, without, misfit).surface)
+        if not (outline_of(excess, misfit) & (labels == group)).any():
+            outline, light = outline & (labels != group), without
+    return outline
 
 
 def separated(regression, gauge, light, outline, misfit):

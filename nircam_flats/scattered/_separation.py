@@ -17,7 +17,6 @@ __all__ = [
     "denoised",
     "factors_of",
     "halves",
-    "legendre_degrees",
     "legendre_terms",
     "lines",
     "mean_around",
@@ -168,16 +167,8 @@ def mean_around(values, known):
 def legendre_terms(shape, degree):
     """Legendre polynomials of total degree up to ``degree`` at the boxes of a mesh, shape (boxes, terms)."""
     by, bx = (legendre.legvander(2 * (np.arange(n) + 0.5) / n - 1, degree) for n in shape)
-    return np.stack([np.outer(by[:, j], bx[:, i]).ravel() for j, i in _pairs(degree)], axis=1)
-
-
-def legendre_degrees(degree):
-    """Total degree of each of these terms."""
-    return np.array([j + i for j, i in _pairs(degree)])
-
-
-def _pairs(degree):
-    return [(j, i) for j in range(degree + 1) for i in range(degree + 1 - j)]
+    terms = [(j, i) for j in range(degree + 1) for i in range(degree + 1 - j)]
+    return np.stack([np.outer(by[:, j], bx[:, i]).ravel() for j, i in terms], axis=1)
 
 
 def smooth_surface(terms, values, weights):

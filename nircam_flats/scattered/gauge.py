@@ -8,7 +8,7 @@ from attrs import field, frozen
 from nircam_flats._fields import HoldsArrays, image
 from nircam_flats._strategy import Strategy, checked_image
 from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.scattered._separation import Regression, legendre_degrees, legendre_terms
+from nircam_flats.scattered._separation import Regression, legendre_terms
 from nircam_flats.skyflat.stripes import StripeNoise
 
 __all__ = ["CleanestExposures", "Gauge", "GaugeFit", "SmoothResponse"]
@@ -16,9 +16,6 @@ __all__ = ["CleanestExposures", "Gauge", "GaugeFit", "SmoothResponse"]
 ITERATIONS = 5
 ROBUST = 3.0
 N_BLOCKS = 8
-FINEST = 8
-"""Total degree of the finest structure of a smooth surface: half a wave is an eighth of the frame."""
-STRUCTURE = 5e-4
 LEAST_WHITE = 1 / 9
 """Part of the variance of a box that its row does not share, at least."""
 
@@ -118,9 +115,6 @@ class SmoothResponse(Gauge):
     ----------
     degree
         Of the polynomial in x and y.
-    structure
-        1 sigma expected of each Legendre term of the next degree, relative to the response; it falls as 1 / degree, and
-        is zero beyond degree 8. Nothing but the polynomial with ``structure=0``.
 
     Notes
     -----
@@ -130,28 +124,19 @@ class SmoothResponse(Gauge):
     by more than 3 sigma lose weight. The noise of the mean is white and in stripes along the rows, with the variances
     that are seen beside the light. The error comes from the jackknife over blocks of the frame, which counts what
     neighbouring boxes share. A second light has a term and an instrument of its own.
-
-    The default of `structure` was chosen with simulated responses that depart from any cubic by 0.05 to 0.1 % (rms): of
-    values from 0 to 0.002 it left the smallest error of P beneath the light.
     """
 
-    def __init__(self, *, degree: int = 3, structure: float = STRUCTURE) -> None:
-        if degree < 1 or int(degree) != degree or not 0 <= structure < np.inf:
-            raise InvalidInputError(
-                f"SmoothResponse needs a whole degree >= 1 and structure >= 0; got degree={degree} and "
-                f"structure={structure}"
-            )
+    def __init__(self, *, degree: int = 3) -> None:
+        if degree < 1 or int(degree) != degree:
+            raise InvalidInputError(f"SmoothResponse needs a whole degree >= 1; got degree={degree}")
         self.degree = int(degree)
-        self.structure = float(structure)
 
     @property
     def statement(self) -> str:  # type: ignore[override]
-        beside = f" and structure of {self.structure:.2%}" if self.structure else ""
-        return f"the response is smooth, a polynomial of degree {self.degree}{beside}, across the outline of the light"
+        return f"the response is smooth, a polynomial of degree {self.degree}, across the outline of the light"
 
     def fit(self, regression: Regression, light: np.ndarray, misfit: float) -> GaugeFit:
-        terms = _Terms.of(light.shape, self.degree, self.structure)
-        return _gauge_fit(*_fitted(regression, light, misfit, terms))
+        return _gauge_fit(*_fitted(regression, light, misfit, legendre_terms(light.shape, self.degree)))
 
 
 class CleanestExposures(Gauge):
@@ -185,7 +170,7 @@ class CleanestExposures(Gauge):
             constants.append(-regression.second.strengths[lowest].mean())
             all_errors.append(regression.second.strength_err)
         errors = [np.sqrt(np.sum(one[lowest] ** 2)) / len(lowest) for one in all_errors]
-        terms = _Terms.of(light.shape, self.degree, STRUCTURE)
+        terms = legendre_terms(light.shape, self.degree)
         _, _, *surfaces = _fitted(regression, light, misfit, terms, constants)
         return _gauge_fit(constants, errors, *surfaces)
 
@@ -201,22 +186,6 @@ def _gauge_fit(constants, errors, surface, modes):
         surface_modes=modes,
         **of_second,
     )
-
-
-@frozen
-class _Terms:
-    """What a smooth surface consists of: terms, shape (boxes, terms), and 1 / variance of each about 0."""
-
-    values: np.ndarray
-    precision: np.ndarray
-
-    @classmethod
-    def of(cls, shape, degree, structure):
-        finest = max(degree, FINEST) if structure else degree
-        degrees = legendre_degrees(finest)
-        expected = structure * (degree + 1) / np.maximum(degrees, 1)
-        precision = np.where(degrees > degree, 1 / np.maximum(expected, 1e-12) ** 2, 0.0)
-        return cls(values=legendre_terms(shape, finest), precision=precision)
 
 
 def _fitted(regression, light, misfit, terms, given=None):
@@ -280,16 +249,15 @@ def _moments(terms, regression, light, weights, stripes, given):
         if regression.second is not None:
             slopes.append(_varying(regression, light, (0.0, 1.0))[0])
             lights.append(np.where(light != 0, regression.second.light, 0.0))
-    instruments = np.stack([*terms.values.T.reshape(-1, *light.shape), *lights])
+    instruments = np.stack([*terms.T.reshape(-1, *light.shape), *lights])
     weighted = weights * instruments if stripes is None else stripes.whitened(instruments, weights[None])
-    design = np.column_stack([terms.values, *(one.ravel() for one in slopes), mean.ravel()])
+    design = np.column_stack([terms, *(one.ravel() for one in slopes), mean.ravel()])
     weighted, blocks = weighted.reshape(len(weighted), -1), _blocks(light.shape).ravel()
     return np.array([weighted[:, blocks == one] @ design[blocks == one] for one in np.unique(blocks)])
 
 
 def _solved(terms, moments, shape):
     """Return what there is of the light, and of the second if there is one, and the surface, a mesh."""
-    n = len(terms.precision)
-    matrix = moments[:, :-1] + np.diag(np.pad(terms.precision, (0, moments.shape[0] - n)))
-    solution = np.linalg.lstsq(matrix, moments[:, -1], rcond=1e-10)[0]
-    return solution[n:], (terms.values @ solution[:n]).reshape(shape)
+    solution = np.linalg.lstsq(moments[:, :-1], moments[:, -1], rcond=1e-10)[0]
+    n = terms.shape[1]
+    return solution[n:], (terms @ solution[:n]).reshape(shape)

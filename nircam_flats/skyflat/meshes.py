@@ -8,6 +8,7 @@ __all__ = [
     "MESH_BOX",
     "WHITE_OF_MEDIAN",
     "box_size_for",
+    "centre_values",
     "laplacian",
     "lower_quartile_of_frames",
     "median_of_frames",
@@ -23,6 +24,20 @@ WHITE_OF_MEDIAN = np.pi / 2 - 1
 def box_size_for(shape):
     """Side of the boxes that resolve frames of ``shape``: `MESH_BOX` for full frames, 1/32 of small ones."""
     return int(np.clip(2 ** int(np.log2(max(min(shape) // 32, 4))), 4, MESH_BOX))
+
+
+def centre_values(means):
+    """Return the values at the centres of boxes of a smooth image that has these means in them.
+
+    A mean differs from the value at the centre by ``side**2 / 24`` times the second derivatives, which are taken from
+    the neighbours: Taylor's series to the third order. An image interpolated between the means themselves would be too
+    flat on the scale of a few boxes.
+    """
+    values = means
+    for axis in (0, 1):
+        padding = [(1, 1) if one == axis else (0, 0) for one in (0, 1)]
+        values = values - np.diff(np.pad(values, padding, mode="edge"), 2, axis=axis) / 24
+    return values
 
 
 def laplacian(shape):
