@@ -14,7 +14,7 @@ flats       NRCB4, F115W and F200W, 6 dithers of one field each, wisps of 15 to 
 features    The same with four features of 6 % in the response under the wisp, which no cubic holds. ``ours`` is then
             the flat beside the features (the surface cannot follow); ``at features`` the largest error of the delta
             skyflat at the features in boxes of 64 px, per cent; ``claim`` the error claimed there (the light's, and
-            noise), and ``pull`` the rms of (found - true) / claim.
+            noise), and ``pull`` the rms of (found - true) / claim, over the boxes that are not left out (``kept``).
 two         F200W, 10 dithers, with light of a second shape beside the wisp, 2 to 12 % of the sky at its brightest, of
             strengths drawn independently. ``one`` is the flat with one component of light, ``two`` as it is made where
             a second is looked for; ``delta`` the rms of what is wrong with the delta skyflat under the light, in boxes
@@ -181,12 +181,14 @@ def score_features(program, name, frames, features, where):
     medians, scatter, kept = box_medians(departure.astype(np.float32), 64)
     errors = np.hypot(box_medians(parts.light_err, 64)[0], np.sqrt(np.pi / 2) * scatter / np.sqrt(kept))
     at = box_medians(np.where(where, np.float32(1), np.float32(np.nan)), 64, min_fraction=0.5)[0] == 1
+    at &= np.isfinite(medians)
     found = [verdict for verdict in parts.verdicts if where[int(verdict.y), int(verdict.x)]]
     return {
         "ours": 100 * peak_to_peak(surface.surface / response, beside),
-        "at features": 100 * np.nanmax(np.abs(medians[at])),
-        "claim": 100 * np.nanmedian(errors[at]),
-        "pull": np.sqrt(np.nanmean((medians[at] / errors[at]) ** 2)),
+        "kept": np.count_nonzero(at),
+        "at features": 100 * np.max(np.abs(medians[at])) if at.any() else np.nan,
+        "claim": 100 * np.median(errors[at]) if at.any() else np.nan,
+        "pull": np.sqrt(np.mean((medians[at] / errors[at]) ** 2)) if at.any() else np.nan,
         "verdicts": ", ".join(verdict.kind[:4] for verdict in found) or "none",
     }
 
