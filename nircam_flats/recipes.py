@@ -19,7 +19,16 @@ from nircam_flats.parallel import map_ordered
 from nircam_flats.reference import GroundFlats
 from nircam_flats.report import DetectorProducts, Problem, SkyFlatProgram, background_section, prepared_folder
 from nircam_flats.scattered import SkyDecomposition, light_of, without_light
-from nircam_flats.skyflat import AdmissionRules, BoxMasks, DeltaSkyflat, ExtendedLight, NormalizedFrames, field_light
+from nircam_flats.skyflat import (
+    AdmissionRules,
+    BoxMasks,
+    CombineStrategy,
+    DeltaSkyflat,
+    ExtendedLight,
+    NormalizedFrames,
+    field_light,
+)
+from nircam_flats.skyflat.frames import check_masks
 
 __all__ = ["sky_flat_detector", "sky_flat_program"]
 
@@ -66,15 +75,13 @@ def sky_flat_detector(
     Raises
     ------
     InvalidInputError, FitError
-        If ``strategy`` or ``policy`` is of another class, or no grey delta skyflat can be made of the exposures as a
-        set.
+        If ``strategy``, ``combine``, ``masks`` or ``policy`` is of another class, or no grey delta skyflat can be made
+        of the exposures as a set.
     """
     ground_flats = GroundFlats.collect(ground_flats)
     problems: list[Problem] = []
+    _check(strategy=strategy, combine=combine, masks=masks, policy=policy)
     policy = Grey() if policy is None else policy
-    for name, value, kind in (("strategy", strategy, FitStrategy), ("policy", policy, FlatPolicy)):
-        if value is not None and not isinstance(value, kind):
-            raise InvalidInputError(f"sky_flat_detector needs as {name} a {kind.__name__}; got {value!r}")
     settings = {"executor": executor, "memory_limit": memory_limit, "store": store}
     frames = masked_frames(exposures, masks=masks, admission=admission, **settings)
     executor = frames.sharing(executor)
@@ -131,6 +138,16 @@ def sky_flat_detector(
         problems=problems,
         policy=repr(policy),
     )
+
+
+def _check(masks=None, **strategies):
+    """Raise unless each of the settings is None or of its class."""
+    if masks is not None:
+        check_masks(masks)
+    kinds = {"strategy": FitStrategy, "combine": CombineStrategy, "policy": FlatPolicy}
+    for name, value in strategies.items():
+        if value is not None and not isinstance(value, kinds[name]):
+            raise InvalidInputError(f"the main job needs as {name} a {kinds[name].__name__}; got {value!r}")
 
 
 def flagged(exposure):
@@ -269,12 +286,13 @@ def sky_flat_program(
     Raises
     ------
     InvalidInputError
-        If there is no exposure or no ground flat at all, or ``out`` holds an earlier run and ``overwrite`` is
-        false.
+        If there is no exposure or no ground flat at all, a strategy is of another class, or ``out`` holds an earlier
+        run and ``overwrite`` is false.
     """
     exposures = exposures if isinstance(exposures, ExposureSet) else ExposureSet.read(exposures)
     if not exposures.members and not exposures.excluded:
         raise InvalidInputError("sky_flat_program needs at least one exposure; the set is empty")
+    _check(**{name: settings[name] for name in ("strategy", "combine", "masks", "policy") if name in settings})
     ground_flats = GroundFlats.collect(ground_flats)
     folder = None if out is None else prepared_folder(out, overwrite=overwrite)
     made, problems, left_out = [], [], []

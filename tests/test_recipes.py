@@ -85,13 +85,22 @@ def test_exposures_of_a_subarray_are_divided_by_their_part_of_a_full_flat():
     assert flat.provenance.settings("correct the ground flat")["ground"] == ground.name
 
 
-@pytest.mark.parametrize("settings", [{"strategy": "cubic"}, {"policy": "shrunk"}])
-def test_names_are_no_strategies(settings):
+@pytest.mark.parametrize("make", [recipes.sky_flat_detector, recipes.sky_flat_program])
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"strategy": "cubic"}, "needs as strategy a FitStrategy; got 'cubic'"),
+        ({"policy": "shrunk"}, "needs as policy a FlatPolicy; got 'shrunk'"),
+        ({"combine": "median"}, "needs as combine a CombineStrategy; got 'median'"),
+        ({"masks": 3}, "masks must be a MaskStrategy, .*; got int"),
+    ],
+)
+def test_names_are_no_strategies(make, settings, said):
+    """Of all detectors alike, so nothing is begun."""
     program = SimulatedProgram(detectors="B1", filters="F200W", shape=(64, 64), seed=7)
     exposures = ExposureSet.from_exposures(program.exposures())
-    (name, value), *_ = settings.items()
-    with pytest.raises(InvalidInputError, match=f"sky_flat_detector needs as {name} a F.*; got '{value}'"):
-        recipes.sky_flat_detector(exposures, [program.ground_flat("B1", "F200W")], **settings)
+    with pytest.raises(InvalidInputError, match=said):
+        make(exposures, [program.ground_flat("B1", "F200W")], **settings)
 
 
 @pytest.mark.parametrize("seed", [2, 3])
