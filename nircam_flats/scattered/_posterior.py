@@ -68,8 +68,8 @@ class Separated(HoldsArrays):
     free: np.ndarray = image(bool)
 
 
-def separate(meshes, noise, gauge):
-    """Return what a mesh of the frames tells, a `Separated`.
+def separate(meshes, noise, gauge, fields=None):
+    """Return what a mesh of the frames tells, a `Separated`; ``fields`` is the number of the field of each frame.
 
     Light of the detector is in all frames: what the lower quartile of them does not show, or only its surroundings, is
     light of a field, such as the halo of a large galaxy.
@@ -83,7 +83,8 @@ def separate(meshes, noise, gauge):
     light = np.where(outline, light, 0.0)
     settings, start = (meshes, noise, gauge, around), (light, outline, misfit)
     found = _in_turns(*settings, *start, beneath=False)
-    second = second_light(found.regression, found.light, found.outline)
+    fields = np.zeros(len(meshes), int) if fields is None else fields
+    second = second_light(found.regression, found.light, found.outline, fields)
     if second is not None:
         start = found.light, found.outline, found.misfit
     return _in_turns(*settings, *start, second=second)

@@ -24,22 +24,23 @@ NEEDED = 15.0
 """What a second light gains in held-out frames exceeds what its shape gains by chance, where there is no light, by this
 many standard deviations: halos and stripes, which boxes share, reach more than noise does."""
 SHOWN = 16.0
-"""Chi-squared of the strengths about a line against those of the first, whichever two frames are left out."""
+"""Chi-squared of the strengths about a line against those of the first, whichever two frames or field are left out."""
 PLACES = 4
 """Chance is seen with the shape mirrored and moved by multiples of this part of the frame, in each direction."""
 MIN_PLACES = 8
 
 
-def second_light(regression, light, outline):
-    """Return the `SecondLight` that held-out frames show, or None.
+def second_light(regression, light, outline, fields):
+    """Return the `SecondLight` that held-out frames show, or None; ``fields`` is the number of that of each frame.
 
     For each frame in turn, what varies most in the others beside their lines is found. It is fitted, beside the light,
     to half of the boxes of the frame (blocks like the fields of a chess board), and predicts the other half, and the
     other way round. The sum of what chi-squared loses by that is the gain. The same shapes, mirrored and moved to
     where there is no light, say what halos and stripes gain by chance; stripes are told by the other boxes there, too.
 
-    A single frame with light of its own, or two in turn (persistence), leave their traces in the lines of all; so the
-    strengths have to depart from a line without any two of the frames as well.
+    A single frame with light of its own, two in turn (persistence), or all of one field (a galaxy that dithers move)
+    leave their traces in the lines of all; so the strengths have to depart from a line without any two of the frames as
+    well, and without any of several fields.
     """
     n = len(regression.values)
     if n < MIN_FRAMES or not outline.any():
@@ -69,7 +70,7 @@ def second_light(regression, light, outline):
     # A frame's departure from the line of the others is that from the line of all over what the line of all follows.
     design = np.column_stack([np.ones(n), t])
     scales = (1 - np.diag(design @ np.linalg.pinv(design))) * np.sum(shapes * shape, axis=(1, 2)) / np.sum(shape**2)
-    if _without_any_two(factors * scales, np.abs(scales) * noise / np.sqrt(norms), t) < SHOWN:
+    if _least_without(_groups(fields), factors * scales, np.abs(scales) * noise / np.sqrt(norms), t) < SHOWN:
         return None
     return SecondLight(
         light=shape,
@@ -144,13 +145,19 @@ def _elsewhere(outline):
             yield lambda mesh, by=by, flip=flip: np.roll(mesh[..., :: flip[0], :: flip[1]], by, axis=(-2, -1))
 
 
-def _without_any_two(strengths, err, t):
-    """The least chi-squared of strengths about a line against ``t``, of all but two of the frames."""
+def _groups(fields):
+    """The frames that may have light of their own: any two, and those of each field if there are several."""
+    several = np.unique(fields) if np.ptp(fields) else ()
+    return [*combinations(range(len(fields)), 2), *(np.flatnonzero(fields == field) for field in several)]
+
+
+def _least_without(groups, strengths, err, t):
+    """The least chi-squared of strengths about a line against ``t``, of all frames but those of one of the groups."""
     design = np.column_stack([np.ones(len(t)), t]) / err[:, None]
     scaled = strengths / err
     least = np.inf
-    for pair in combinations(range(len(t)), 2):
-        kept = np.delete(np.arange(len(t)), pair)
+    for group in groups:
+        kept = np.delete(np.arange(len(t)), group)
         line = np.linalg.lstsq(design[kept], scaled[kept], rcond=None)[0]
         least = min(least, np.sum((scaled[kept] - design[kept] @ line) ** 2))
     return least

@@ -218,7 +218,7 @@ def _separated(frames, gauge, box_size):
     frames = frames.minus({})
     box_size = box_size_for(frames.shape) if box_size is None else box_size
     meshes, noise = frames.boxed(box_size).astype(float), [frame.noise for frame in frames.frames]
-    return frames, box_size, separate(meshes, noise, gauge)
+    return frames, box_size, separate(meshes, noise, gauge, frames.fields)
 
 
 def without_light(delta, frames, parts):

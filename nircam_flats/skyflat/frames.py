@@ -307,6 +307,28 @@ class NormalizedFrames(HoldsArrays):
             }
         )
 
+    @property
+    def fields(self) -> np.ndarray:
+        """Number of the field that each frame looks at, shape (n,); -1 where its pointing is not known.
+
+        A frame looks at the same field as another whose middle is less than a frame away from its own.
+        """
+        scales = (one.to_value(u.arcsec) for one in (self.detector.x_scale, self.detector.y_scale))
+        limits = [max(self.shape) * scale for scale in scales]
+        firsts: list = []
+        numbers = []
+        for pointing in (frame.pointing for frame in self.frames):
+            if pointing is None:
+                numbers.append(-1)
+                continue
+            middle = pointing.to_sky(0 * u.arcsec, 0 * u.arcsec)
+            places = ([abs(item.to_value(u.arcsec)) for item in first.to_ideal(*middle)] for first in firsts)
+            near = (number for number, place in enumerate(places) if (np.array(place) < limits).all())
+            numbers.append(next(near, len(firsts)))
+            if numbers[-1] == len(firsts):
+                firsts.append(pointing)
+        return np.array(numbers)
+
     def where(self, *, filter: Filter | str) -> "NormalizedFrames":
         """Return the frames of one filter (the exposures left out stay listed).
 

@@ -79,19 +79,19 @@ def _places(frames, box_size):
     middle = (np.array(shape) - 1) / 2
     centres = np.indices([-(-n // box_size) for n in shape]) * box_size + (box_size - 1) / 2
     y, x = (centres - middle[:, None, None]) * scale[:, None, None] * u.arcsec
-    fields: list = []
-    for number, frame in enumerate(frames.frames):
-        sky = frame.pointing.to_sky(x, y)
-        for first, members in fields:
-            there = first.to_ideal(*sky)
-            place = np.stack([item.to_value(u.arcsec) for item in reversed(there)]) / scale[:, None, None]
-            if np.abs(place.mean(axis=(1, 2))).max() < max(shape):
-                members.append((number, place / box_size))
-                break
-        else:
-            place = np.stack([item.to_value(u.arcsec) for item in (y, x)]) / scale[:, None, None]
-            fields.append((frame.pointing, [(number, place / box_size)]))
-    return [members for _, members in fields]
+    numbers, members = frames.fields, []
+    for field in range(numbers.max() + 1):
+        of_field = np.flatnonzero(numbers == field)
+        first = frames.frames[of_field[0]].pointing
+        there = [first.to_ideal(*frames.frames[number].pointing.to_sky(x, y)) for number in of_field]
+        places = [np.stack([item.to_value(u.arcsec) for item in (y, x)]) for x, y in there]
+        members.append(
+            [
+                (number, place / scale[:, None, None] / box_size)
+                for number, place in zip(of_field.tolist(), places, strict=True)
+            ]
+        )
+    return members
 
 
 def _interpolation(offset, nx, place):

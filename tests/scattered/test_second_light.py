@@ -8,6 +8,7 @@ from nircam_flats import CleanestExposures, FlatModelFit, InvalidInputError, Sky
 from nircam_flats.kernels import box_medians
 from nircam_flats.report import peak_to_peak
 from nircam_flats.scattered import _posterior, light_of
+from nircam_flats.scattered._posterior import separate
 from nircam_flats.testing import assert_same
 
 STRENGTHS = np.array([0.62, 1.31, 0.95, 1.18, 0.74, 1.2, 0.85, 1.15])
@@ -48,10 +49,25 @@ def left_in_the_light(parts, scene):
     return np.sqrt(np.nanmean(departures**2)), np.isnan(departures).sum()
 
 
+def second_of(scene, fields=None):
+    frames = scene.frames()
+    noise = [frame.noise for frame in frames.frames]
+    return separate(frames.boxed(8).astype(float), noise, SmoothResponse(), fields).regression.second
+
+
 def with_one_component(frames, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(_posterior, "second_light", lambda *_: None)
         return SkyDecomposition.from_frames(frames)
+
+
+def test_light_that_varies_in_one_field_alone_is_of_that_field(make_pair):
+    """A galaxy that dithers move, say."""
+    fields = np.arange(8) % 2
+    everywhere, of_one_field = make_pair(), make_pair(beside=np.where(fields, BESIDE, BESIDE[fields == 1].mean()))
+    assert second_of(everywhere, fields) is not None
+    assert second_of(of_one_field) is not None
+    assert second_of(of_one_field, fields) is None
 
 
 class TestTwoParts:

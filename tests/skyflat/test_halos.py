@@ -48,6 +48,13 @@ def left(frames, field):
     return peak_to_peak(delta.data / field.response, delta.good, 64)
 
 
+def test_frames_know_their_fields():
+    frames = Field(fields=(0, 1, 0, 1, 0, 1)).frames
+    assert frames.fields.tolist() == [0, 1, 0, 1, 0, 1]
+    lost = [attrs.evolve(frame, pointing=None) if number == 2 else frame for number, frame in enumerate(frames.frames)]
+    assert attrs.evolve(frames, frames=lost).fields.tolist() == [0, 1, -1, 1, 0, 1]
+
+
 @pytest.mark.parametrize("options", [{}, {"turn": 0.2}, {"fields": (0, 1, 0, 1, 0, 1)}], ids=["one", "turned", "two"])
 def test_halos_of_a_field_are_found(options):
     field = Field(**options)
