@@ -32,6 +32,9 @@ from nircam_flats.skyflat.frames import check_masks
 
 __all__ = ["sky_flat_detector", "sky_flat_program"]
 
+UPON_WISPS = 0.015
+"""Light of some of several fields, such as a large galaxy, that is masked where wisps are, in units of the sky."""
+
 
 def sky_flat_detector(
     exposures: ExposureSet,
@@ -193,9 +196,11 @@ def masked_frames(exposures, *, masks=None, admission=None, executor=None, memor
     In the first pass the flat is still wrong by several per cent: sources are sought above a local background, which
     follows that error. Extended light hides in that background; it is found by comparing the frames with each other.
     In the next passes the data are divided by a rough model of the flat in their filter, so that one level is right for
-    the whole frame; the third has the better model and sees fainter light. Halos that reach beyond the masks are
-    subtracted from the frames (`~nircam_flats.skyflat.field_light`). What the rules of ``admission`` leave out by
-    headers is not in the first pass, what they leave out by pixels not in the others.
+    the whole frame; the third has the better model and sees fainter light. Where wisps are, extended light is left to
+    their strengths at first, and masked in the third pass if it is bright and there are several fields (the dithers of
+    one do not tell it from a wisp). Halos that reach beyond the masks are subtracted from the frames
+    (`~nircam_flats.skyflat.field_light`). What the rules of ``admission`` leave out by headers is not in the first
+    pass, what they leave out by pixels not in the others.
     """
     masks = Segmentation() if masks is None else masks
     rules = AdmissionRules() if admission is None else admission
@@ -206,14 +211,17 @@ def masked_frames(exposures, *, masks=None, admission=None, executor=None, memor
     exposures = rules.admit(exposures, frames)
     frames = frames.only(member.name for member in exposures)
     extended = BoxMasks({}, frames.shape)
+    several = frames.detector.has_wisps and len(set(frames.fields)) > 1
     wisps: dict = {}
-    for _ in range(2):
+    for number in range(2):
         halos = {}
         if frames.detector.has_wisps:
             halos = field_light(frames.minus(wisps))  # which would pass for wisps
             wisps = wisps_of(frames.minus(halos, field=True))
             frames = frames.minus(wisps)
         extended |= ExtendedLight()(frames).beside(wisps)
+        if number and several:  # the wisps are known well enough by now to tell what lies upon them
+            extended |= ExtendedLight(floor=UPON_WISPS, floor_edge=UPON_WISPS / 2)(frames)
         rough = rough_models(frames.minus(halos, field=True).without(extended), executor)
         frames = NormalizedFrames.from_exposures(
             exposures, masks=[masks, extended], correction=rough, light=wisps, store=frames.store, **settings

@@ -19,8 +19,10 @@ SMOOTHING = 3
 MAX_ITERATIONS = 8
 MIN_FRAMES = 4
 MIN_BOXES = 4
-LIT = 0.001
-"""Light that counts as known to be there, in units of the sky."""
+LIT, MIN_LIT = 0.001, 16
+"""Light that counts as known to be there, in units of the sky, and boxes of it that tell its strength."""
+MOST_WRONG = 0.5
+"""What strengths are wrong by at most, as a part of them."""
 EIGHT_CONNECTED = np.ones((3, 3), bool)
 
 
@@ -88,7 +90,8 @@ class ExtendedLight(Strategy):
     What is common starts as the lower quartile over the frames, so that light in up to half of them cannot hide, and
     becomes the median over the frames not flagged there; flags and common part are found in turns. Filters with fewer
     than 4 frames are left alone. Light that is in all frames of a filter alike (a wisp of constant strength) cannot be
-    found this way.
+    found this way. Light that was subtracted from the frames may have had a wrong strength: what resembles it is taken
+    out of each frame first, by the weighted median of the boxes that it lights.
     """
 
     def __init__(
@@ -121,27 +124,35 @@ class ExtendedLight(Strategy):
             `~nircam_flats.NormalizedFrames` of one detector.
         """
         meshes = frames.meshes
+        known = np.stack([_subtracted(frame, frames.shape, meshes.shape[1:]) for frame in frames.frames])
         flags = np.zeros(meshes.shape, bool)
         names = np.array([frame.filter.name for frame in frames.frames])
         groups = [chosen for name in np.unique(names) if (chosen := names == name).sum() >= MIN_FRAMES]
-        for chosen, found in zip(groups, map_ordered(self.find, [meshes[item] for item in groups]), strict=True):
+        found_in = map_ordered(lambda chosen: self.find(meshes[chosen], known[chosen]), groups)
+        for chosen, found in zip(groups, found_in, strict=True):
             flags[chosen] = found
         flags = np.stack([self._grown(boxes) for boxes in flags])
         found = zip(frames.frames, flags, strict=True)
         return BoxMasks({frame.name: boxes for frame, boxes in found if boxes.any()}, frames.shape)
 
-    def find(self, meshes: Any) -> Any:
+    def find(self, meshes: Any, known: Any = None) -> Any:
         """Return the boxes with extended light, not grown, a boolean array of the shape of ``meshes``.
 
         Parameters
         ----------
         meshes
             Box medians of the frames of one filter, shape (n, boxes in y, boxes in x), about 1; NaN where masked.
+        known
+            Light that was subtracted from them with a strength that may be wrong; None if there was none.
         """
         flags = np.zeros(meshes.shape, bool)
+        known = flags if known is None else known
         common = lower_quartile_of_frames(meshes)
         for _ in range(MAX_ITERATIONS):
-            excess = [smoothed(mesh / common - 1, SMOOTHING) for mesh in meshes]
+            excess = [
+                smoothed(rest - _factor_of(light, np.where(seen, np.nan, rest)) * light, SMOOTHING)
+                for rest, light, seen in zip(meshes / common - 1, known, flags, strict=True)
+            ]
             found = np.stack([self._groups(item, seen) for item, seen in zip(excess, flags, strict=True)])
             if np.array_equal(found, flags):
                 break
@@ -193,6 +204,22 @@ class ExtendedLight(Strategy):
             radius = np.sqrt(members.sum() / np.pi)
             grown |= distance_transform_edt(~members) <= max(1.0, self.grow * radius)
         return grown
+
+
+def _subtracted(frame, shape, boxes):
+    """Mesh of the light of the detector that was subtracted from a frame, 0 if none was."""
+    return np.zeros(boxes, np.float32) if frame.light is None else box_means(frame.light.rows(shape), MESH_BOX)
+
+
+def _factor_of(light, rest):
+    """By how much more of the ``light`` the ``rest`` of a mesh would be without it: a weighted median of boxes."""
+    lit = (light > LIT) & np.isfinite(rest)
+    if np.count_nonzero(lit) < MIN_LIT:
+        return 0.0
+    order = np.argsort(rest[lit] / light[lit])
+    weights = np.cumsum(light[lit][order])
+    middle = np.searchsorted(weights, weights[-1] / 2)
+    return float(np.clip((rest[lit] / light[lit])[order][middle], -MOST_WRONG, MOST_WRONG))
 
 
 def _row_levels(quiet):

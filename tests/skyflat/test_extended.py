@@ -88,3 +88,20 @@ def test_boxes_that_known_light_covers_are_not_masked():
     np.testing.assert_array_equal(beside.boxes["dark"], boxes)
     assert not beside.boxes["lit"][:2].any()
     assert beside.boxes["lit"][7].all()
+
+
+@pytest.mark.parametrize("wrong", [0.85, 1.0, 1.2])
+def test_light_upon_known_light_is_found_though_its_strength_is_wrong(wrong):
+    """The strength of what was subtracted is refitted, and the light of a galaxy upon it is not part of that."""
+    rng = np.random.default_rng(9)
+    y, x = np.indices((SIZE, SIZE))
+    wisp = 0.15 * np.exp(-0.5 * ((y - 12) ** 2 + (x - 16) ** 2 / 4) / 4**2)
+    frames, known = meshes(rng, 6), np.repeat(wisp[None], 6, axis=0)
+    frames[0] += (1 - wrong) * wisp
+    known[0] *= wrong
+    light = halo(14, 20, 3.0, 0.2)
+    frames[1] += light
+    flags = nf.ExtendedLight().find(frames, known)
+    assert flags[1][light > 0.02].all()
+    assert flags[0].mean() < 0.01
+    assert nf.ExtendedLight().find(frames)[0].any() or wrong >= 1
