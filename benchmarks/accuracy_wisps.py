@@ -44,7 +44,7 @@ from nircam_flats.simulation import Effects, SimulatedProgram
 
 DETECTOR, FILTER = "NRCB4", "F200W"
 N_POINTINGS, N_DITHERS = 3, 3
-SEEDS = range(211, 221)
+SEEDS = range(221, 231)
 GRID = np.arange(0, 2.5, 0.01)
 BRIGHT = 0.2
 
