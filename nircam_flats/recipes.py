@@ -300,7 +300,7 @@ def sky_flat_program(
     exposures = exposures if isinstance(exposures, ExposureSet) else ExposureSet.read(exposures)
     if not exposures.members and not exposures.excluded:
         raise InvalidInputError("sky_flat_program needs at least one exposure; the set is empty")
-    _check(**{name: settings[name] for name in ("strategy", "combine", "masks", "policy") if name in settings})
+    _check(**{name: settings.get(name) for name in ("strategy", "combine", "masks", "policy")})
     ground_flats = GroundFlats.collect(ground_flats)
     folder = None if out is None else prepared_folder(out, overwrite=overwrite)
     made, problems, left_out = [], [], []

@@ -146,7 +146,7 @@ class ExtendedLight(Strategy):
             Light that was subtracted from them with a strength that may be wrong; None if there was none.
         """
         flags = np.zeros(meshes.shape, bool)
-        known = flags if known is None else known
+        known = np.zeros(meshes.shape) if known is None else known
         common = lower_quartile_of_frames(meshes)
         for _ in range(MAX_ITERATIONS):
             excess = [
@@ -216,10 +216,11 @@ def _factor_of(light, rest):
     lit = (light > LIT) & np.isfinite(rest)
     if np.count_nonzero(lit) < MIN_LIT:
         return 0.0
-    order = np.argsort(rest[lit] / light[lit])
-    weights = np.cumsum(light[lit][order])
-    middle = np.searchsorted(weights, weights[-1] / 2)
-    return float(np.clip((rest[lit] / light[lit])[order][middle], -MOST_WRONG, MOST_WRONG))
+    factors, weights = rest[lit] / light[lit], light[lit]
+    order = np.argsort(factors)
+    total = np.cumsum(weights[order])
+    middle = order[np.searchsorted(total, total[-1] / 2)]
+    return float(np.clip(factors[middle], -MOST_WRONG, MOST_WRONG))
 
 
 def _row_levels(quiet):

@@ -54,7 +54,7 @@ def meshes_of(seed, n_frames=6, side=48):
 
 def test_the_error_of_the_surface_is_honest():
     """Its modes tell how far off it is on average beneath the light, and the jackknife over frames counts them."""
-    pulls = []
+    pulls, ratios = [], []
     for seed in range(5):
         meshes, response = meshes_of(seed)
         found = separate(meshes, np.full(len(meshes), 4e-3), SmoothResponse())
@@ -67,7 +67,10 @@ def test_the_error_of_the_surface_is_honest():
         influences, _ = errors_of_light(found, SmoothResponse(), 32, (48 * 32, 48 * 32))
         variance = 6 / 5 * np.sum(influences.astype(float) ** 2, axis=0)
         assert np.mean(variance[beneath]) > np.mean(fit.surface_err[beneath] ** 2)
+        counted = 6 / 5 * np.sum(influences[:, beneath].mean(axis=1, dtype=float) ** 2)
+        ratios.append(counted / np.sum(fit.surface_modes[:, beneath].mean(axis=1) ** 2))
     assert 0.4 < np.sqrt(np.mean(np.square(pulls))) < 1.7
+    assert np.median(ratios) > 0.9
 
 
 @pytest.mark.parametrize(("blob", "kept"), [(0.0, False), (0.02, True)])
