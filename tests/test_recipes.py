@@ -103,6 +103,35 @@ def test_names_are_no_strategies(make, settings, said):
         make(exposures, [program.ground_flat("B1", "F200W")], **settings)
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_galaxy_upon_the_wisp_in_one_field_of_three_is_masked(seed):
+    """Left to the strength of the wisp, a third of it would stay."""
+    effects = attrs.evolve(Effects.none(), noise=True, wisps=True)
+    program = SimulatedProgram(
+        detectors="B4",
+        filters="F200W",
+        shape=(1024, 1024),
+        n_pointings=3,
+        n_dithers=4,
+        seed=seed,
+        effects=effects,
+        wisp_range=(0.15, 0.2),
+    )
+    wisp = program.truth("B4").wisp("F200W")
+    row, column = np.unravel_index(np.argmax(wisp), wisp.shape)
+    y, x = np.indices(wisp.shape, np.float32)
+    galaxy = 0.1 * np.exp(-0.5 * ((y - row - 60) ** 2 + (x - column - 60) ** 2) / 70**2)
+    exposures = [
+        attrs.evolve(one, data=one.data + galaxy * np.float32(np.nanmedian(one.data))) if number < 4 else one
+        for number, one in enumerate(program.exposures())
+    ]
+    frames = recipes.masked_frames(ExposureSet.from_exposures(exposures))
+    assert frames.fields.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    masked = np.array([np.mean(np.isnan(frame.values[galaxy > 0.03])) for frame in frames.frames])
+    assert masked[:4].min() > 0.8
+    assert masked[4:].max() < 0.4
+
+
 @pytest.mark.parametrize("seed", [2, 3])
 def test_masks_take_nothing_of_what_a_filter_departs_from_grey(seed):
     """Masks that follow one model of all filters take more of this gradient than is allowed here."""
