@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy_wisps.py                 # ten seeds, NRCB4 in F200W
     python benchmarks/accuracy_wisps.py --seeds 1 2     # others
+    python benchmarks/accuracy_wisps.py --pointings 6   # templates of twice as many exposures
     python benchmarks/accuracy_wisps.py --no-halos      # without the large galaxy and the saturated stars
 
 Each campaign has three fields with three dithers each; the template is made of the first two dithers of each, and the
@@ -10,6 +11,7 @@ outside the wisp, without what only some of them hold (`ExtendedLight`), as the 
 what a user does today: the median of source-masked, sky-subtracted images, smoothed, and a search over a grid of
 factors for the one that leaves the smallest scatter inside the outline; it has no error.
 
+made of     exposures that the template is made of
 fitted      exposures that show a fifth of the wisp; in the others ours refuses, because other light hides it
 bias        mean of found / true strength - 1, per cent; the true one is relative to the mean of those in the template
 scatter     robust standard deviation of the same, per cent
@@ -49,12 +51,12 @@ GRID = np.arange(0, 2.5, 0.01)
 BRIGHT = 0.2
 
 
-def campaign(seed, shape, effects):
+def campaign(seed, shape, n_pointings, effects):
     """Return a program and its exposures in memory, with the planes that the fit looks at."""
     program = SimulatedProgram(
         detectors=DETECTOR,
         filters=FILTER,
-        n_pointings=N_POINTINGS,
+        n_pointings=n_pointings,
         n_dithers=N_DITHERS,
         seed=seed,
         shape=shape,
@@ -109,9 +111,9 @@ def rms_of(values):
     return np.sqrt(np.nanmean(np.square(values)))
 
 
-def measure(seed, shape, effects):
+def measure(seed, *settings):
     """Return a dict of the figures of merit for each way, and the pulls of ours."""
-    program, exposures = campaign(seed, shape, effects)
+    program, exposures = campaign(seed, *settings)
     truth = program.truth(DETECTOR)
     delta, pattern = truth.delta(FILTER), truth.wisp(FILTER)
     pattern = pattern / pattern.max()
@@ -165,6 +167,7 @@ def measure(seed, shape, effects):
                 "seed": seed,
                 "bias": 100 * relative.mean(),
                 "held out": 100 * relative[held_out].mean(),
+                "made of": len(shown),
                 "fitted": len(fitted),
                 "scatter": 100 * robust_width(relative),
                 "worst": 100 * np.abs(relative).max(),
@@ -184,25 +187,26 @@ def measure(seed, shape, effects):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="other seeds")
+    parser.add_argument("--pointings", type=int, default=N_POINTINGS, help="number of fields")
     parser.add_argument("--size", type=int, default=2048, help="side of the frames, pixels")
     parser.add_argument("--no-halos", action="store_true", help="no large galaxy, no saturated stars")
     options = parser.parse_args()
     effects = attrs.evolve(Effects(), large_galaxy=not options.no_halos, saturated_star=not options.no_halos)
     started, lines, pulls = time.perf_counter(), [], []
     for seed in options.seeds:
-        rows, of_seed = measure(seed, (options.size, options.size), effects)
+        rows, of_seed = measure(seed, (options.size, options.size), options.pointings, effects)
         lines += rows
         pulls += list(of_seed)
         table = Table(rows=rows)
         for key in table.colnames[2:]:
-            table[key].info.format = "d" if key == "fitted" else ".2f"
+            table[key].info.format = "d" if key in ("made of", "fitted") else ".2f"
         print("\n".join(table.pformat(max_width=-1)[0 if seed == options.seeds[0] else 2 :]), flush=True)
     table = Table(rows=lines)
     for way in ("ours", "grid"):
         part = table[table["way"] == way]
         for label, choose in (("median", np.median), ("worst", lambda values: values[np.argmax(np.abs(values))])):
             print(f"{way}, {label} of {len(part)} seeds: ", end="")
-            print(", ".join(f"{key} {choose(np.array(part[key])):.2f}" for key in table.colnames[2:11]))
+            print(", ".join(f"{key} {choose(np.array(part[key])):.2f}" for key in table.colnames[2:12]))
         print(f"{way}, mean bias of all {np.mean(part['bias']):.2f} %")
     pulls = np.array(pulls)
     print(

@@ -159,7 +159,7 @@ class MultiScale(FitStrategy):
         together = power_gain(plane, noise, width, self.window * scale, self.n_sigma)
         with np.errstate(divide="ignore", invalid="ignore"):
             alone = 1 - np.float32(SIGNIFICANT**2) * noise / plane**2
-        return np.clip(np.fmax(together, alone), 0, 1)
+        return np.nan_to_num(np.clip(np.fmax(together, alone), 0, 1))  # NaN is neither power nor noise: a hole
 
 
 def _finest_noise(residual, good):

@@ -10,6 +10,7 @@ from nircam_flats.scattered._second import second_light
 from nircam_flats.scattered._separation import (
     EIGHT_CONNECTED,
     MARGIN,
+    TINY,
     Regression,
     bright_structure,
     legendre_terms,
@@ -21,7 +22,7 @@ from nircam_flats.scattered._separation import (
 from nircam_flats.scattered.gauge import GaugeFit
 from nircam_flats.skyflat.meshes import lower_quartile_of_frames, median_of_frames
 
-__all__ = ["Separated", "not_smooth", "separate", "separated", "without_odd_boxes"]
+__all__ = ["Separated", "separate", "separated", "without_odd_boxes", "without_strays"]
 
 ROUNDS = 3
 FLANKS = 7
@@ -31,8 +32,11 @@ MIN_QUIET = 50
 FEATURE, QUIET = 4.0, 0.998
 """Significance, over 3 x 3 boxes, at which a departure from light is as likely a feature of the response as not, and
 the part of boxes without light that stay below it."""
-DOUBT, NOISY = 2.5, 0.95
+DOUBT, NOISY = 2.0, 0.95
 """The same for errors, which count what only may be a feature."""
+FAINT, VARIES = 0.02, 5.0
+"""Groups with less than this part of the light of the largest have to vary with it by this many standard deviations, of
+which stripes alone may make three."""
 DEEP = 0.03
 """Depth of features, 1 sigma, where frames do not show a larger one."""
 
@@ -104,24 +108,39 @@ def _in_turns(meshes, noise, gauge, around, light, outline, misfit, second=None,
         misfit = float(robust_scatter(np.where(outline, np.nan, regression.mean - found.gauge.surface)))
         outline = outline_of(excess, misfit) & around
         light = np.where(outline, np.where(found.outline, found.light, excess), 0.0)
-        outline = not_smooth(regression, gauge, light, outline, misfit)
+        outline = without_strays(regression, gauge, light, outline, misfit)
         light = np.where(outline, light, 0.0)
     return found
 
 
-def not_smooth(regression, gauge, light, outline, misfit):
-    """Return the outline without groups that a smooth surface follows as soon as they are not taken for light.
+def without_strays(regression, gauge, light, outline, misfit):
+    """Return the outline without groups that are response rather than light.
 
-    Between the largest group and an edge of the frame, a surface that is fitted elsewhere may run away.
+    A smooth surface follows some as soon as they are not taken for light: between the largest group and an edge of the
+    frame, one that is fitted elsewhere may run away. Others are faint beside the largest, such as bright patches in the
+    corners of B4; they have to be seen to vary with it.
     """
     labels, n_groups = label(outline, EIGHT_CONNECTED)
     total = np.bincount(labels.ravel(), light.ravel(), n_groups + 1)
     for group in np.argsort(total[1:])[:-1] + 1:
-        without = np.where(labels == group, 0.0, light)
-        excess = np.nan_to_num(regression.mean - gauge(regression, without, misfit).surface)
-        if not (outline_of(excess, misfit) & (labels == group)).any():
-            outline, light = outline & (labels != group), without
+        inside = labels == group
+        without = np.where(inside, 0.0, light)
+        faint = total[group] < FAINT * total[1:].max() and _varies_by(regression, light, inside) < VARIES
+        if faint or not _stands_out(regression, gauge(regression, without, misfit), misfit, inside):
+            outline, light = outline & ~inside, without
     return outline
+
+
+def _varies_by(regression, light, inside):
+    """Significance of the variation of a light with the strengths of the frames, in some boxes."""
+    inside = inside & np.isfinite(regression.slope)
+    slope, err = regression.slope[inside], regression.slope_err[inside]
+    return np.sum(slope * light[inside] / err**2) / np.sqrt(np.sum((light[inside] / err) ** 2) + TINY)
+
+
+def _stands_out(regression, fit, misfit, inside):
+    """Whether some boxes are more than a smooth response that was fitted without them."""
+    return bool((outline_of(np.nan_to_num(regression.mean - fit.surface), misfit) & inside).any())
 
 
 def separated(regression, gauge, light, outline, misfit):

@@ -18,6 +18,10 @@ ROBUST = 3.0
 N_BLOCKS = 8
 LEAST_WHITE = 1 / 9
 """Part of the variance of a box that its row does not share, at least."""
+FINEST = 8
+"""Total degree of the finest structure of a smooth surface: half a wave is an eighth of the frame."""
+STRUCTURE = 3e-4
+"""1 sigma of each Legendre term of the first degree beyond the polynomial, relative to the response."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -124,6 +128,10 @@ class SmoothResponse(Gauge):
     by more than 3 sigma lose weight. The noise of the mean is white and in stripes along the rows, with the variances
     that are seen beside the light. The error comes from the jackknife over blocks of the frame, which counts what
     neighbouring boxes share. A second light has a term and an instrument of its own.
+
+    The response is not quite a polynomial: P has Legendre terms of higher degrees too, up to 8, which are expected to
+    be zero with a standard deviation of 0.03 % of the response in the first of these degrees, and less as 1 / degree.
+    Of 0 to 0.06 % this left the least error beneath the wisps of 46 simulated campaigns of 6 dithers in two filters.
     """
 
     def __init__(self, *, degree: int = 3) -> None:
@@ -133,10 +141,10 @@ class SmoothResponse(Gauge):
 
     @property
     def statement(self) -> str:  # type: ignore[override]
-        return f"the response is smooth, a polynomial of degree {self.degree}, across the outline of the light"
+        return f"the response is smooth, nearly a polynomial of degree {self.degree}, across the outline of the light"
 
     def fit(self, regression: Regression, light: np.ndarray, misfit: float) -> GaugeFit:
-        return _gauge_fit(*_fitted(regression, light, misfit, legendre_terms(light.shape, self.degree)))
+        return _gauge_fit(*_fitted(regression, light, misfit, _Terms.of(light.shape, self.degree)))
 
 
 class CleanestExposures(Gauge):
@@ -170,7 +178,7 @@ class CleanestExposures(Gauge):
             constants.append(-regression.second.strengths[lowest].mean())
             all_errors.append(regression.second.strength_err)
         errors = [np.sqrt(np.sum(one[lowest] ** 2)) / len(lowest) for one in all_errors]
-        terms = legendre_terms(light.shape, self.degree)
+        terms = _Terms.of(light.shape, self.degree)
         _, _, *surfaces = _fitted(regression, light, misfit, terms, constants)
         return _gauge_fit(constants, errors, *surfaces)
 
@@ -186,6 +194,21 @@ def _gauge_fit(constants, errors, surface, modes):
         surface_modes=modes,
         **of_second,
     )
+
+
+@frozen
+class _Terms:
+    """What a smooth surface consists of: terms, shape (boxes, terms), and 1 / variance of each about 0."""
+
+    values: np.ndarray
+    precision: np.ndarray
+
+    @classmethod
+    def of(cls, shape, degree):
+        finest = max(degree, FINEST)
+        degrees = np.array([j + i for j in range(finest + 1) for i in range(finest + 1 - j)])
+        expected = STRUCTURE * (degree + 1) / np.maximum(degrees, 1)
+        return cls(values=legendre_terms(shape, finest), precision=np.where(degrees > degree, expected**-2.0, 0.0))
 
 
 def _fitted(regression, light, misfit, terms, given=None):
@@ -249,15 +272,16 @@ def _moments(terms, regression, light, weights, stripes, given):
         if regression.second is not None:
             slopes.append(_varying(regression, light, (0.0, 1.0))[0])
             lights.append(np.where(light != 0, regression.second.light, 0.0))
-    instruments = np.stack([*terms.T.reshape(-1, *light.shape), *lights])
+    instruments = np.stack([*terms.values.T.reshape(-1, *light.shape), *lights])
     weighted = weights * instruments if stripes is None else stripes.whitened(instruments, weights[None])
-    design = np.column_stack([terms, *(one.ravel() for one in slopes), mean.ravel()])
+    design = np.column_stack([terms.values, *(one.ravel() for one in slopes), mean.ravel()])
     weighted, blocks = weighted.reshape(len(weighted), -1), _blocks(light.shape).ravel()
     return np.array([weighted[:, blocks == one] @ design[blocks == one] for one in np.unique(blocks)])
 
 
 def _solved(terms, moments, shape):
     """Return what there is of the light, and of the second if there is one, and the surface, a mesh."""
-    solution = np.linalg.lstsq(moments[:, :-1], moments[:, -1], rcond=1e-10)[0]
-    n = terms.shape[1]
-    return solution[n:], (terms @ solution[:n]).reshape(shape)
+    n = len(terms.precision)
+    matrix = moments[:, :-1] + np.diag(np.pad(terms.precision, (0, len(moments) - n)))
+    solution = np.linalg.lstsq(matrix, moments[:, -1], rcond=1e-10)[0]
+    return solution[n:], (terms.values @ solution[:n]).reshape(shape)

@@ -129,6 +129,15 @@ def test_settings_are_checked(settings):
         MultiScale(**settings)
 
 
+def test_a_dead_pixel_in_a_large_hole_has_a_finite_surface():
+    """Nothing is known around it: neither power nor noise."""
+    data, err = noisy(smooth(), 0.005)
+    good = np.hypot(X - 128, Y - 128) > 120
+    good[128, 128], data[128, 128] = True, 0.3
+    found = MultiScale()(data, err, good)
+    np.testing.assert_allclose(found[good], smooth()[good], atol=0.005)
+
+
 def test_the_base_is_a_strategy():
     with pytest.raises(InvalidInputError, match=r"needs a FitStrategy as base, Polynomial2D\(\), say; got 'cubic'"):
         MultiScale(base="cubic")

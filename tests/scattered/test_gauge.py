@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter
 
 from nircam_flats import CleanestExposures, InvalidInputError, SkyDecomposition, SmoothResponse
 from nircam_flats.scattered._light import errors_of_light
-from nircam_flats.scattered._posterior import not_smooth, separate
+from nircam_flats.scattered._posterior import separate, without_strays
 from nircam_flats.scattered.gauge import GaugeFit
 
 
@@ -38,8 +38,11 @@ def test_the_constant_is_honest(make_scene):
     assert np.sqrt(np.mean(np.square(pulls))) < 1.6
 
 
-def meshes_of(seed, n_frames=6, side=48):
-    """Frames on a mesh: a response that no cubic is, light from side to side, white noise and stripes; the response."""
+def meshes_of(seed, n_frames=6, side=48, spread=0.2, patch=0.0, patch_varies=False):
+    """Frames on a mesh: a response that no cubic is, light from side to side, white noise and stripes; the response.
+
+    A patch in a corner is response, or light that varies as the other.
+    """
     rng = np.random.default_rng(seed)
     y, x = np.indices((side, side)) / side
     structure = gaussian_filter(rng.standard_normal((side, side)), 5, mode="reflect")
@@ -48,7 +51,10 @@ def meshes_of(seed, n_frames=6, side=48):
     light = 0.08 * np.where(light > 0.005, light, 0)
     stripes = 2e-3 * rng.standard_normal((n_frames, side, 1))
     noise = 4e-3 * rng.standard_normal((n_frames, side, side))
-    meshes = response * (1 + rng.uniform(0.8, 1.2, n_frames)[:, None, None] * light) + stripes + noise
+    strengths = rng.uniform(1 - spread, 1 + spread, n_frames)[:, None, None]
+    corner = patch * np.exp(-0.5 * ((side - 1 - y * side) ** 2 + (side - 1 - x * side) ** 2) / 1.5**2)
+    shown = 1 + strengths * corner if patch_varies else 1 + corner
+    meshes = response * shown * (1 + strengths * light) + stripes + noise
     return meshes, response
 
 
@@ -82,9 +88,19 @@ def test_what_a_surface_follows_is_no_light(blob, kept):
     found = separate(meshes, np.full(len(meshes), 4e-3), SmoothResponse())
     strip = y >= 38
     light = np.where(strip, 0.004, found.light)
-    outline = not_smooth(found.regression, SmoothResponse(), light, found.outline | strip, found.misfit)
+    outline = without_strays(found.regression, SmoothResponse(), light, found.outline | strip, found.misfit)
     assert outline[found.outline & ~strip].all()
     assert outline[strip].any() == kept
+
+
+@pytest.mark.parametrize(("varies", "spread"), [(False, 0.2), (False, 0.9), (True, 0.9)])
+def test_a_faint_patch_apart_from_the_light_has_to_vary_with_it(varies, spread):
+    """As light it would be subtracted, although it may be response, such as the patches in the corners of B4."""
+    meshes, _ = meshes_of(1, spread=spread, patch=0.03, patch_varies=varies)
+    found = separate(meshes, np.full(len(meshes), 4e-3), SmoothResponse())
+    corner = found.light[-4:, -4:]
+    assert (corner > 0.01).any() == varies
+    assert found.light[:-8].max() > 0.05
 
 
 def test_one_mode_by_default():
