@@ -20,6 +20,10 @@ __all__ = ["RULES", "violations"]
 
 UNDATED = ("GROUND", "MODEL", "DUMMY", "SIMULATION")
 DATED = ("INFLIGHT", "MODEL")
+FAR = 2.0
+"""Factor by which the level of a flat may differ from 1, to which flats are normalised."""
+SAMPLED = 8
+"""Every eighth pixel along each axis tells the level."""
 #: What each of the three counts of `~nircam_flats.kernels.pixel_faults` breaks.
 DEMANDS = (
     "data must be finite and positive everywhere",
@@ -90,6 +94,18 @@ def pixels_are_settled(flat):
         yield "at least one pixel must be usable; none is"
 
 
+def level_is_about_one(flat):
+    sample = np.s_[::SAMPLED, ::SAMPLED]
+    usable = ~DQ.DO_NOT_USE.is_set(flat.dq[sample]) & np.isfinite(flat.data[sample])
+    if usable.any():
+        level = np.median(flat.data[sample][usable])
+        if not 1 / FAR <= level <= FAR:
+            yield (
+                f"data must be about 1, as images are divided by it; the median of the usable pixels is {level:.3g}: "
+                "divide data and err by it"
+            )
+
+
 RULES = (
     texts_are_given,
     history_is_told,
@@ -97,6 +113,7 @@ RULES = (
     useafter_has_no_fraction,
     place_is_on_the_detector,
     pixels_are_settled,
+    level_is_about_one,
 )
 
 

@@ -62,6 +62,10 @@ BREAK = {
         (lambda flat: with_pixel(flat, err=-1), "[y, x] = [30, 40]"),
         (lambda flat: attrs.evolve(flat, dq=np.full_like(flat.dq, DQ.DO_NOT_USE)), "one pixel must be usable; none is"),
     ],
+    "level_is_about_one": [
+        (lambda flat, factor=factor: attrs.evolve(flat, data=np.where(flat.dq == 0, factor * flat.data, 1)), told)
+        for factor, told in ((1e6, "e+06: divide data and err by it"), (0.3, "pixels is 0.30"))
+    ],
 }
 
 
