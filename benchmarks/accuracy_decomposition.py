@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy_decomposition.py                  # all tables
     python benchmarks/accuracy_decomposition.py --only flats --seeds 1 2
+    python benchmarks/accuracy_decomposition.py --only flats --dithers 9
 
 flats       NRCB4, F115W and F200W, 6 dithers of one field each, wisps of 15 to 20 % of the sky, full frames. New flat /
             true flat in 64 x 64 boxes, peak to peak, per cent, for each filter: the literal recipe of the report, ours
@@ -63,15 +64,15 @@ N_DITHERS_OF_TWO, BESIDE, SEEDS_OF_TWO = 10, (0.02, 0.12), range(431, 434)
 N_TRIALS, TRIAL_SHAPE, TRIAL_BOX, BLOB, BLOB_WIDTH = 200, (512, 512), 8, 0.02, 10.0
 
 
-def campaign(seed, features=None):
+def campaign(seed, n_dithers=N_DITHERS, features=None):
     """Return a simulated program with bright wisps and its exposures in memory.
 
     ``features``, an image about 1, multiplies the response.
     """
     program = SimulatedProgram(
-        detectors=DETECTOR, filters=FILTERS, n_pointings=1, n_dithers=N_DITHERS, seed=seed, wisp_range=WISPS
+        detectors=DETECTOR, filters=FILTERS, n_pointings=1, n_dithers=n_dithers, seed=seed, wisp_range=WISPS
     )
-    exposures = in_memory(program, range(N_DITHERS))
+    exposures = in_memory(program, range(n_dithers))
     if features is not None:
         changed = [attrs.evolve(item.load(), data=item.load().data * features) for item in exposures]
         exposures = nf.ExposureSet.from_exposures(changed)
@@ -97,15 +98,15 @@ def median_of(image, good):
     return image / np.median(image[good])
 
 
-def flats_table(seeds):
+def flats_table(seeds, n_dithers=N_DITHERS):
     """Print literal, ours and perfect for each filter."""
     rows = []
     for seed in seeds:
-        program, exposures = campaign(seed)
+        program, exposures = campaign(seed, n_dithers)
         literal, frames = literal_frames(exposures), masked_frames(exposures)
         for name in FILTERS:
             rows.append({"seed": seed, "filter": name} | score_flat(program, name, literal, frames))
-    print(f"\nflats: {DETECTOR}, {N_DITHERS} dithers each, wisps {WISPS[0]:.0%}-{WISPS[1]:.0%} of the sky")
+    print(f"\nflats: {DETECTOR}, {n_dithers} dithers each, wisps {WISPS[0]:.0%}-{WISPS[1]:.0%} of the sky")
     show(rows)
     ours, known, beneath, claim = (np.array([row[name] for row in rows]) for name in SUMMED)
     print(
@@ -127,10 +128,10 @@ def score_flat(program, name, literal, frames):
     perfect = default_strategy(DETECTOR)(response, parts.delta.err, good)
     known = nf.DeltaSkyflat.from_frames(frames.where(filter=name).minus(injected_light(program, name, frames)))
     known = nf.FlatModelFit.from_delta(known, n_replicates=0)
-    injected = np.array([program.wisp_level(DETECTOR, name, index) for index in range(N_DITHERS)])
+    injected = np.array([program.wisp_level(DETECTOR, name, index) for index in range(program.n_exposures)])
     strengths = np.asarray(parts.strengths["strength"])
     shape = wisp_shape(program.seed, truth.detector, program.shape)
-    sky = np.mean([truth.sky(name, index).value for index in range(N_DITHERS)])
+    sky = np.mean([truth.sky(name, index).value for index in range(program.n_exposures)])
     left = parts.wisp.data / sky - injected.mean() * shape if parts.wisp else -injected.mean() * shape
     return {
         "literal fit": 100 * peak_to_peak(literal.surface / response, good),
@@ -152,7 +153,7 @@ def injected_light(program, name, frames):
     """Return the wisps of the frames of a filter as they were injected, {name: `FrameLight`}."""
     shape = box_means(wisp_shape(program.seed, program.truth(DETECTOR).detector, program.shape), FINE)
     names = [frame.name for frame in frames.where(filter=name).frames]
-    levels = [program.wisp_level(DETECTOR, name, index) for index in range(N_DITHERS)]
+    levels = [program.wisp_level(DETECTOR, name, index) for index in range(program.n_exposures)]
     return {
         one: FrameLight(mesh=np.float32(level) * shape, box_size=FINE) for one, level in zip(names, levels, strict=True)
     }
@@ -170,7 +171,7 @@ def features_table(seeds):
     for seed in seeds:
         program, _ = campaign(seed)
         features, where = features_under(program, seed)
-        _, exposures = campaign(seed, features)
+        _, exposures = campaign(seed, features=features)
         frames = masked_frames(exposures)
         for name in FILTERS:
             rows.append({"seed": seed, "filter": name} | score_features(program, name, frames, features, where))
@@ -356,6 +357,7 @@ def main():
     tables = {"flats": flats_table, "features": features_table, "two": two_table, "verdicts": verdicts_table}
     parser.add_argument("--only", nargs="+", choices=tables, default=list(tables), help="these tables")
     parser.add_argument("--seeds", type=int, nargs="+", help="other seeds")
+    parser.add_argument("--dithers", type=int, default=N_DITHERS, help="number of dithers of the flats")
     options = parser.parse_args()
     started = time.perf_counter()
     for name in options.only:
@@ -364,7 +366,8 @@ def main():
             "two": SEEDS_OF_TWO,
             "verdicts": range(1001, 1001 + N_TRIALS // 2),
         }
-        tables[name](options.seeds or of_name.get(name, SEEDS))
+        settings = {"n_dithers": options.dithers} if name == "flats" else {}
+        tables[name](options.seeds or of_name.get(name, SEEDS), **settings)
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 

@@ -147,10 +147,15 @@ def _check(masks=None, **strategies):
     """Raise unless each of the settings is None or of its class."""
     if masks is not None:
         check_masks(masks)
-    kinds = {"strategy": FitStrategy, "combine": CombineStrategy, "policy": FlatPolicy}
+    kinds = {
+        "strategy": (FitStrategy, "nircam_flats.MedianFilter()"),
+        "combine": (CombineStrategy, "nircam_flats.SigmaClippedMedian()"),
+        "policy": (FlatPolicy, "nircam_flats.Shrunk()"),
+    }
     for name, value in strategies.items():
-        if value is not None and not isinstance(value, kinds[name]):
-            raise InvalidInputError(f"the main job needs as {name} a {kinds[name].__name__}; got {value!r}")
+        kind, example = kinds[name]
+        if value is not None and not isinstance(value, kind):
+            raise InvalidInputError(f"the main job needs as {name} a {kind.__name__}, {example}, say; got {value!r}")
 
 
 def flagged(exposure):

@@ -400,6 +400,7 @@ def _least_probability(probabilities, purity):
 
 
 def _refuse_other_frames(frames, grey):
+    demand(frames, "frames", "DeadPixelMap.from_delta needs NormalizedFrames as frames")
     if frames.detector != grey.detector or frames.shape != grey.data.shape:
         raise InvalidInputError(
             f"DeadPixelMap.from_delta needs the frames of {grey.detector}, shape {grey.data.shape}; got those of "

@@ -54,8 +54,14 @@ class FlatPolicy(Strategy, ABC):
         Raises
         ------
         InvalidInputError
-            If a filter is not in ``grey``, or `decide` returns no fit for it.
+            If ``by_filter`` is no dict of delta skyflats by their filter, one of them is not in ``grey``, or `decide`
+            returns no fit for it.
         """
+        if not isinstance(by_filter, Mapping) or not by_filter:
+            raise InvalidInputError(
+                f"{self} needs the delta skyflats of single filters as a dict {{filter name: DeltaSkyflat}}; got "
+                f"{type(by_filter).__name__} of {len(by_filter)}"
+            )
         grey_filters = {item.name for item in grey.filters}
         for name, delta in by_filter.items():
             if delta.detector != grey.detector or name not in grey_filters:
@@ -63,6 +69,8 @@ class FlatPolicy(Strategy, ABC):
                     f"{self} needs a grey delta skyflat of {delta.detector} that {name} is part of; got one of "
                     f"{grey.detector} {', '.join(sorted(grey_filters))}"
                 )
+            if [item.name for item in delta.filters] != [name]:
+                raise InvalidInputError(f"{self} needs the delta skyflat of {name} under that name; got {delta.label}")
         fits = self.decide(grey, by_filter, fit)
         missing = [name for name in by_filter if not isinstance(fits.get(name), FlatModelFit)]
         if missing:

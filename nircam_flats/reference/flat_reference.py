@@ -208,7 +208,8 @@ class FlatReference(HoldsArrays):
         ------
         InvalidInputError
             If the fit is of another detector or shape, or has no exposures in this filter, or they were
-            divided by another flat; if it is that of a `~nircam_flats.FilterDependence`; if this flat has no errors.
+            divided by another flat; if it is that of a `~nircam_flats.FilterDependence`; if this flat has no errors, or
+            is not about 1.
 
         Warns
         -----

@@ -16,7 +16,7 @@ from nircam_flats.instrument import DQ
 from nircam_flats.kernels import pixel_faults
 from nircam_flats.reference._arithmetic import NO_ANSWER
 
-__all__ = ["RULES", "violations"]
+__all__ = ["RULES", "level_is_about_one", "violations"]
 
 UNDATED = ("GROUND", "MODEL", "DUMMY", "SIMULATION")
 DATED = ("INFLIGHT", "MODEL")
@@ -102,7 +102,7 @@ def level_is_about_one(flat):
         if not 1 / FAR <= level <= FAR:
             yield (
                 f"data must be about 1, as images are divided by it; the median of the usable pixels is {level:.3g}: "
-                "divide data and err by it"
+                "divide data by it, and err if it was scaled too"
             )
 
 
@@ -112,8 +112,8 @@ RULES = (
     pedigree_is_known,
     useafter_has_no_fraction,
     place_is_on_the_detector,
+    level_is_about_one,  # before the pixels, which are mended when the level is right
     pixels_are_settled,
-    level_is_about_one,
 )
 
 

@@ -108,8 +108,8 @@ def filter_section(products):
             Picture(
                 draw=partial(draw_flat, left - 1, centre=0.0, title=name, label="delta skyflat / surface − 1"),
                 alt=f"Map of what the new flat leaves in {name} on {products.detector}: {rest:.2%} peak to peak.",
-                caption=f"{name}: what the new flat leaves, relative; {rest:.2%} peak to peak, of which noise alone "
-                f"would show {floor:.2%}.",
+                caption=f"{name}: what the new flat leaves, relative; {rest:.2%} peak to peak, where noise "
+                f"alone would show {floor:.2%}.",
             )
         )
     columns = ("filter", "exposures", "with the old flat", "with the new", "noise alone", "corrected by")

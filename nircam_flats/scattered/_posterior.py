@@ -6,6 +6,7 @@ from scipy.ndimage import binary_dilation, label, maximum_filter, median_filter,
 from scipy.special import expit
 
 from nircam_flats._fields import HoldsArrays, image
+from nircam_flats.kernels import fill_mesh
 from nircam_flats.scattered._second import second_light
 from nircam_flats.scattered._separation import (
     EIGHT_CONNECTED,
@@ -164,11 +165,12 @@ def _posterior(regression, fit, outline, misfit):
     In a box, the excess E is light plus the departure M of the response from the smooth surface. The frames say
     ``M = E - c V`` with a large error; that M is of the order of the misfit is known before. The two are
     weighed by their variances. Where the frames contradict it, over 3 x 3 boxes, M may be as large as they say: by the
-    chance of that the two answers are mixed, and what they differ by is part of the error.
+    chance of that the two answers are mixed, and what they differ by is part of the error. Boxes that no frame saw have
+    the light of their neighbours, with an error as large.
     """
-    shown = np.nan_to_num(regression.mean - fit.surface)
+    shown = regression.mean - fit.surface
     excess, odd, around = without_odd_boxes(shown, misfit)
-    unsure = np.where(odd, median_filter(np.abs(shown - around), AROUND), 0.0)
+    unsure = np.where(odd, median_filter(np.abs(np.nan_to_num(shown) - around), AROUND), 0.0)
     seen = np.isfinite(regression.slope) & np.isfinite(regression.mean) & ~odd
     known = outline & seen
     varying, err = (np.nan_to_num(one) for one in regression.varying(fit.constant, fit.of_second))
@@ -190,16 +192,25 @@ def _posterior(regression, fit, outline, misfit):
     of_gauge = np.multiply(lever, fit.constant_err, out=np.zeros_like(lever), where=lever != 0)
     if regression.second is not None:
         of_gauge = np.hypot(of_gauge, possible * np.nan_to_num(regression.second.slope) * fit.of_second_err)
-    err = np.sqrt(spread + unsure**2 + fit.surface_err**2 + of_gauge**2)
+    err = np.sqrt(spread + unsure**2 + fit.surface_err**2 + of_gauge**2 + _of_few_frames(regression))
     light = np.where(outline, excess - response, 0.0)
+    err = np.where(np.isfinite(regression.mean), err, np.abs(light))
     return light, np.where(outline, err, 0.0), core, likely > 0.5
+
+
+def _of_few_frames(regression):
+    """Variance that the mean of a box has beyond that of most boxes, because fewer frames saw it; a mesh."""
+    variance = np.nan_to_num(regression.mean_err**2)
+    return np.maximum(variance - np.median(variance), 0.0)
 
 
 def without_odd_boxes(excess, misfit):
     """Return a mesh with the surroundings in place of odd boxes, which boxes these are, and the surroundings of all.
 
-    They hold what is left of a star, or dead pixels: neither light nor the response of their surroundings.
+    They hold what is left of a star, or dead pixels: neither light nor the response of their surroundings. Boxes
+    without a value get that of the nearest.
     """
+    excess = np.nan_to_num(fill_mesh(excess))
     around = median_filter(excess, AROUND)
     odd = np.abs(excess - around) > ODD * misfit + np.abs(around) / 2
     return np.where(odd, around, excess), odd, around

@@ -138,8 +138,9 @@ def find_outline(smooth, shared, *, place):
         if not found.any():
             raise FitError(
                 f"{place}: needed light that stands out by {N_SIGMA_SEED:.0f} times the scatter ({scatter:.3g}) of the "
-                f"picture; the brightest is {np.max(excess):.3g} above its level: give outline=... if you know "
-                "where the wisp is, or more exposures"
+                f"picture; the brightest is {np.max(excess):.3g} above its level: give a fit of the sky flat as "
+                "correction=... if the exposures are not flat, outline=... if you know where the wisp is, or more "
+                "exposures"
             )
         found = grow(found, max(min(smooth.shape) * MARGIN, LEAST_MARGIN))
         if found.mean() > 0.7 or np.array_equal(found, outline):

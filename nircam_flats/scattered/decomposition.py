@@ -37,6 +37,8 @@ from nircam_flats.skyflat.meshes import box_size_for
 
 __all__ = ["SkyDecomposition", "light_of", "without_light"]
 
+FEWEST = 8
+"""Boxes along the shorter side of the frames, at least: fewer tell no light from a smooth response."""
 UNKNOWN = 0.01
 """Error of the response, in a box where it is not smooth beneath the light, from which on the box is left out."""
 
@@ -154,7 +156,7 @@ class SkyDecomposition(HoldsArrays):
         Raises
         ------
         InvalidInputError
-            If there are several filters, or fewer than 3 frames.
+            If there are several filters, fewer than 3 frames, or boxes that are too large.
         """
         gauge = SmoothResponse() if gauge is None else gauge
         frames, box_size, found = _separated(frames, gauge, box_size)
@@ -217,6 +219,11 @@ def _separated(frames, gauge, box_size):
         raise InvalidInputError(f"SkyDecomposition needs a Gauge, SmoothResponse(), say; got {gauge!r}")
     frames = frames.minus({})
     box_size = box_size_for(frames.shape) if box_size is None else box_size
+    largest = min(frames.shape) // FEWEST
+    if box_size != int(box_size) or not 1 <= box_size <= max(largest, 1):
+        raise InvalidInputError(
+            f"SkyDecomposition needs a box_size of 1 to {largest} pixels, {FEWEST} boxes along a side; got {box_size}"
+        )
     meshes, noise = frames.boxed(box_size).astype(float), [frame.noise for frame in frames.frames]
     return frames, box_size, separate(meshes, noise, gauge, frames.fields)
 
@@ -269,7 +276,7 @@ def _evidence(found, identifiability, gauge, box_size, shape):
     regression, fit = found.regression, found.gauge
     varying, varying_err = regression.varying(fit.constant, fit.of_second)
     stripe_err = np.nan_to_num(varying_err) * np.sqrt(regression.stripe_share)
-    excess, odd, _ = without_odd_boxes(np.nan_to_num(regression.mean - fit.surface), found.misfit)
+    excess, odd, _ = without_odd_boxes(regression.mean - fit.surface, found.misfit)
     varying = np.where(odd, np.nan, varying)
     if not identifiability.determined:
         varying, varying_err = np.full_like(varying, np.nan), np.full_like(varying, np.inf)

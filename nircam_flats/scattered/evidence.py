@@ -12,6 +12,7 @@ from scipy.special import ndtr
 from nircam_flats._fields import HoldsArrays, choice, image, readonly, to_tuple
 from nircam_flats._html import ShowsCard
 from nircam_flats._strategy import checked_image
+from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument.detector import N_AMPLIFIERS
 from nircam_flats.kernels import box_means, repeat_mesh
 from nircam_flats.scattered._strength import LEAST_REAL
@@ -106,14 +107,15 @@ class LightEvidence(HoldsArrays):
 
     @cached_property
     def delta_chi2(self):
-        """Mesh of the evidence in each box, positive for light, negative for response; 0 where nothing is known.
+        """Mesh of the evidence in each box, positive for light, negative for response; NaN where too few
+        frames saw the box.
 
         With the excess E, the varying part A and variances of both, it is ``A^2 / var A - (E - A)^2 / var (E - A)``.
         """
         variance = self.varying_err.astype(float) ** 2
         both = variance + self.excess_err.astype(float) ** 2
         difference = self.varying**2 / variance - (self.excess - self.varying) ** 2 / both
-        return readonly(np.nan_to_num(difference, posinf=0, neginf=0).astype(np.float32))
+        return readonly(np.where(np.isinf(difference), 0, difference).astype(np.float32))
 
     def plot(self, ax: Any = None, **artist_options: Any) -> Any:
         """Draw the evidence, red for light and blue for response; returns the artist."""
@@ -146,6 +148,8 @@ class LightEvidence(HoldsArrays):
         to be ``+- 1 / var f`` with a standard deviation of ``2 / sqrt(var f)``.
         """
         where = checked_image(where, self.shape, bool, "LightEvidence.judge(where)")
+        if not where.any():
+            raise InvalidInputError("LightEvidence.judge(where) needs a region of at least one pixel; none is True")
         return self.judge_boxes(box_means(where, self.box_size))
 
     def judge_boxes(self, share: Any, within: np.ndarray | None = None) -> "Verdict":

@@ -172,6 +172,11 @@ class CleanestExposures(Gauge):
         return f"{which} none of the light"
 
     def fit(self, regression: Regression, light: np.ndarray, misfit: float) -> GaugeFit:
+        if self.n > len(regression.strengths):
+            raise InvalidInputError(
+                f"CleanestExposures needs n of at most the {len(regression.strengths)} exposures that there are; got "
+                f"n={self.n}"
+            )
         lowest = np.argsort(regression.strengths)[: self.n]
         constants, all_errors = [1 - regression.strengths[lowest].mean()], [regression.strength_err]
         if regression.second is not None:

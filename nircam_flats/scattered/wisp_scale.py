@@ -132,6 +132,8 @@ def fit_wisp(template, exposure, mask, *, correction):
     demand(exposure, "data", "WispTemplate.fit_scale needs an Exposure with its pixels (exposure.load())")
     place = f"WispTemplate.fit_scale of {exposure.name or 'an exposure'}"
     _demand_same_mode(template, exposure, place)
+    if correction is not None:
+        demand(correction, "surface", f"{place} needs a FlatModelFit as correction")
     if correction is not None and (correction.detector, correction.surface.shape) != (
         template.detector,
         exposure.shape,

@@ -221,6 +221,11 @@ def test_nothing_measured(stack):
         DeadPixelMap.from_delta(attrs.evolve(stack.grey, data=nothing))
 
 
+def test_frames_that_are_none(stack):
+    with pytest.raises(InvalidInputError, match=r"needs NormalizedFrames as frames; got str"):
+        DeadPixelMap.from_delta(stack.grey, frames="frames")
+
+
 def test_frames_of_another_detector(stack):
     frames = attrs.evolve(stack.frames, detector="A1")
     with pytest.raises(InvalidInputError, match=r"needs the frames of NRCB1, .* got those of NRCA1"):

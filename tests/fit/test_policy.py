@@ -141,6 +141,19 @@ def test_a_filter_that_grey_does_not_know():
         Shrunk()(grey, {"F090W": by_filter["F115W"]})
 
 
+@pytest.mark.parametrize("wrong", [[], {}, "F115W"])
+def test_delta_skyflats_by_filter_are_a_dict(wrong):
+    grey, _, _ = campaign(3, 2, 0.0)
+    with pytest.raises(InvalidInputError, match=r"needs the delta skyflats .* as a dict {filter name: DeltaSkyflat}"):
+        Shrunk()(grey, wrong)
+
+
+def test_a_filter_under_the_name_of_another():
+    grey, by_filter, _ = campaign(3, 2, 0.0)
+    with pytest.raises(InvalidInputError, match=r"needs the delta skyflat of F200W under that name; got F115W"):
+        PerFilter()(grey, {"F200W": by_filter["F115W"]})
+
+
 def test_a_policy_of_the_user_must_answer_for_each_filter():
     class First(FlatPolicy):
         def decide(self, grey, by_filter, fit):

@@ -189,6 +189,13 @@ class TestCorrectedBy:
         with pytest.raises(InvalidInputError, match=r"detector of jwst_nircam_flat_9002.fits, NRCB4; got NRCB3"):
             ground.corrected_by(fit)
 
+    def test_a_flat_that_is_not_about_1(self, ground, fit):
+        bright = attrs.evolve(ground, data=1000 * ground.data)
+        with pytest.raises(
+            InvalidInputError, match=r"flat_9002.fits: data must be about 1, .* is 1.01e\+03: divide data by"
+        ):
+            bright.corrected_by(fit)
+
     def test_fit_of_another_shape(self, ground, fit):
         fit.surface = fit.surface[:-1]
         with pytest.raises(InvalidInputError, match=r"shape of jwst.*, \(64, 80\); got \(63, 80\)"):

@@ -44,6 +44,10 @@ BREAK = {
         (lambda flat: attrs.evolve(flat, subarray="SUB", corner=(1, 1986)), "got (1, 1986) to (80, 2049)"),
         (lambda flat: attrs.evolve(flat, corner=(5, 1)), "(SUBARRAY FULL) must be (1, 1); got (5, 1)"),
     ],
+    "level_is_about_one": [
+        (lambda flat, factor=factor: attrs.evolve(flat, data=np.where(flat.dq == 0, factor * flat.data, 1)), told)
+        for factor, told in ((1e6, "e+06: divide data by it, and err"), (0.3, "pixels is 0.30"))
+    ],
     "pixels_are_settled": [
         *(
             (lambda flat, value=value: with_pixel(flat, data=value), "data must be finite and positive everywhere; 1 ")
@@ -61,10 +65,6 @@ BREAK = {
         (lambda flat: with_pixel(flat, dq=DQ.NO_FLAT_FIELD | DQ.DO_NOT_USE, data=0.9), "[y, x] = [30, 40]"),
         (lambda flat: with_pixel(flat, err=-1), "[y, x] = [30, 40]"),
         (lambda flat: attrs.evolve(flat, dq=np.full_like(flat.dq, DQ.DO_NOT_USE)), "one pixel must be usable; none is"),
-    ],
-    "level_is_about_one": [
-        (lambda flat, factor=factor: attrs.evolve(flat, data=np.where(flat.dq == 0, factor * flat.data, 1)), told)
-        for factor, told in ((1e6, "e+06: divide data and err by it"), (0.3, "pixels is 0.30"))
     ],
 }
 

@@ -61,7 +61,11 @@ def test_what_a_flat_leaves(b1):
     check = find(attrs.evolve(b1, by_filter=bent), "leaves at most 1%", "NRCB1 F200W")
     assert not check.passed
     # Medians of boxes whose middles lie 60 px apart, the first and last 4 px being no part of them.
-    assert float(check.told.split()[1].rstrip("%,")) == pytest.approx(100 * 0.04 * 60 / 127, abs=0.05)
+    assert float(check.told.split()[1].rstrip("%;")) == pytest.approx(100 * 0.04 * 60 / 127, abs=0.05)
+    noisy = attrs.evolve(bent["F200W"], influences=100 * bent["F200W"].influences)
+    check = find(attrs.evolve(b1, by_filter=bent | {"F200W": noisy}), "leaves at most 1%", "NRCB1 F200W")
+    assert check.passed
+    assert "noise alone would show" in check.told
     own = {"F200W": attrs.evolve(b1.fit, surface=np.where(np.isfinite(tilt), tilt, 1))}
     assert find(attrs.evolve(b1, by_filter=bent, fits=own), "leaves at most 1%", "NRCB1 F200W").passed
 

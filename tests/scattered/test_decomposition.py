@@ -3,6 +3,7 @@
 import attrs
 import numpy as np
 import pytest
+from scipy.ndimage import maximum_filter
 
 from nircam_flats import (
     CleanestExposures,
@@ -199,6 +200,42 @@ class TestWhatCannotBeTold:
         parts = SkyDecomposition.from_frames(scene.frames(masked=scene.wisp > 1e-3))
         assert not parts.identifiability.determined
         assert not parts.delta.good[scene.wisp > 0.02].any()
+
+    def test_what_no_frame_saw_has_the_light_of_its_surroundings(self, make_scene):
+        """Not 0 with the error of a box that all saw, which would be a hole in the wisp."""
+        scene = make_scene()
+        row, column = np.unravel_index(np.argmax(scene.wisp), scene.shape)
+        hidden = np.zeros(scene.shape, bool)
+        hidden[row // 8 * 8 :, column // 8 * 8 :][:16, :16] = True
+        parts = SkyDecomposition.from_frames(scene.frames(masked=hidden))
+        light = parts.wisp.data / np.mean(parts.strengths["level"].value)
+        truth = scene.wisp * scene.strengths.mean()
+        inside = light[hidden].mean() / truth[hidden].mean()
+        assert inside == pytest.approx(1, abs=0.25)
+        around = maximum_filter(hidden, 33) & ~hidden
+        assert np.abs(light - truth)[around].max() < 0.04
+        assert (parts.light_err[hidden] > 0.3 * truth[hidden]).mean() > 0.8
+        assert np.isnan(parts.evidence.image[hidden]).all()
+
+    def test_few_frames_mean_large_errors(self, make_scene):
+        scene = make_scene()
+        hidden = np.zeros(scene.shape, bool)
+        row, column = np.unravel_index(np.argmax(scene.wisp), scene.shape)
+        hidden[row // 8 * 8 :, column // 8 * 8 :][:16, :16] = True
+        frames, masked = scene.frames(), scene.frames(masked=hidden)
+        whole = SkyDecomposition.from_frames(frames)
+        once = attrs.evolve(frames, frames=(frames.frames[0], *masked.frames[1:]))
+        parts = SkyDecomposition.from_frames(once)
+        assert parts.light_err[hidden].min() > 1.3 * np.median(whole.evidence.excess_err)
+
+    @pytest.mark.parametrize("box_size", [0, 2.5, 300])
+    def test_boxes_of_no_use(self, scene, box_size):
+        with pytest.raises(InvalidInputError, match=r"needs a box_size of 1 to 32 pixels, 8 boxes along a side; got"):
+            SkyDecomposition.from_frames(scene.frames(), box_size=box_size)
+
+    def test_more_clean_exposures_than_there_are(self, scene):
+        with pytest.raises(InvalidInputError, match=r"n of at most the \d+ exposures that there are; got n=100"):
+            SkyDecomposition.from_frames(scene.frames(), gauge=CleanestExposures(n=100))
 
     def test_fewer_than_three_frames(self, make_scene):
         frames = make_scene(strengths=[1.0, 0.7]).frames()

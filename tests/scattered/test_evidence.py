@@ -53,6 +53,10 @@ class TestJudge:
         assert "is light: 100% +- 12% of it varies as the light does" in verdict.sentence
         assert verdict.sentence.endswith("that rests on the assumption that nothing.")
 
+    def test_no_region(self, blob):
+        with pytest.raises(InvalidInputError, match=r"needs a region of at least one pixel; none is True"):
+            evidence(in_boxes(blob, 0.02), 0.0).judge(blob & False)
+
     def test_what_does_not_vary_is_response(self, blob):
         verdict = evidence(in_boxes(blob, 0.02), 0.0).judge(blob)
         assert verdict.kind == "multiplicative"
