@@ -125,6 +125,20 @@ def test_a_missing_ground_flat_costs_one_flat(campaign, made, tmp_path, assert_s
     assert (tmp_path / "flats" / "nrcb1_f115w_flat.fits").exists()
 
 
+def test_a_ground_flat_that_is_not_about_1_costs_one_flat(campaign, tmp_path):
+    for path in campaign.ground_flats:
+        shutil.copy(path, tmp_path)
+    flats = {path.name: FlatReference.read(path) for path in campaign.ground_flats}
+    (name,) = (name for name, flat in flats.items() if (flat.detector.name, flat.filter.name) == ("NRCB1", "F200W"))
+    with fits.open(tmp_path / name, mode="update") as hdus:
+        hdus["SCI"].data *= 1000
+    program = recipes.sky_flat_program(campaign.exposures, tmp_path)
+    (problem,) = program.problems
+    assert problem.what == "NRCB1 F200W flight flat"
+    assert problem.reason.startswith(f"{name}: data must be about 1, as images are divided by it; the median")
+    assert [len(item.flats) for item in program.products] == [2, 1]
+
+
 @pytest.mark.parametrize("other", [("NRCB1", "F115W"), ("NRCALONG", "F444W")], ids=["other filter", "other detector"])
 def test_a_ground_flat_of_another_mode_is_not_taken(campaign, tmp_path, other):
     flats = {path: FlatReference.read(path) for path in campaign.ground_flats}

@@ -10,7 +10,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.time import Time
 
-from nircam_flats._files import open_fits, read_image, read_keyword, write_fits
+from nircam_flats._files import open_fits, read_image, read_keyword, useafter_of, write_fits
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
 from nircam_flats.instrument import DQ, Detector
 from nircam_flats.instrument.dq_table import decoded_flags, dq_definition, dq_image
@@ -65,7 +65,7 @@ def write_mask(dq, detector, path, *, author, description, pedigree, useafter, h
         AUTHOR=str(author),
         DESCRIP=str(description),
         PEDIGREE=str(pedigree),
-        USEAFTER=Time(useafter).utc.strftime("%Y-%m-%dT%H:%M:%S"),
+        USEAFTER=useafter_of(useafter, f"{path}: a MASK reference file needs"),
         INSTRUME="NIRCAM",
         DETECTOR=detector.name,
         EXP_TYPE="ANY",

@@ -11,11 +11,10 @@ from typing import Any, Self
 import attrs
 import numpy as np
 from astropy.table import Table
-from astropy.time import Time
 from attrs import field, frozen
 
 from nircam_flats._fields import to_tuple
-from nircam_flats._files import atomic_path
+from nircam_flats._files import atomic_path, useafter_of
 from nircam_flats._html import ShowsCard
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.fit import FlatModelFit
@@ -108,7 +107,8 @@ class FlatDelivery(ShowsCard):
         """
         grounds, unusable = collect_grounds(ground_flats)
         find_change = collect_changes(fits)
-        settings = {"useafter": _useafter(useafter), "author": author, "overwrite": overwrite}
+        useafter = None if useafter is None else useafter_of(useafter, "FlatDelivery needs")
+        settings = {"useafter": useafter, "author": author, "overwrite": overwrite}
         folder = _folder(out)
         earlier = {row["file"]: row for row in _rows(cls.read(folder).manifest)} if (folder / MANIFEST).exists() else {}
         rows, tasks, problems = {}, [], [(name, "file left out", reason) for name, reason in unusable.items()]
@@ -215,15 +215,6 @@ def _chosen(mode, candidates, change):
             return None, ("several ground flats", f"{len(candidates)} ground flats of one mode: {names}")
         candidates = named
     return candidates[0], None
-
-
-def _useafter(value):
-    if value is None:
-        return None
-    try:
-        return Time(value).utc.strftime("%Y-%m-%dT%H:%M:%S")
-    except (ValueError, TypeError) as error:
-        raise InvalidInputError(f"FlatDelivery needs useafter as a date, YYYY-MM-DDTHH:MM:SS; got {value!r}") from error
 
 
 def _folder(out):

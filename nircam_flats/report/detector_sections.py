@@ -248,7 +248,7 @@ def exposure_table(exposures, caption):
     rows = []
     for number, row in enumerate(exposures, 1):
         level, err = (row[name].to_value("MJy / sr") for name in ("level", "level_err"))
-        values = (f"{level:.4f}", f"{err:.4f}", f"{100 * row['noise']:.2f}", f"{100 * row['masked_fraction']:.1f}")
+        values = (f"{level:.4f}", f"{err:.5f}", f"{100 * row['noise']:.2f}", f"{100 * row['masked_fraction']:.1f}")
         used = ("yes", *values) if row["used"] else ("no", *[""] * len(values))
         why = element("span", row["reason"], class_="problem")
         rows.append((number, element("code", row["name"]), row["filter"], *used, str(row["start"])[:19], why))

@@ -171,7 +171,7 @@ class DetectorProducts(ShowsCard):
             "strategy": self.fit.strategy,
             "n_flats": len(self.flats),
             "n_problems": len(self.problems),
-            "notes": "; ".join(self.notes),
+            "notes": " ".join(f"{note.rstrip('.')}." for note in self.notes),
         }
 
 

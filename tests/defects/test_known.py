@@ -97,6 +97,10 @@ def test_a_mask_without_dates_or_author(stack, tmp_path):
         undated.write_mask(tmp_path / "mask.fits", author="somebody")
     with pytest.raises(InvalidInputError, match=r"a MASK reference file needs author=\.\.\.; got ''"):
         undated.write_mask(tmp_path / "mask.fits", author="", **DATES)
+    with pytest.raises(
+        InvalidInputError, match=r"mask.fits: a MASK reference file needs useafter as a date, .*; got 'x'"
+    ):
+        undated.write_mask(tmp_path / "mask.fits", author="somebody", **DATES | {"useafter": "x"})
     assert not list(tmp_path.iterdir())
 
 
