@@ -37,9 +37,9 @@ def read_mask(path):
         kind = read_keyword(header, "REFTYPE", str, path, default="none")
         instrument = read_keyword(header, "INSTRUME", str, path, default="NIRCAM")
         if kind.upper() != "MASK" or instrument.upper() != "NIRCAM":
-            raise InvalidInputError(
-                f"{path}: needed a NIRCam MASK reference file (REFTYPE MASK); got REFTYPE {kind} of {instrument}"
-            )
+            remedy = "; give FlatReference.read(path) to know what a flat flags" if kind.upper() == "FLAT" else ""
+            came = f"REFTYPE {kind} of {instrument}{remedy}"
+            raise InvalidInputError(f"{path}: needed a NIRCam MASK reference file (REFTYPE MASK); got {came}")
         stored = read_image(hdus, "DQ", np.uint32, path)
         detector = Detector.get(read_keyword(header, "DETECTOR", str, path))
         dq, told, _ = decoded_flags(stored, hdus["DQ_DEF"].data if "DQ_DEF" in hdus else None)

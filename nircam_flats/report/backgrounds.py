@@ -47,8 +47,8 @@ def background_section(program, exposures, *, model=None):
         for row in found
     ]
     caption = (
-        "Mean sky level of the exposures of each detector and filter beside the prediction. The error is that of the "
-        "measurement, by the scatter of the exposures"
+        "Mean sky level of the exposures of each detector and filter beside the prediction; the ratio is the mean of "
+        "those of the single exposures. Its error is that of the measurement, by their scatter"
     )
     made = table(("detector", "filter", *NUMBERS), rows, caption=caption, numbers=NUMBERS)
     settings = folded("The model and its settings", paragraph(comparison.model))
