@@ -89,9 +89,12 @@ def test_exposures_of_a_subarray_are_divided_by_their_part_of_a_full_flat():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"strategy": "cubic"}, "needs as strategy a FitStrategy; got 'cubic'"),
-        ({"policy": "shrunk"}, "needs as policy a FlatPolicy; got 'shrunk'"),
-        ({"combine": "median"}, "needs as combine a CombineStrategy; got 'median'"),
+        ({"strategy": "cubic"}, r"needs as strategy a FitStrategy, nircam_flats.MedianFilter\(\), say; got 'cubic'"),
+        ({"policy": "shrunk"}, r"needs as policy a FlatPolicy, nircam_flats.Shrunk\(\), say; got 'shrunk'"),
+        (
+            {"combine": "median"},
+            r"needs as combine a CombineStrategy, nircam_flats.SigmaClippedMedian\(\), say; got 'median'",
+        ),
         ({"masks": 3}, "masks must be a MaskStrategy, .*; got int"),
     ],
 )
