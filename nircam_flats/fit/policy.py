@@ -60,7 +60,7 @@ class FlatPolicy(Strategy, ABC):
         if not isinstance(by_filter, Mapping) or not by_filter:
             raise InvalidInputError(
                 f"{self} needs the delta skyflats of single filters as a dict {{filter name: DeltaSkyflat}}; got "
-                f"{type(by_filter).__name__} of {len(by_filter)}"
+                f"{by_filter!r:.80}"
             )
         grey_filters = {item.name for item in grey.filters}
         for name, delta in by_filter.items():

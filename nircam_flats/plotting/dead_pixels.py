@@ -54,8 +54,8 @@ def draw_dead_pixels(
     ax.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), aspect="equal", xlabel="x [px]", ylabel="y [px]")
     ax.set_title(f"{dead.detector}: {dead.new.sum()} new dead pixels" if title is None else title)
     if legend:
-        beside = {"loc": "upper left", "bbox_to_anchor": (1.02, 1), "borderaxespad": 0}  # it would hide pixels
-        ax.legend(fontsize="small", markerscale=4, **beside)
+        # Beside the axes: within, it would hide pixels.
+        ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, fontsize="small", markerscale=4)
     return artists["new"]
 
 

@@ -6,9 +6,10 @@ from nircam_flats._files import bare_file_name
 from nircam_flats.exceptions import InvalidInputError, demand
 from nircam_flats.reference._arithmetic import NO_ANSWER
 from nircam_flats.reference.cutouts import covers
+from nircam_flats.reference.rules import level_is_about_one
 from nircam_flats.skyflat.dependence import DIVIDE_BY_GREY
 
-__all__ = ["refuse_other_fit", "refuse_unsuited_exposure", "refuse_without_err"]
+__all__ = ["refuse_other_fit", "refuse_other_level", "refuse_unsuited_exposure", "refuse_without_err"]
 
 
 def _called(thing, kind):
@@ -22,6 +23,12 @@ def refuse_without_err(flat, what):
             f"FlatReference.{what} needs the errors of {flat.name or 'the flat'}; it has none; give them "
             "with attrs.evolve(flat, err=...)"
         )
+
+
+def refuse_other_level(ground):
+    """Raise `InvalidInputError` if a ground flat is not about 1."""
+    for fault in level_is_about_one(ground):
+        raise InvalidInputError(f"{_called(ground, 'ground flat')}: {fault}")
 
 
 def refuse_other_fit(ground, fit, *, extrapolate):

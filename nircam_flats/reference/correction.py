@@ -3,15 +3,13 @@
 import attrs
 
 from nircam_flats._fields import readonly
-from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import DQ
 from nircam_flats.kernels import correct_flat
 from nircam_flats.provenance import software_versions
 from nircam_flats.reference._arithmetic import NO_ANSWER
-from nircam_flats.reference._matching import refuse_other_fit, refuse_without_err
+from nircam_flats.reference._matching import refuse_other_fit, refuse_other_level, refuse_without_err
 from nircam_flats.reference.photometry import PhotometricShift
 from nircam_flats.reference.provenance import FlatProvenance
-from nircam_flats.reference.rules import level_is_about_one
 
 __all__ = ["STEP", "corrected", "settled"]
 
@@ -37,8 +35,7 @@ def corrected(ground, fit, *, extrapolate=False, **origins):
     is told by `FlatReference.corrected_by`.
     """
     refuse_without_err(ground, "corrected_by")
-    for fault in level_is_about_one(ground):
-        raise InvalidInputError(f"{ground.name or 'the ground flat'}: {fault}")
+    refuse_other_level(ground)
     unchecked = refuse_other_fit(ground, fit, extrapolate=extrapolate)
     flight, n_given_up = settled(ground, fit.surface, fit.err)
     extrapolated = ground.filter.name not in fit.flat_names

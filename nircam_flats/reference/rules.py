@@ -21,7 +21,7 @@ __all__ = ["RULES", "level_is_about_one", "violations"]
 UNDATED = ("GROUND", "MODEL", "DUMMY", "SIMULATION")
 DATED = ("INFLIGHT", "MODEL")
 FAR = 2.0
-"""Factor by which the level of a flat may differ from 1, to which flats are normalised."""
+"""Largest factor by which the level of a flat may differ from 1, to which flats are normalised."""
 SAMPLED = 8
 """Every eighth pixel along each axis tells the level."""
 #: What each of the three counts of `~nircam_flats.kernels.pixel_faults` breaks.
@@ -81,6 +81,18 @@ def place_is_on_the_detector(flat):
         yield f"corner (SUBSTRT1, SUBSTRT2) of a full frame (SUBARRAY FULL) must be (1, 1); got {flat.corner}"
 
 
+def level_is_about_one(flat):
+    sample = np.s_[::SAMPLED, ::SAMPLED]
+    usable = ~DQ.DO_NOT_USE.is_set(flat.dq[sample]) & np.isfinite(flat.data[sample])
+    if usable.any():
+        level = np.median(flat.data[sample][usable])
+        if not 1 / FAR <= level <= FAR:
+            yield (
+                f"data must be about 1, as images are divided by it; the median of the usable pixels is {level:.3g}: "
+                "divide data by it, and err if it was scaled too"
+            )
+
+
 def pixels_are_settled(flat):
     err = np.zeros_like(flat.data) if flat.err is None else flat.err
     counts, firsts, n_usable = pixel_faults(flat.data, err, flat.dq, np.uint32(DQ.NO_FLAT_FIELD), np.uint32(NO_ANSWER))
@@ -92,18 +104,6 @@ def pixels_are_settled(flat):
             yield f"{demand}; {n_pixels} pixels are not, the first at [y, x] = [{y}, {x}]; repaired() mends them"
     if not n_usable:
         yield "at least one pixel must be usable; none is"
-
-
-def level_is_about_one(flat):
-    sample = np.s_[::SAMPLED, ::SAMPLED]
-    usable = ~DQ.DO_NOT_USE.is_set(flat.dq[sample]) & np.isfinite(flat.data[sample])
-    if usable.any():
-        level = np.median(flat.data[sample][usable])
-        if not 1 / FAR <= level <= FAR:
-            yield (
-                f"data must be about 1, as images are divided by it; the median of the usable pixels is {level:.3g}: "
-                "divide data by it, and err if it was scaled too"
-            )
 
 
 RULES = (

@@ -36,8 +36,8 @@ the part of boxes without light that stay below it."""
 DOUBT, NOISY = 2.0, 0.95
 """The same for errors, which count what only may be a feature."""
 FAINT, VARIES = 0.02, 5.0
-"""Groups with less than this part of the light of the largest have to vary with it by this many standard deviations, of
-which stripes alone may make three."""
+"""Groups with less than this part of the light of the largest have to vary with it by this many standard deviations,
+which leave out stripes."""
 DEEP = 0.03
 """Depth of features, 1 sigma, where frames do not show a larger one."""
 

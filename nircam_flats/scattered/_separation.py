@@ -25,6 +25,7 @@ __all__ = [
     "regress",
     "robust_scatter",
     "smooth_surface",
+    "total_degrees",
 ]
 
 EIGHT_CONNECTED = np.ones((3, 3), bool)
@@ -167,8 +168,17 @@ def mean_around(values, known):
 def legendre_terms(shape, degree):
     """Legendre polynomials of total degree up to ``degree`` at the boxes of a mesh, shape (boxes, terms)."""
     by, bx = (legendre.legvander(2 * (np.arange(n) + 0.5) / n - 1, degree) for n in shape)
-    terms = [(j, i) for j in range(degree + 1) for i in range(degree + 1 - j)]
-    return np.stack([np.outer(by[:, j], bx[:, i]).ravel() for j, i in terms], axis=1)
+    return np.stack([np.outer(by[:, j], bx[:, i]).ravel() for j, i in _degrees(degree)], axis=1)
+
+
+def total_degrees(degree):
+    """Total degree of each of the `legendre_terms`."""
+    return np.sum(_degrees(degree), axis=1)
+
+
+def _degrees(degree):
+    """Degrees in y and x of each term."""
+    return [(j, i) for j in range(degree + 1) for i in range(degree + 1 - j)]
 
 
 def smooth_surface(terms, values, weights):

@@ -219,8 +219,8 @@ def _separated(frames, gauge, box_size):
         raise InvalidInputError(f"SkyDecomposition needs a Gauge, SmoothResponse(), say; got {gauge!r}")
     frames = frames.minus({})
     box_size = box_size_for(frames.shape) if box_size is None else box_size
-    largest = min(frames.shape) // FEWEST
-    if box_size != int(box_size) or not 1 <= box_size <= max(largest, 1):
+    largest = max(min(frames.shape) // FEWEST, 1)
+    if box_size != int(box_size) or not 1 <= box_size <= largest:
         raise InvalidInputError(
             f"SkyDecomposition needs a box_size of 1 to {largest} pixels, {FEWEST} boxes along a side; got {box_size}"
         )

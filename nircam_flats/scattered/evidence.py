@@ -107,8 +107,8 @@ class LightEvidence(HoldsArrays):
 
     @cached_property
     def delta_chi2(self):
-        """Mesh of the evidence in each box, positive for light, negative for response; NaN where too few
-        frames saw the box.
+        """Mesh of the evidence in each box, positive for light, negative for response; NaN where `varying`
+        is not known.
 
         With the excess E, the varying part A and variances of both, it is ``A^2 / var A - (E - A)^2 / var (E - A)``.
         """

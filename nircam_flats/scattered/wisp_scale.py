@@ -134,14 +134,11 @@ def fit_wisp(template, exposure, mask, *, correction):
     _demand_same_mode(template, exposure, place)
     if correction is not None:
         demand(correction, "surface", f"{place} needs a FlatModelFit as correction")
-    if correction is not None and (correction.detector, correction.surface.shape) != (
-        template.detector,
-        exposure.shape,
-    ):
-        raise InvalidInputError(
-            f"{place} needs a correction of {template.detector} and shape {exposure.shape}; got one of "
-            f"{correction.detector} and {correction.surface.shape}"
-        )
+        if (correction.detector, correction.surface.shape) != (template.detector, exposure.shape):
+            raise InvalidInputError(
+                f"{place} needs a correction of {template.detector} and shape {exposure.shape}; got one of "
+                f"{correction.detector} and {correction.surface.shape}"
+            )
     data = exposure.data if correction is None else exposure.data / correction.surface
     good = exposure.good & np.isfinite(data)
 

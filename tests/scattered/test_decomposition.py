@@ -37,6 +37,14 @@ def departures(parts, truth, box_size=16):
     return found, np.hypot(box_medians(parts.light_err, box_size)[0], 1.25 * scatter / np.sqrt(kept))
 
 
+def four_boxes_at_the_peak(scene):
+    """Boolean image of the box of 8 px that is brightest and three of its neighbours."""
+    row, column = np.unravel_index(np.argmax(scene.wisp), scene.shape)
+    where = np.zeros(scene.shape, bool)
+    where[row // 8 * 8 :, column // 8 * 8 :][:16, :16] = True
+    return where
+
+
 class TestRecovery:
     def test_the_response_is_found_beneath_the_light(self, parts, scene):
         literal = DeltaSkyflat.from_frames(scene.frames())
@@ -204,9 +212,7 @@ class TestWhatCannotBeTold:
     def test_what_no_frame_saw_has_the_light_of_its_surroundings(self, make_scene):
         """Not 0 with the error of a box that all saw, which would be a hole in the wisp."""
         scene = make_scene()
-        row, column = np.unravel_index(np.argmax(scene.wisp), scene.shape)
-        hidden = np.zeros(scene.shape, bool)
-        hidden[row // 8 * 8 :, column // 8 * 8 :][:16, :16] = True
+        hidden = four_boxes_at_the_peak(scene)
         parts = SkyDecomposition.from_frames(scene.frames(masked=hidden))
         light = parts.wisp.data / np.mean(parts.strengths["level"].value)
         truth = scene.wisp * scene.strengths.mean()
@@ -219,9 +225,7 @@ class TestWhatCannotBeTold:
 
     def test_few_frames_mean_large_errors(self, make_scene):
         scene = make_scene()
-        hidden = np.zeros(scene.shape, bool)
-        row, column = np.unravel_index(np.argmax(scene.wisp), scene.shape)
-        hidden[row // 8 * 8 :, column // 8 * 8 :][:16, :16] = True
+        hidden = four_boxes_at_the_peak(scene)
         frames, masked = scene.frames(), scene.frames(masked=hidden)
         whole = SkyDecomposition.from_frames(frames)
         once = attrs.evolve(frames, frames=(frames.frames[0], *masked.frames[1:]))
