@@ -5,6 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from nircam_flats import CleanestExposures, InvalidInputError, SkyDecomposition, SmoothResponse
+from nircam_flats.scattered import gauge
 from nircam_flats.scattered._light import errors_of_light
 from nircam_flats.scattered._posterior import separate, without_strays
 from nircam_flats.scattered.gauge import GaugeFit
@@ -77,6 +78,20 @@ def test_the_error_of_the_surface_is_honest():
         ratios.append(counted / np.sum(fit.surface_modes[:, beneath].mean(axis=1) ** 2))
     assert 0.4 < np.sqrt(np.mean(np.square(pulls))) < 1.7
     assert np.median(ratios) > 0.9
+
+
+def test_the_surface_follows_a_response_beyond_the_cubic(monkeypatch):
+    """Better than one whose terms of higher degrees are as good as zero."""
+    wave = 1e-3 * np.polynomial.legendre.legval(np.linspace(-1, 1, 48), [0, 0, 0, 0, 1])
+
+    def left(seed):
+        meshes, response = meshes_of(seed)
+        found = separate(meshes * (1 + wave), np.full(len(meshes), 4e-3), SmoothResponse())
+        return np.std(found.gauge.surface / (response * (1 + wave)))
+
+    free = [left(seed) for seed in range(3)]
+    monkeypatch.setattr(gauge, "STRUCTURE", 1e-5)
+    assert np.max(np.divide(free, [left(seed) for seed in range(3)])) < 0.9
 
 
 @pytest.mark.parametrize(("blob", "kept"), [(0.0, False), (0.02, True)])
