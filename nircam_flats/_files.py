@@ -13,7 +13,6 @@ import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
 from astropy.table import QTable
-from astropy.time import Time
 from attrs import frozen
 
 from nircam_flats.exceptions import InvalidInputError, StorageError
@@ -33,7 +32,6 @@ __all__ = [
     "read_sections",
     "read_table",
     "reading",
-    "useafter_of",
     "write_fits",
     "write_product",
 ]
@@ -450,14 +448,6 @@ def read_table(hdus, name, path):
     for keyword in ("EXTNAME", "CHECKSUM", "DATASUM", ""):  # of the extension, not of the table
         table.meta.pop(keyword, None)
     return table
-
-
-def useafter_of(value, needs):
-    """Return a date as keyword USEAFTER has it, without a fraction; ``needs`` begins what is raised if it is none."""
-    try:
-        return Time(value).utc.strftime("%Y-%m-%dT%H:%M:%S")
-    except (ValueError, TypeError) as error:
-        raise InvalidInputError(f"{needs} useafter as a date, YYYY-MM-DDTHH:MM:SS; got {value!r}") from error
 
 
 def bare_file_name(reference):

@@ -9,9 +9,10 @@ from pathlib import Path
 import attrs
 import numpy as np
 import pytest
+from astropy import units as u
 from matplotlib.figure import Figure
 
-from nircam_flats import recipes
+from nircam_flats import Pointing, recipes
 from nircam_flats.report import DetectorProducts, Picture
 from nircam_flats.simulation import Effects, SimulatedProgram
 
@@ -29,6 +30,18 @@ def real_data():
     if not folder.is_dir():
         pytest.skip(f"needs the real files, which are not at {folder}; NIRCAM_FLATS_REAL_DATA can say where they are")
     return folder
+
+
+@pytest.fixture(scope="session")
+def pointing_at():
+    """A pointing at a right ascension and, if it matters, a roll: ``pointing_at(ra, roll=30)``, degrees."""
+
+    def make(ra, roll=30):
+        angles = {"ra_ref": ra, "dec_ref": 2, "roll_ref": roll, "v3_idl_y_angle": 0}
+        places = {"v2_ref": 0 * u.arcsec, "v3_ref": -500 * u.arcsec}
+        return Pointing(**{name: value * u.deg for name, value in angles.items()}, **places)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ PACKAGE = Path(nircam_flats.__file__).parent
 ROWS = (
     ("exceptions", "_html"),
     ("kernels",),
-    ("_fields", "_files", "_strategy", "provenance", "parallel"),
+    ("_fields", "_files", "_keywords", "_strategy", "provenance", "parallel"),
     ("instrument",),
     ("exposure",),
     ("masks",),

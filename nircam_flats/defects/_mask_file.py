@@ -10,7 +10,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.time import Time
 
-from nircam_flats._files import open_fits, read_image, read_keyword, useafter_of, write_fits
+from nircam_flats._files import open_fits, read_image, read_keyword, write_fits
+from nircam_flats._keywords import pedigree_faults, text_faults, useafter_of
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
 from nircam_flats.instrument import DQ, Detector
 from nircam_flats.instrument.dq_table import decoded_flags, dq_definition, dq_image
@@ -50,10 +51,13 @@ def read_mask(path):
 
 def write_mask(dq, detector, path, *, author, description, pedigree, useafter, history, overwrite):
     """Write the flags ``dq`` as the MASK reference file of ``detector``."""
-    texts = {"author": author, "description": description, "pedigree": pedigree}
-    for name, text in texts.items():
-        if not str(text or "").strip():
-            raise InvalidInputError(f"{path}: a MASK reference file needs {name}=...; got {text!r}")
+    faults = [
+        *text_faults("author", "AUTHOR", author),
+        *text_faults("description", "DESCRIP", description),
+        *pedigree_faults(pedigree),
+    ]
+    if faults:
+        raise InvalidInputError(f"{path}: a MASK reference file cannot be written: {'; '.join(faults)}")
     path, (ny, nx) = Path(path), dq.shape
     primary = fits.PrimaryHDU()
     primary.header.update(

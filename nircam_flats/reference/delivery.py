@@ -14,8 +14,9 @@ from astropy.table import Table
 from attrs import field, frozen
 
 from nircam_flats._fields import to_tuple
-from nircam_flats._files import atomic_path, useafter_of
+from nircam_flats._files import atomic_path
 from nircam_flats._html import ShowsCard
+from nircam_flats._keywords import useafter_of
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.instrument import imaging_modes

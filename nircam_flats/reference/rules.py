@@ -6,20 +6,17 @@ the flat breaks it. Sources: the CRDS rules for NIRCam FLAT files (crds 14.0, ``
 makes zeros of what an infinite one divides, without a flag, and loses a pixel whose ERR is NaN.
 """
 
-import re
-from datetime import datetime
 from itertools import chain
 
 import numpy as np
 
+from nircam_flats._keywords import pedigree_faults, text_faults, useafter_faults
 from nircam_flats.instrument import DQ
 from nircam_flats.kernels import pixel_faults
 from nircam_flats.reference._arithmetic import NO_ANSWER
 
 __all__ = ["RULES", "level_is_about_one", "violations"]
 
-UNDATED = ("GROUND", "MODEL", "DUMMY", "SIMULATION")
-DATED = ("INFLIGHT", "MODEL")
 FAR = 2.0
 """Largest factor by which the level of a flat may differ from 1, to which flats are normalised."""
 SAMPLED = 8
@@ -38,12 +35,8 @@ def violations(flat):
 
 
 def texts_are_given(flat):
-    for name, keyword in (("author", "AUTHOR"), ("description", "DESCRIP")):
-        value = getattr(flat, name)
-        if not value:
-            yield f"{name} ({keyword}) must be given; it is missing"
-        elif not re.fullmatch(r"[ -~]+", value):
-            yield f"{name} ({keyword}) must be printable ASCII text, as FITS demands; got {value!r}"
+    yield from text_faults("author", "AUTHOR", flat.author)
+    yield from text_faults("description", "DESCRIP", flat.description)
 
 
 def history_is_told(flat):
@@ -52,21 +45,11 @@ def history_is_told(flat):
 
 
 def pedigree_is_known(flat):
-    words = (flat.pedigree or "").split()
-    if len(words) == 1:
-        valid = words[0].upper() in UNDATED
-    else:
-        valid = len(words) == 3 and words[0].upper() in DATED and _in_order(*words[1:])
-    if not valid:
-        yield (
-            "pedigree (PEDIGREE) must be 'INFLIGHT YYYY-MM-DD YYYY-MM-DD', with the first and the last date, "
-            f"or one of {', '.join(UNDATED)}; got {flat.pedigree!r}"
-        )
+    return pedigree_faults(flat.pedigree)
 
 
 def useafter_has_no_fraction(flat):
-    if not _is_date(flat.useafter or "", "%Y-%m-%dT%H:%M:%S"):
-        yield f"useafter (USEAFTER) must be YYYY-MM-DDTHH:MM:SS, without a fraction; got {flat.useafter!r}"
+    return useafter_faults(flat.useafter)
 
 
 def place_is_on_the_detector(flat):
@@ -115,14 +98,3 @@ RULES = (
     level_is_about_one,  # before the pixels, which are mended when the level is right
     pixels_are_settled,
 )
-
-
-def _is_date(text, layout):
-    try:
-        return datetime.strptime(text, layout).strftime(layout) == text
-    except ValueError:
-        return False
-
-
-def _in_order(first, last):
-    return _is_date(first, "%Y-%m-%d") and _is_date(last, "%Y-%m-%d") and first <= last

@@ -95,8 +95,12 @@ def test_a_mask_without_dates_or_author(stack, tmp_path):
     undated = DeadPixelMap.from_image(stack.truth.dead, detector="B1")
     with pytest.raises(InvalidInputError, match=r"no dates; a MASK file needs useafter=\.\.\. and pedigree"):
         undated.write_mask(tmp_path / "mask.fits", author="somebody")
-    with pytest.raises(InvalidInputError, match=r"a MASK reference file needs author=\.\.\.; got ''"):
+    with pytest.raises(InvalidInputError, match=r"mask.fits: .* cannot be written: author \(AUTHOR\) must be given"):
         undated.write_mask(tmp_path / "mask.fits", author="", **DATES)
+    with pytest.raises(InvalidInputError, match=r"pedigree \(PEDIGREE\) must be 'INFLIGHT .*; got 'in flight'"):
+        undated.write_mask(tmp_path / "mask.fits", author="somebody", **DATES | {"pedigree": "in flight"})
+    with pytest.raises(InvalidInputError, match=r"description \(DESCRIP\) must be printable ASCII"):
+        undated.write_mask(tmp_path / "mask.fits", author="somebody", description="dead µm", **DATES)
     with pytest.raises(
         InvalidInputError, match=r"mask.fits: a MASK reference file needs useafter as a date, .*; got 'x'"
     ):

@@ -11,7 +11,6 @@ from nircam_flats import (
     FlatModelFit,
     Gradient,
     InvalidInputError,
-    Pointing,
     WavelengthTrend,
     testing,
 )
@@ -107,7 +106,7 @@ def test_the_trend_with_wavelength(dependences):
 
 
 @pytest.fixture
-def same_fields(frames_of):
+def same_fields(frames_of, pointing_at):
     """A filter over grey, from frames of ``n`` fields in each filter; what a field adds is in all its filters alike."""
 
     def make(seed, n=6, dithers=1, **turned):
@@ -128,12 +127,6 @@ def same_fields(frames_of):
         return DeltaSkyflat.from_frames(frames.where(filter="F150W")).relative_to(grey)
 
     return make
-
-
-def pointing_at(ra, roll):
-    angles = {"ra_ref": ra, "dec_ref": 2, "roll_ref": roll, "v3_idl_y_angle": 0}
-    places = {"v2_ref": 0 * u.arcsec, "v3_ref": -500 * u.arcsec}
-    return Pointing(**{name: value * u.deg for name, value in angles.items()}, **places)
 
 
 @pytest.mark.parametrize("n", [3, 6])
