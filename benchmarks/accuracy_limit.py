@@ -7,10 +7,10 @@ Flats as in the table `flats` of ``accuracy_decomposition.py`` (NRCB4, F115W and
 20 % of the sky), peak to peak of new flat / true flat in 64 x 64 boxes, per cent. ``ours`` is the flat as the main job
 makes it, ``known`` the same where the wisps are known exactly. ``best`` and ``best known`` start from the same delta
 skyflats, but know what no observer does: how true flats vary (drawn from the simulator, the part that the filters share
-and the part that they do not), and the covariance of the errors of the boxes (white noise, stripes that amplifiers
-share and do not), which is measured against the truth of all flats of the run. From that they make the linear estimate
-of the smallest mean square error, of both filters together. A bound that ``best`` misses as often as ``ours`` does is
-one of the data.
+and the part that they do not), and how boxes err (white noise, and stripes that amplifiers share and do not, the same
+all over the detector), which is measured against the truth of all flats of the run. From that they make the linear
+estimate of the smallest mean square error, of both filters together. A bound that ``best`` misses as often as ``ours``
+does is one of the data.
 """
 
 import argparse
