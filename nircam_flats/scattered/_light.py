@@ -132,15 +132,17 @@ def _template(found, frames, box_size, light, err, **facts):
 
 
 def strengths_of(found, frames):
-    table, second = frames.table, found.regression.second
+    table, regression = frames.table, found.regression
+    second, power = regression.second, found.light**2
     beside = {} if second is None else {"second": second.strengths, "second_err": second.strength_err}
     return QTable(
         {
             "name": table["name"],
             "used": [True] * len(table),
             "reason": [""] * len(table),
-            "strength": found.regression.strengths,
-            "strength_err": found.regression.strength_err,
+            "strength": regression.strengths,
+            "strength_err": regression.strength_err,
+            "seen": np.sum((regression.weights > 0) * power, axis=(1, 2)) / max(np.sum(power), TINY),
             **beside,
             "level": table["level"],
         }

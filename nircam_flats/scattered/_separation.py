@@ -7,6 +7,7 @@ from scipy.ndimage import binary_dilation, label, uniform_filter
 
 from nircam_flats._fields import HoldsArrays, image
 from nircam_flats.instrument.detector import N_AMPLIFIERS
+from nircam_flats.kernels import autocorrelated
 from nircam_flats.skyflat.meshes import median_of_frames
 from nircam_flats.skyflat.stripes import StripeNoise
 
@@ -85,7 +86,7 @@ class Regression(HoldsArrays):
         How that grows with the strength; NaN where fewer than 3 frames saw the box.
     strengths, strength_err
         ``1 + t_j``, 1 on average, on the scale of the light that they were fitted to, and the 1 sigma error of each:
-        that of noise and stripes, and what two interleaved halves of the boxes disagree by beyond it.
+        that of noise and stripes of any width, and what two interleaved halves of the boxes disagree by beyond it.
     levels
         Level of each frame against the others.
     scatter
@@ -282,10 +283,10 @@ def regress(meshes, noise, light, outline, strengths=None, second=None, beneath=
         weights = np.where(used, 1 / scatter**2, 0.0)
         striped = StripeNoise.of(np.where(used, departure, 0.0) * unbiased, used & ~hidden)
         shown, level = np.where(used, meshes / levels - response, 0.0), np.nan_to_num(response)
-        strengths, err = _strengths(shown, weights, light, [level, template], striped, stripes)
+        strengths, unit = _strengths(shown, weights, light, [level, template], striped)
         if second is not None:
-            of_second, of_second_err = _second_strengths(shown, weights, template, [level, light], striped, stripes)
-            second = evolve(second, strengths=of_second, strength_err=of_second_err)
+            of_second, unit_of_second = _second_strengths(shown, weights, template, [level, light], striped)
+            second = evolve(second, strengths=of_second)
             beside = of_second[:, None, None] * template
         # Once the strengths are about right, stripes show inside the outline too: it counts where it hides the others.
         if beneath and number >= ROUNDS // 2:
@@ -296,13 +297,19 @@ def regress(meshes, noise, light, outline, strengths=None, second=None, beneath=
         values = np.nan_to_num(meshes / levels - stripes)
         found, second = _against_strengths(values, weights, strengths - 1, second, outline)
         mean, slope, mean_err, slope_err = (mean, *found[1:]) if number < FREE else found  # the median to begin with
+    strength_err = np.full(n, np.inf)
+    if unit > 0:
+        strength_err = _errors(shown, weights, light, [level, template], striped, stripes) / unit
+    if second is not None:
+        second_err = _errors(shown, weights, template, [level, light], striped, stripes) / unit_of_second
+        second = evolve(second, strength_err=second_err)
     return Regression(
         mean=mean,
         mean_err=mean_err,
         slope=slope,
         slope_err=slope_err,
         strengths=strengths,
-        strength_err=err,
+        strength_err=strength_err,
         levels=levels[:, 0, 0],
         scatter=scatter[:, 0, 0],
         stripes=stripes,
@@ -334,52 +341,78 @@ def factors_of(values, weights, light, *beside, stripes=None):
     Each is a mesh, or one for each frame. The noise of the boxes is independent unless there are ``stripes``, a
     `StripeNoise`.
     """
+    pulls, norms = _pulls(values.shape, weights, light, beside, stripes)
+    return np.sum(pulls * values, axis=(1, 2)), norms
+
+
+def _pulls(shape, weights, light, beside, stripes):
+    """By how much each box pulls the factor of a light in each frame, and the 1 / variance of that."""
 
     def whitened(meshes):
         return weights * meshes if stripes is None else stripes.whitened(meshes, weights)
 
-    def share(meshes, of, norm):
-        return np.sum(of * meshes, axis=(1, 2), keepdims=True) / np.maximum(norm, TINY)
-
     free: list = []
     for one in (*beside, light):
-        one = np.broadcast_to(one, values.shape)
-        for other in free:
-            one = one - share(one, *other[1:]) * other[0]
+        one = np.broadcast_to(one, shape)
+        for other, of, norm in free:
+            one = one - np.sum(of * one, axis=(1, 2), keepdims=True) / norm * other
         of = whitened(one)
-        free.append((one, of, np.sum(of * one, axis=(1, 2), keepdims=True)))
+        free.append((one, of, np.maximum(np.sum(of * one, axis=(1, 2), keepdims=True), TINY)))
     _, of, norm = free[-1]
-    return share(values, of, norm)[:, 0, 0], norm[:, 0, 0]
+    return of / norm, norm[:, 0, 0]
 
 
-def _strengths(values, weights, light, beside, striped, stripes):
-    """What `_factors_and_errors` returns for the light, scaled to 1 on average."""
-    strengths, err = _factors_and_errors(values, weights, light, beside, striped, stripes)
-    mean = strengths.mean()
-    if not (np.isfinite(err).all() and mean > 0):
-        return np.ones(len(values)), np.full(len(values), np.inf)
-    return strengths / mean, err / mean
+def _strengths(values, weights, light, beside, striped):
+    """Factors of the light in frames with the noise ``striped``, scaled to 1 on average, and what they were divided by.
 
-
-def _second_strengths(values, weights, second, beside, striped, stripes):
-    """The same for a second light, 0 on average, as its mean is a part of the light, with a standard deviation of 1."""
-    found, err = _factors_and_errors(values, weights, second, beside, striped, stripes)
-    unit = max(found.std(), TINY)
-    return (found - found.mean()) / unit, err / unit
-
-
-def _factors_and_errors(values, weights, light, beside, striped, stripes):
-    """Least-squares factor of a light in each frame, with the noise ``striped`` and all that is ``beside``; its error.
-
-    The error is that of the noise, and what two halves of the boxes, without their ``stripes``, disagree by beyond it:
-    faint sources, an error of the shape.
+    That is 0, and they are all 1, where no light can be seen.
     """
     factors, norms = factors_of(values, weights, light, *beside, stripes=striped)
+    mean = factors.mean()
+    return (factors / mean, mean) if (norms > TINY).all() and mean > 0 else (np.ones(len(values)), 0.0)
+
+
+def _second_strengths(values, weights, second, beside, striped):
+    """The same for a second light, 0 on average, as its mean is a part of the light, with a standard deviation of 1."""
+    factors, _ = factors_of(values, weights, second, *beside, stripes=striped)
+    unit = max(factors.std(), TINY)
+    return (factors - factors.mean()) / unit, unit
+
+
+def _errors(values, weights, light, beside, striped, stripes):
+    """1 sigma error of the least-squares factor of a light in each frame, with the noise ``striped``.
+
+    It is that of the noise, with what rows share beyond it, and what two halves of the boxes, without their
+    ``stripes``, disagree by beyond it: faint sources, an error of the shape.
+    """
+    pulls, norms = _pulls(values.shape, weights, light, beside, striped)
     parts = [factors_of(values - stripes, weights * half, light, *beside) for half in halves(light.shape)]
     (white, of_white), (black, of_black) = parts
-    with np.errstate(divide="ignore", invalid="ignore"):
-        disagreement = np.mean((white - black) ** 2 - 1 / of_white - 1 / of_black) / 4
-        return factors, np.sqrt(1 / norms + np.maximum(disagreement, 0.0))
+    disagreement = np.mean((white - black) ** 2 - 1 / of_white - 1 / of_black) / 4
+    residuals = values
+    for one in (*beside, light):
+        others = [other for other in (*beside, light) if other is not one]
+        factors, _ = factors_of(values, weights, one, *others, stripes=striped)
+        residuals = residuals - factors[:, None, None] * one
+    shared = _variance_by_rows(pulls, np.where(weights > 0, residuals, 0.0), weights > 0)
+    return np.sqrt(1 / norms + np.maximum(disagreement, 0.0) + shared)
+
+
+def _variance_by_rows(pulls, residuals, used):
+    """Variance of ``sum(pulls * noise)`` in each frame that comes from what boxes of different rows share.
+
+    1/f noise is stripes of any width. The autocovariance of the residuals of all frames by distance, up to the first
+    distance in rows at which rows have nothing in common, summed with the autocorrelation of the pulls.
+    """
+    n, n_rows = residuals.shape[:2]
+    pairs = sum(autocorrelated(frame.astype(float)) for frame in used)
+    sums = sum(autocorrelated(frame) for frame in residuals)
+    by_distance = sums.sum(axis=1)[n_rows:]
+    end = n_rows + int(np.argmax(np.append(by_distance, -1.0) <= 0))
+    covariance = np.where(pairs > 0.5, sums / np.maximum(pairs, 0.5), 0.0)
+    covariance = 2 * n / (n - 1) * covariance[n_rows:end]  # frames have lost their mean
+    variances = [np.sum(autocorrelated(pull)[n_rows:end] * covariance) for pull in pulls]
+    return np.maximum(variances, 0.0)
 
 
 def _against_strengths(values, weights, t, second, outline):

@@ -60,8 +60,10 @@ class SkyDecomposition(HoldsArrays):
         Light whose strengths vary beside those of `wisp`, where frames that are held out show it: a
         `~nircam_flats.WispTemplate` of one standard deviation of these strengths; otherwise None.
     strengths
-        Table with a row per frame: name, strength (1 on average), its 1 sigma error, those of a second light (columns
-        ``second`` and ``second_err``; 0 on average, because its mean is part of `wisp`), sky level.
+        Table with a row per frame: name, strength (1 on average), its 1 sigma error, the part of the power of the light
+        that the frame shows (``seen``), those of a second light (columns ``second`` and ``second_err``; 0 on average,
+        because its mean is part of `wisp`), sky level. Where a frame shows less than a fifth, the halo of what hides
+        the rest counts as light: such strengths are too large by up to five of their errors.
     evidence
         For light or response, box by box: a `LightEvidence`.
     verdicts

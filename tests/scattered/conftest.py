@@ -96,7 +96,7 @@ class Scene:
     """The truth behind frames ``response (1 + light)``: a bent band of light over a smooth response.
 
     With ``beside``, strengths of its own, a second patch of light lies over one end of the band; ``odd`` is a patch in
-    the first frame only; ``stripes`` is the scatter of rows of 8 pixels.
+    the first frame only; ``stripes`` is the scatter of rows of 8 pixels, of which ``stripe_width`` are alike.
     """
 
     def __init__(
@@ -109,6 +109,7 @@ class Scene:
         beside=None,
         odd=0.0,
         stripes=0.0,
+        stripe_width=1,
         shape=SHAPE,
         seed=1,
     ):
@@ -118,7 +119,7 @@ class Scene:
         self.response = 1 + 0.03 * (x - 0.5) - 0.02 * (y - 0.5) + 0.04 * (x - 0.5) * (y - 0.5)
         band = y - 0.45 - 0.5 * (x - 0.5) ** 2
         self.wisp = PEAK * np.exp(-0.5 * ((band / 0.05) ** 2 + ((x - 0.5) / 0.18) ** 2))
-        self.stripes = stripes
+        self.stripes, self.stripe_width = stripes, stripe_width
         self.second = 0.08 * np.exp(-0.5 * (((band - 0.06) / 0.05) ** 2 + ((x - 0.62) / 0.1) ** 2))
         self.beside = np.zeros(len(self.strengths)) if beside is None else np.asarray(beside, float)
         self.odd = odd * np.exp(-0.5 * (((band + 0.05) / 0.05) ** 2 + ((x - 0.45) / 0.08) ** 2))
@@ -134,7 +135,9 @@ class Scene:
         for number, strength in enumerate(self.strengths):
             noise = self.noise * rng.standard_normal(self.shape)
             if self.stripes:
-                noise += np.repeat(self.stripes * rng.standard_normal((self.shape[0] // 8, 1)), 8, axis=0)
+                rows = rng.standard_normal(self.shape[0] // 8 + self.stripe_width - 1)
+                rows = np.convolve(rows, np.full(self.stripe_width, self.stripe_width**-0.5), mode="valid")
+                noise += self.stripes * np.repeat(rows, 8)[:, None]
             light = strength * self.wisp + self.beside[number] * self.second + (self.odd if number == 0 else 0)
             values = (self.response * (1 + light) + noise).astype(np.float32)
             level = SkyLevel.measure(values, self.wisp > 0.003)

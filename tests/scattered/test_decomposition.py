@@ -66,17 +66,27 @@ class TestRecovery:
         assert np.abs(pulls).max() < 4
         assert np.max(parts.strengths["strength_err"]) < 0.04
 
-    @pytest.mark.parametrize("stripes", [0.0, 0.003])
-    def test_errors_of_strengths_count_that_stripes_are_not_known(self, make_scene, stripes):
+    @pytest.mark.parametrize(("stripes", "width"), [(0.0, 1), (0.003, 1), (0.003, 3)])
+    def test_errors_of_strengths_count_that_stripes_are_not_known(self, make_scene, stripes, width):
         pulls, errors = [], []
         for seed in range(11, 21):
-            scene = make_scene(stripes=stripes, noise=0.05, seed=seed)
+            scene = make_scene(stripes=stripes, stripe_width=width, noise=0.05, seed=seed)
             table = SkyDecomposition.from_frames(scene.frames()).strengths
             departures = np.asarray(table["strength"]) - scene.strengths / scene.strengths.mean()
             pulls.append(departures / np.asarray(table["strength_err"]) * np.sqrt(len(table) / (len(table) - 1)))
             errors.append(np.median(table["strength_err"]))
         assert 0.75 < np.sqrt(np.mean(np.square(pulls))) < 1.25
         assert np.median(errors) < 0.02
+
+    def test_how_much_of_the_light_a_frame_shows(self, scene):
+        frames = scene.frames()
+        hidden = np.zeros(scene.shape, bool)
+        hidden[:, scene.shape[1] // 2 :] = True
+        values = np.where(hidden, np.float32(np.nan), frames.frames[2].values)
+        seen = [attrs.evolve(it, values=values) if number == 2 else it for number, it in enumerate(frames.frames)]
+        table = SkyDecomposition.from_frames(attrs.evolve(frames, frames=seen)).strengths
+        assert table["seen"][2] == pytest.approx(np.sum(scene.wisp[~hidden] ** 2) / np.sum(scene.wisp**2), abs=0.05)
+        assert np.delete(np.asarray(table["seen"]), 2) == pytest.approx(1, abs=0.05)
 
     def test_the_light_is_a_template(self, parts, scene):
         expected = scene.wisp * scene.strengths.mean() * np.mean(parts.strengths["level"].value)
