@@ -62,13 +62,20 @@ def owned(value, dtype=None):
     if isinstance(value, np.ma.MaskedArray):
         raise InvalidInputError("a plain array is needed; got a masked one: pass its filled(nan) or filled(0)")
     try:
-        array = np.ascontiguousarray(value) if isinstance(value, np.ndarray) else np.array(value, order="C")
-        whole = array.dtype.kind in "iub"
-        array = array.astype(dtype or array.dtype.newbyteorder("="), copy=False)
+        given = np.ascontiguousarray(value) if isinstance(value, np.ndarray) else np.array(value, order="C")
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"an array of numbers is needed; got {type(value).__name__} ({error})") from None
-    if np.issubdtype(array.dtype, np.integer) and not whole:
-        raise InvalidInputError(f"an array of integers is needed; got {np.asarray(value).dtype}")
+    if given.dtype.kind not in "biuf":
+        raise InvalidInputError(f"an array of numbers is needed; got {type(value).__name__} of {given.dtype}")
+    array = given.astype(dtype or given.dtype.newbyteorder("="), copy=False)
+    if array.dtype.kind in "iu":
+        if given.dtype.kind == "f":
+            raise InvalidInputError(f"an array of integers is needed; got {given.dtype}")
+        if given.dtype.itemsize != array.itemsize and not np.array_equal(given, array):
+            limits = np.iinfo(array.dtype)
+            raise InvalidInputError(
+                f"integers from {limits.min} to {limits.max} are needed; got some from {given.min()} to {given.max()}"
+            )
     if array.base is not None or array is value:
         if _is_frozen(array):
             return array

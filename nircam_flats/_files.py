@@ -3,16 +3,17 @@
 import gzip
 import io
 import os
+import re
 import zlib
 from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from uuid import uuid4
 
 import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
-from astropy.table import QTable
+from astropy.table import QTable, Table
 from attrs import frozen
 
 from nircam_flats.exceptions import InvalidInputError, StorageError
@@ -20,6 +21,7 @@ from nircam_flats.kernels import swap_bytes
 
 __all__ = [
     "Section",
+    "ascii_text",
     "atomic_path",
     "bare_file_name",
     "image_hdu",
@@ -31,7 +33,9 @@ __all__ = [
     "read_keyword",
     "read_sections",
     "read_table",
+    "read_text",
     "reading",
+    "table_hdu",
     "write_fits",
     "write_product",
 ]
@@ -50,6 +54,7 @@ _ASTROPY_ERRORS = (
     ValueError,
 )  # anything at all
 _OF_DAMAGED_FILES = (OSError, EOFError, VerifyError, zlib.error, *_ASTROPY_ERRORS)
+TEXTS = "TEXTS"
 _GZIP = b"\x1f\x8b"
 _LARGEST = 0xFFFFFFFF
 """Of 32 bits; what the words of an extension with a CHECKSUM add up to."""
@@ -70,24 +75,40 @@ def atomic_path(path, *, overwrite=False):
         If the system cannot write it (a full disk, no permission).
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise InvalidInputError(f"{path}: exists already and is not replaced; say overwrite=True to replace it")
+    if not overwrite:
+        _refuse_existing(path)
     if not path.parent.is_dir():
         raise InvalidInputError(f"{path}: its folder must exist before writing; make {path.parent} first")
-    temporary = None
+    temporary = path.with_name(f".{uuid4().hex}{path.suffix}")
     try:
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix, delete=False) as handle:
-            temporary = Path(handle.name)
+        open(temporary, "xb").close()
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+        if overwrite:
+            temporary.replace(path)
+        else:
+            _move_beside(temporary, path)
     except OSError as error:
         raise StorageError(f"{path}: cannot be written; {error.strerror or error}") from error
     finally:
-        if temporary is not None:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _refuse_existing(path):
+    if path.exists():
+        raise InvalidInputError(f"{path}: exists already and is not replaced; say overwrite=True to replace it")
+
+
+def _move_beside(temporary, path):
+    """Rename ``temporary`` to ``path`` unless somebody else has made that meanwhile."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        _refuse_existing(path)
+        raise
+    except OSError:  # a file system without hard links
+        _refuse_existing(path)
+        temporary.replace(path)
 
 
 def read_ahead(path):
@@ -384,7 +405,28 @@ class _Pieces(io.RawIOBase):
         return len(data)
 
 
-def write_product(path, kind, header, images, tables, history, *, further=(), overwrite=False):
+def ascii_text(text):
+    """Return a text as a FITS header can hold it: ``\\xfc`` in place of the letter, ``\\n`` of the new line."""
+    return re.sub("[^ -~]", lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def table_hdu(table, name):
+    """Return extension ``name`` that holds ``table``; what is not ASCII in its texts is written as ``\\xfc``."""
+    changed = {
+        key: np.char.encode(table[key], "ascii", "backslashreplace")
+        for key in table.colnames
+        if table[key].dtype.kind == "U" and not all(str(text).isascii() for text in table[key])
+    }
+    if changed:
+        table = table.copy(copy_data=False)
+        for key, texts in changed.items():
+            table[key] = texts
+    hdu = fits.table_to_hdu(table)
+    hdu.name = name
+    return hdu
+
+
+def write_product(path, kind, header, images, tables, history, *, texts=None, further=(), overwrite=False):
     """Write a product of the library: images and tables as named extensions, its history as table HISTORY.
 
     Parameters
@@ -399,6 +441,8 @@ def write_product(path, kind, header, images, tables, history, *, further=(), ov
         Dicts from extension name to array or table.
     history
         A `~nircam_flats.provenance.History`.
+    texts
+        Dict of texts of any length for `read_text`: a header would cut or misread some of them.
     further
         Extensions made already, by parts of the product that have their own format.
     """
@@ -406,15 +450,13 @@ def write_product(path, kind, header, images, tables, history, *, further=(), ov
     primary.header["PRODUCT"] = (kind, "class of nircam_flats that reads it")
     for key, value in header.items():
         if value is not None:
-            primary.header[key] = value
+            primary.header[key] = ascii_text(value) if isinstance(value, str) else value
     hdus = fits.HDUList([primary])
     hdus.extend(image_hdu(array, name) for name, array in images.items())
-    for name, table in tables.items():
-        hdu = fits.table_to_hdu(table)
-        hdu.name = name
-        hdus.append(hdu)
+    if texts:
+        tables = tables | {TEXTS: Table({"name": list(texts), "text": list(texts.values())})}
+    hdus.extend(table_hdu(table, name) for name, table in (tables | {"HISTORY": history.to_table()}).items())
     hdus.extend(further)
-    hdus.append(history.to_hdu())
     write_fits(hdus, path, overwrite=overwrite, checksum=True)
 
 
@@ -448,6 +490,21 @@ def read_table(hdus, name, path):
     for keyword in ("EXTNAME", "CHECKSUM", "DATASUM", ""):  # of the extension, not of the table
         table.meta.pop(keyword, None)
     return table
+
+
+def read_text(hdus, name, path):
+    """Return the text ``name`` that `write_product` wrote.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is missing.
+    """
+    table = read_table(hdus, TEXTS, path)
+    found = [str(row["text"]) for row in table if row["name"] == name]
+    if not found:
+        raise InvalidInputError(f"{path}: table {TEXTS} must hold {name}; it is missing")
+    return found[0]
 
 
 def bare_file_name(reference):

@@ -5,7 +5,6 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any, Self
 
-from astropy.io import fits
 from astropy.table import Table
 from attrs import field, frozen
 
@@ -66,18 +65,16 @@ class History:
         versions = ", ".join(f"{name} {number}" for name, number in self.versions)
         return [*(str(step) for step in self.steps), f"software: {versions}"]
 
-    def to_hdu(self) -> Any:
-        """Return the history as a FITS table HISTORY with a row per setting; step 0 holds the versions."""
+    def to_table(self) -> Table:
+        """Return the history as a table with a row per setting; step 0 holds the versions."""
         rows = [(0, "software", name, number) for name, number in self.versions]
         for number, step in enumerate(self.steps, 1):
             rows.extend((number, step.name, key, value) for key, value in step.settings or (("", ""),))
-        hdu = fits.table_to_hdu(Table(rows=rows, names=["number", "step", "setting", "value"]))
-        hdu.name = "HISTORY"
-        return hdu
+        return Table(rows=rows, names=["number", "step", "setting", "value"])
 
     @classmethod
     def from_table(cls, table: Any) -> Self:
-        """Return the history that `to_hdu` wrote, from its table."""
+        """Return the history that `to_table` made."""
         versions: list = []
         steps: dict = {}
         for number, step, setting, value in zip(*(table[name] for name in table.colnames), strict=True):

@@ -127,6 +127,18 @@ def test_bits_are_integers():
     assert Picture(data=np.ones((2, 2)), dq=high).dq[0, 0] == 1 << 31
 
 
+@pytest.mark.parametrize("value", [-1, 2**32])
+def test_bits_that_do_not_fit_are_refused(value):
+    with pytest.raises(InvalidInputError, match=r"Picture\.dq: integers from 0 to 4294967295 are needed; got"):
+        Picture(data=np.ones((2, 2)), dq=np.full((2, 2), value, np.int64))
+
+
+@pytest.mark.parametrize("value", [1j, "1"])
+def test_what_is_no_number_is_refused(value):
+    with pytest.raises(InvalidInputError, match=r"Picture\.data: an array of numbers is needed; got ndarray of"):
+        Picture(data=np.full((2, 2), value))
+
+
 def test_images_print_in_a_few_characters():
     assert repr(Picture(data=np.ones((64, 32)))) == (
         "Picture(data=<float32 (64, 32)>, dq=None, hidden=None, stack=None, mesh=None)"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
-from astropy.table import QTable
+from astropy.table import QTable, Table
 
 from nircam_flats import InvalidInputError, StorageError
 from nircam_flats._files import (
@@ -24,6 +24,7 @@ from nircam_flats._files import (
     read_keyword,
     read_sections,
     read_table,
+    read_text,
     write_fits,
     write_product,
 )
@@ -92,6 +93,59 @@ class TestAtomicPath:
             temporary.write_text("")
         modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "atomic")]
         assert modes[0] == modes[1]
+
+    @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+    def test_permissions_are_set_without_touching_those_of_other_threads(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("it belongs to the whole process"))
+        with atomic_path(tmp_path / "out.txt") as temporary:
+            temporary.write_text("")
+
+    @pytest.mark.parametrize("has_links", [True, False])
+    def test_what_somebody_else_has_made_meanwhile_stays(self, tmp_path, monkeypatch, has_links):
+        def no_link(*_):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+        if not has_links:
+            monkeypatch.setattr(os, "link", no_link)
+        path = tmp_path / "out.txt"
+        with pytest.raises(InvalidInputError, match=r"out.txt: exists already"), atomic_path(path):
+            path.write_text("theirs")
+        assert path.read_text() == "theirs"
+        assert list(tmp_path.iterdir()) == [path]
+        with atomic_path(tmp_path / "other.txt") as temporary:
+            temporary.write_text("mine")
+        assert (tmp_path / "other.txt").read_text() == "mine"
+
+    def test_a_name_as_long_as_the_system_allows(self, tmp_path):
+        path = tmp_path / f"{'n' * 250}.fits"
+        with atomic_path(path) as temporary:
+            temporary.write_text("new")
+        assert path.read_text() == "new"
+
+
+class TestTexts:
+    def test_what_fits_cannot_hold_is_written_out(self, tmp_path):
+        exposures = Table({"name": ["j\xfcrgen", "plain"], "reason": ["", "5 \u03c3"]})
+        history = History().then("mask", path="/data/j\xfcrgen")
+        tables = {"EXPOSURES": exposures}
+        write_product(tmp_path / "a.fits", "Thing", {"NOTE": "5 \u03c3\n"}, {}, tables, history, texts={"T": "\xe9"})
+        with open_product(tmp_path / "a.fits", "Thing") as hdus:
+            assert hdus[0].header["NOTE"] == r"5 \u03c3\n"
+            table = read_table(hdus, "EXPOSURES", "a.fits")
+            assert list(table["name"]) == [r"j\xfcrgen", "plain"]
+            assert list(table["reason"]) == ["", r"5 \u03c3"]
+            assert read_text(hdus, "T", "a.fits") == r"\xe9"
+            found = History.from_table(read_table(hdus, "HISTORY", "a.fits"))
+        assert found.steps[0].settings == (("path", r"/data/j\xfcrgen"),)
+        assert exposures["name"][0] == "j\xfcrgen"
+
+    @pytest.mark.parametrize("text", ["Path('/a'), b=Path('/b/c')", "x" * 300, "it's", "a & b / c"])
+    def test_texts_come_back_whatever_they_hold(self, tmp_path, text):
+        write_product(tmp_path / "a.fits", "Thing", {}, {}, {}, History(), texts={"A": text, "B": ""})
+        with open_product(tmp_path / "a.fits", "Thing") as hdus:
+            assert [read_text(hdus, name, "a.fits") for name in "AB"] == [text, ""]
+            with pytest.raises(InvalidInputError, match=r"a.fits: table TEXTS must hold C; it is missing"):
+                read_text(hdus, "C", "a.fits")
 
 
 @pytest.mark.parametrize("advise", [read_ahead, let_go])

@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 
-from nircam_flats import ExposureSet, FlatReference, FlatsWarning, InvalidInputError, recipes
+from nircam_flats import DeltaSkyflat, ExposureSet, FlatReference, FlatsWarning, InvalidInputError, recipes
 from nircam_flats.instrument import DQ
 
 pytestmark = pytest.mark.usefixtures("empty_figures")
@@ -107,6 +107,20 @@ def test_a_good_exposure_is_not_lost_to_a_bad_copy_of_it(campaign, tmp_path):
     changed(of_b1[0], bad, number=-100, S_FLAT="SKIPPED")
     program = recipes.sky_flat_program([bad, *of_b1], campaign.ground_flats)
     assert program.summary["n_used"][0] == 12
+
+
+def test_names_that_fits_cannot_hold(campaign, tmp_path):
+    folder = tmp_path / "j\xfcrgen"
+    folder.mkdir()
+    of_b1 = [path for path in campaign.exposures if path.name.endswith("_nrcb1_cal.fits")]
+    copy = folder / f"\xfc_{of_b1[0].name}"
+    shutil.copy(of_b1[0], copy)
+    program = recipes.sky_flat_program([*of_b1, copy], campaign.ground_flats, out=tmp_path / "out")
+    assert program.complete
+    (left_out,) = [row for row in program.exposures if not row["used"]]
+    assert left_out["name"].startswith("\xfc_")
+    delta = DeltaSkyflat.read(tmp_path / "out" / "delta" / "nrcb1_grey_delta.fits")
+    assert "\\xfc" in "".join([*delta.exposures["name"], *delta.exposures["reason"]])
 
 
 def test_a_missing_ground_flat_costs_one_flat(campaign, made, tmp_path, assert_same_pixels):

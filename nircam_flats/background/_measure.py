@@ -139,7 +139,11 @@ class _Image:
         level = SkyLevel.measure(self.data - self._stripes(~masked), masked, good=self.good)
         if self.exposure.var_poisson is None or level.value <= 0:
             return level
-        photons = np.median(self.exposure.var_poisson[self.good & ~masked])
+        photons = self.exposure.var_poisson[self.good & ~masked]
+        photons = photons[np.isfinite(photons)]
+        if not photons.size:
+            return level
+        photons = np.median(photons)
         return evolve(level, value=float(level.value + photons**2 / (6 * level.value * level.scatter**2)))
 
     def _stripes(self, sky):

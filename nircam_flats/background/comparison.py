@@ -12,7 +12,7 @@ from astropy.table import QTable
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays, readonly
-from nircam_flats._files import open_product, read_keyword, read_table, write_product
+from nircam_flats._files import open_product, read_table, read_text, write_product
 from nircam_flats.background._measure import MeasuredSky, deep_mask_of
 from nircam_flats.background.model import BRIGHTNESS, BackgroundModel
 from nircam_flats.background.rules import BackgroundRules
@@ -154,10 +154,15 @@ class BackgroundComparison(HoldsArrays):
         Raises
         ------
         InvalidInputError
-            If none of the exposures has both a level and a predicted sky.
+            If none of the exposures has both a level and a predicted sky, or the levels are no surface brightness.
         """
         model = _to_model(model)
-        values, errs = (levels[name].to_value(BRIGHTNESS) for name in ("level", "level_err"))
+        try:
+            values, errs = (levels[name].to_value(BRIGHTNESS) for name in ("level", "level_err"))
+        except u.UnitConversionError as error:
+            raise InvalidInputError(
+                f"BackgroundComparison.from_levels needs levels in surface brightness (MJy/sr); got others: {error}"
+            ) from None
         known = {str(name): pair for name, *pair in zip(levels["name"], values, errs, strict=True) if pair[0] > 0}
         members = [member for member in exposures if member.name in known]
         if not members:
@@ -213,8 +218,8 @@ class BackgroundComparison(HoldsArrays):
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a FITS file (table EXPOSURES, and HISTORY) that `read` reads back."""
-        header = {"MODEL": self.model}
-        write_product(path, PRODUCT, header, {}, {"EXPOSURES": self.exposures}, self.history, overwrite=overwrite)
+        tables, texts = {"EXPOSURES": self.exposures}, {"MODEL": self.model}
+        write_product(path, PRODUCT, {}, {}, tables, self.history, texts=texts, overwrite=overwrite)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -228,7 +233,7 @@ class BackgroundComparison(HoldsArrays):
         with open_product(path, PRODUCT) as hdus:
             return cls(
                 exposures=read_table(hdus, "EXPOSURES", path),
-                model=read_keyword(hdus[0].header, "MODEL", str, path),
+                model=read_text(hdus, "MODEL", path),
                 history=History.from_table(read_table(hdus, "HISTORY", path)),
             )
 
@@ -298,6 +303,8 @@ def _row(member, sky, components, no_prediction, relative_err, rules):
     level = sky.level
     measured, err = (np.nan, np.nan) if level is None else (level.value, level.err)
     predicted = sum(components.values()).to_value(BRIGHTNESS).item() if components else np.nan
+    if components and not predicted > 0:
+        predicted, no_prediction = np.nan, f"no prediction: that of the model must be above 0; got {predicted:g} MJy/sr"
     reasons = [*sky.problems, *([no_prediction] if no_prediction else [])]
     if level is not None and rules is not None:
         reasons += rules.reasons(

@@ -10,7 +10,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.time import Time
 
-from nircam_flats._files import open_fits, read_image, read_keyword, write_fits
+from nircam_flats._files import ascii_text, open_fits, read_image, read_keyword, write_fits
 from nircam_flats._keywords import pedigree_faults, text_faults, useafter_of
 from nircam_flats.exceptions import FlatsWarning, InvalidInputError
 from nircam_flats.instrument import DQ, Detector
@@ -62,7 +62,7 @@ def write_mask(dq, detector, path, *, author, description, pedigree, useafter, h
     primary = fits.PrimaryHDU()
     primary.header.update(
         DATE=Time.now().utc.isot,
-        FILENAME=path.name,
+        FILENAME=ascii_text(path.name),
         DATAMODL="MaskModel",
         TELESCOP="JWST",
         REFTYPE="MASK",
@@ -82,6 +82,6 @@ def write_mask(dq, detector, path, *, author, description, pedigree, useafter, h
         SLOWAXIS=detector.slow_axis,
     )
     for line in history.to_lines():
-        primary.header.add_history(line)
+        primary.header.add_history(ascii_text(line))
     hdus = fits.HDUList([primary, dq_image(dq), dq_definition(dq, always=DQ.DO_NOT_USE | DQ.DEAD)])
     write_fits(hdus, path, overwrite=overwrite, output_verify="silentfix")

@@ -23,6 +23,13 @@ def _tables(path):
             f"{path}: needed the records.json that APT exports for a NIRCam program, with {', '.join(TABLES)}; it has "
             f"no {', '.join(missing)}"
         )
+    for name in TABLES:
+        for row in content[name]:
+            lacking = [key for key in ("observation", "visit") if not isinstance(row, dict) or key not in row]
+            if lacking:
+                raise InvalidInputError(
+                    f"{path}: each row of {name} must tell {' and '.join(lacking)}; got {row!s:.80}"
+                )
     return (content[name] for name in TABLES)
 
 
@@ -45,7 +52,7 @@ def read_apt_rows(path, observation=None):
         If the file is no such export, or has no NIRCam imaging with fixed targets in the observation.
     """
     exposures, templates, specifications = _tables(path)
-    numbers = sorted({row.get("observation") for row in exposures})
+    numbers = sorted({row["observation"] for row in exposures}, key=str)
     if observation is not None and observation not in numbers:
         raise InvalidInputError(
             f"{path}: observation must be one of {', '.join(map(str, numbers))}; got {observation!r}"

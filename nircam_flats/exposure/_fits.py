@@ -12,7 +12,15 @@ from astropy.time import Time
 from attrs import field, frozen
 
 from nircam_flats._fields import readonly
-from nircam_flats._files import bare_file_name, open_fits, read_image, read_keyword, read_sections, write_fits
+from nircam_flats._files import (
+    ascii_text,
+    bare_file_name,
+    open_fits,
+    read_image,
+    read_keyword,
+    read_sections,
+    write_fits,
+)
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure.pointing import POINTING_KEYWORDS, Pointing
 from nircam_flats.instrument import Detector, Filter
@@ -266,7 +274,7 @@ def _changed_cards(exposure, headers):
         if value is not None and (as_read is None or as_read != value):
             changed |= fact.encode(value)
         elif value is None and as_read is not None:
-            changed |= dict.fromkeys(fact.keywords)
+            changed |= dict.fromkeys({*fact.keywords, *fact.encode(as_read)})
     steps = exposure.steps
     as_read = _steps(headers[""])
     changed |= {
@@ -285,7 +293,7 @@ def _headers(exposure, path):
         "TELESCOP": "JWST",
         "INSTRUME": "NIRCAM",
         "DATAMODL": "ImageModel",
-        "FILENAME": path.name.encode("ascii", "replace").decode(),
+        "FILENAME": path.name,
         "DATE": Time.now().isot,
         "TIMESYS": "UTC",
         "SUBSIZE1": columns,
@@ -296,7 +304,7 @@ def _headers(exposure, path):
         if value is None:
             headers[hdu].remove(name, ignore_missing=True)
         else:
-            headers[hdu][name] = value
+            headers[hdu][name] = ascii_text(value) if isinstance(value, str) else value
     return headers
 
 

@@ -153,7 +153,12 @@ class PlannedPointing(HoldsArrays):
             needed = "a SkyCoord"
             raise InvalidInputError(f"PlannedPointing.from_sky: needed {needed}; got {type(coordinates).__name__}")
         detector = Detector.get(detector)
-        offsets = np.asarray(u.Quantity(dithers, u.arcsec).value, float)
+        try:
+            offsets = u.Quantity(dithers, u.arcsec, dtype=float).to_value(u.arcsec)
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError(
+                f"PlannedPointing.from_sky: dithers must be pairs of x, y in arcsec; got {dithers!r} ({error})"
+            ) from None
         if offsets.ndim != 2 or offsets.shape[1] != 2 or not len(offsets) or not np.all(np.isfinite(offsets)):
             raise InvalidInputError(f"PlannedPointing.from_sky: dithers must be pairs of finite x, y; got {dithers!r}")
         angle = detector.v3_idl_y_angle.to_value(u.rad)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nircam_flats._files import open_product, read_image, read_keyword, read_table, write_product
+from nircam_flats._files import open_product, read_image, read_table, read_text, write_product
 from nircam_flats.fit.covariance import SurfaceCovariance
 from nircam_flats.skyflat._fits import origin_header, origin_table, read_origin
 
@@ -16,10 +16,11 @@ def write_fit(fit, path, *, overwrite):
     write_product(
         path,
         "FlatModelFit",
-        origin_header(fit) | {"STRATEGY": fit.strategy},
+        origin_header(fit),
         {extension: image for extension, image in images.items() if image is not None},
         {"FILTERS": origin_table(fit), "EXPOSURES": fit.exposures},
         fit.history,
+        texts={"STRATEGY": fit.strategy},
         further=fit.covariance.to_hdus(),
         overwrite=overwrite,
     )
@@ -32,7 +33,7 @@ def read_fit(path):
             for extension, name in IMAGES.items()
         }
         covariance = SurfaceCovariance.from_hdus(hdus, path, fields["surface"].shape)
-        strategy = read_keyword(hdus[0].header, "STRATEGY", str, path)
+        strategy = read_text(hdus, "STRATEGY", path)
         exposures = read_table(hdus, "EXPOSURES", path)
         fields |= {"covariance": covariance, "strategy": strategy, "exposures": exposures}
         return fields | read_origin(hdus, path)

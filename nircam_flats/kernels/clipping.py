@@ -136,7 +136,7 @@ def clipped_statistics(values, *, where=None, n_sigma=3.0, max_iterations=5):
         the clipped tails).
     """
     values = np.asarray(values)
-    values = values.astype(values.dtype.newbyteorder("=") if values.dtype.kind == "f" else np.float64, copy=False)
+    values = values.astype(np.float32 if values.dtype.newbyteorder("=") == np.float32 else np.float64, copy=False)
     kept, ordered = np.empty((2, values.size + 1), values.dtype)
     bins = np.empty(values.size, np.int16)
     n = take_finite(values.ravel(), kept, 0) if where is None else _take_chosen(values.ravel(), where.ravel(), kept)

@@ -80,11 +80,18 @@ class SourceMask(HoldsArrays):
         Raises
         ------
         InvalidInputError
-            If the exposure has no good pixel.
+            If the exposure has no good pixel, or ``correction`` has another shape.
         """
         strategy = Segmentation() if strategy is None else strategy
         demand(exposure, "data", "SourceMask.from_exposure needs an Exposure with its pixels (exposure.load())")
-        data = exposure.data if correction is None else exposure.data / correction.surface
+        data = exposure.data
+        if correction is not None:
+            if correction.surface.shape != data.shape:
+                raise InvalidInputError(
+                    f"SourceMask.from_exposure needs a correction of the exposure's shape, {data.shape}; got "
+                    f"{correction.surface.shape}"
+                )
+            data = data / correction.surface
         good = exposure.good & np.isfinite(data)
         flags = np.where(good, np.uint8(0), np.uint8(MaskReason.DATA_QUALITY))
         flags |= strategy(data, good).view(np.uint8) * np.uint8(MaskReason.SOURCE)

@@ -10,7 +10,16 @@ from astropy.io import fits
 from astropy.time import Time
 
 from nircam_flats._fields import readonly
-from nircam_flats._files import image_hdu, open_fits, read_image, read_keyword, read_sections, reading, write_fits
+from nircam_flats._files import (
+    ascii_text,
+    image_hdu,
+    open_fits,
+    read_image,
+    read_keyword,
+    read_sections,
+    reading,
+    write_fits,
+)
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.fit import SurfaceCovariance
 from nircam_flats.instrument import DQ, Detector, Filter
@@ -191,7 +200,7 @@ def _primary_header(flat, filename):
     filter_keyword, pupil_keyword = flat.filter.keywords
     header = fits.Header()
     header["DATE"] = (Time.now().utc.isot, "UTC date this file was created")
-    header["FILENAME"] = (filename, "Name of the file")
+    header["FILENAME"] = (ascii_text(filename), "Name of the file")
     header["DATAMODL"] = (FIXED["DATAMODL"], "Type of data model")
     header["TELESCOP"] = (FIXED["TELESCOP"], "Telescope used to acquire the data")
     header["REFTYPE"] = (FIXED["REFTYPE"], "Reference file type")

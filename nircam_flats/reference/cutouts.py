@@ -15,11 +15,18 @@ def place_of(subarray, detector, corner, shape):
     Raises
     ------
     InvalidInputError
-        If only one of ``corner`` and ``shape`` is given, or neither and SIAF knows no such imaging subarray.
+        If only one of ``corner`` and ``shape`` is given, or neither and SIAF knows no such imaging subarray, or the
+        subarray is that of another detector.
     """
-    if isinstance(subarray, Subarray) or (corner is None and shape is None):
-        name = subarray.name if isinstance(subarray, Subarray) else subarray
-        known = Subarray.get(name, detector)
+    if isinstance(subarray, Subarray):
+        if subarray.detector != detector or corner is not None or shape is not None:
+            raise InvalidInputError(
+                f"FlatReference.cutout needs a Subarray of {detector}, which tells corner and shape itself; got one of "
+                f"{subarray.detector}, corner {corner} and shape {shape}"
+            )
+        return subarray.name, subarray.corner, subarray.shape
+    if corner is None and shape is None:
+        known = Subarray.get(subarray, detector)
         return known.name, known.corner, known.shape
     if corner is None or shape is None:
         raise InvalidInputError(

@@ -24,6 +24,7 @@ from nircam_flats.parallel import map_ordered, n_cores
 from nircam_flats.reference._deliver import COLUMNS, Task, faults_of_file, file_name, make_file
 from nircam_flats.reference._inventory import collect_changes, collect_grounds
 from nircam_flats.reference.flat_reference import FlatReference
+from nircam_flats.reference.ground_flats import flats_in
 
 __all__ = ["FlatDelivery"]
 
@@ -68,7 +69,7 @@ class FlatDelivery(ShowsCard):
         ground_flats: Any,
         fits: FlatModelFit | str | Path | Iterable,
         *,
-        out: str | Path | None,
+        out: str | Path,
         useafter: Any = None,
         author: str | None = None,
         overwrite: bool = False,
@@ -180,7 +181,7 @@ class FlatDelivery(ShowsCard):
         modes = Counter((row["detector"], row["bandpass"]) for row in rows)
         wrong += [f"{' '.join(mode)}: must have one file; got {n}" for mode, n in modes.items() if n > 1]
         known = {row["file"] for row in rows}
-        found = sorted(path.name for path in self.folder.glob("*.fits"))
+        found = [path.name for path in flats_in(self.folder)]
         wrong += [f"{name}: must be in the manifest; it is not" for name in found if name not in known]
         return tuple(wrong)
 

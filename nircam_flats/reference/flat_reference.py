@@ -54,7 +54,7 @@ def _history_lines(texts):
         texts = (texts,)
     lines = []
     for text in texts:
-        for line in str(text).expandtabs().splitlines():
+        for line in str(text).expandtabs().splitlines() or [""]:
             printable = re.sub(r"[^ -~]", "?", line).rstrip()
             lines += wrap(printable, 72, subsequent_indent="  ") if len(printable) > 72 else [printable]
     return tuple(lines)
@@ -114,7 +114,7 @@ class FlatReference(HoldsArrays):
     description: str | None = field(default=None, converter=_text)
     pedigree: str | None = field(default=None, converter=_text)
     useafter: str | None = field(default=None, converter=_moment)
-    subarray: str = field(default="FULL")
+    subarray: str = field(default="FULL", converter=str)
     corner: tuple[int, int] = field(default=(1, 1), converter=to_tuple)
     history: tuple[str, ...] = field(default=(), converter=_history_lines, repr=False)
     provenance: FlatProvenance | None = field(default=None, repr=False)
@@ -132,6 +132,8 @@ class FlatReference(HoldsArrays):
                 f"FlatReference.filter must be of the {self.detector.channel} channel, as {self.detector}; "
                 f"got {self.filter}"
             )
+        if len(self.corner) != 2:
+            raise InvalidInputError(f"FlatReference.corner must be the first pixel (x, y); got {self.corner}")
 
     @cached_property
     def good(self):

@@ -36,7 +36,7 @@ class GroundFlats(ShowsCard):
         Raises
         ------
         InvalidInputError
-            If there is no flat, a path does not exist, or two flats have one name.
+            If there is no flat, a path does not exist, or two flats have one name, or one has none.
         """
         if isinstance(source, cls):
             return source
@@ -45,6 +45,11 @@ class GroundFlats(ShowsCard):
         for item in items:
             for flat in expanded(item):
                 name = bare_file_name(flat.name)
+                if name is None:
+                    raise InvalidInputError(
+                        f"ground flats need names, by which exposures know them (R_FLAT); a flat of {flat.detector} "
+                        f"{flat.filter} has none: give it one, attrs.evolve(flat, name=...)"
+                    )
                 if name in flats:
                     raise InvalidInputError(f"ground flats must have different names; two are called {name}")
                 flats[name] = flat
@@ -84,13 +89,18 @@ class GroundFlats(ShowsCard):
         return flat
 
 
+def flats_in(folder):
+    """Return the paths ``*.fits`` of a folder, sorted; hidden ones are of writers that were stopped."""
+    return sorted(path for path in Path(folder).glob("*.fits") if not path.name.startswith("."))
+
+
 def expanded(item):
     """Return the flat, the path, or the paths ``*.fits`` of the folder ``item``, a list."""
     if isinstance(item, FlatReference):
         return [item]
     path = Path(item).expanduser()
     if path.is_dir():
-        return sorted(path.glob("*.fits"))
+        return flats_in(path)
     if not path.is_file():
         raise InvalidInputError(f"{path}: a ground flat, or a folder of them, is needed; nothing is there")
     return [path]

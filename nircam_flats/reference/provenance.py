@@ -9,13 +9,13 @@ from astropy.time import Time
 from attrs import field, frozen
 
 from nircam_flats._fields import HoldsArrays
-from nircam_flats._files import read_keyword, read_table
+from nircam_flats._files import read_keyword, read_table, table_hdu
 from nircam_flats.provenance import History
 from nircam_flats.reference.photometry import PhotometricShift
 
 __all__ = ["FlatProvenance"]
 
-DATES = {"FIRSTDAT": ("first_date", "start of the first exposure used"), "LASTDAT": ("last_date", "end of the last")}
+DATES = {"FIRSTDAT": ("first_date", "start of the first exposure used"), "LASTDATE": ("last_date", "end of the last")}
 SHIFTS = {"MEAN": "mean", "MEDIAN": "median", "SCATTER": "scatter"}
 
 
@@ -65,20 +65,18 @@ class FlatProvenance(HoldsArrays):
 
     def to_hdus(self) -> list:
         """Return the FITS tables EXPOSURES, PHOTOMETRY and HISTORY."""
-        exposures = fits.table_to_hdu(self.exposures)
-        exposures.name = "EXPOSURES"
+        exposures = table_hdu(self.exposures, "EXPOSURES")
         for keyword, (name, comment) in DATES.items():
             date = getattr(self, name)
             if date is not None:
                 exposures.header[keyword] = (Time(date, precision=9).isot, comment)
         hdus = [exposures]
         if self.photometry is not None:
-            photometry = fits.table_to_hdu(self.photometry.places)
-            photometry.name = "PHOTOMETRY"
+            photometry = table_hdu(self.photometry.places, "PHOTOMETRY")
             for keyword, name in SHIFTS.items():
                 photometry.header[keyword] = (getattr(self.photometry, name), "new / old flux - 1")
             hdus.append(photometry)
-        return [*hdus, self.history.to_hdu()]
+        return [*hdus, table_hdu(self.history.to_table(), "HISTORY")]
 
     @classmethod
     def from_hdus(cls, hdus: fits.HDUList, path: str | Path) -> Any:

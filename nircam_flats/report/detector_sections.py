@@ -243,11 +243,12 @@ def exposures_section(products):
 
 def exposure_table(exposures, caption):
     """Return a table of exposures, numbered: used or not and why not, sky level, noise, masked fraction."""
-    numbers = ("number", "sky level [MJy/sr]", "error [MJy/sr]", "noise [%]", "masked [%]")
+    unit = exposures["level"].unit
+    numbers = ("number", f"sky level [{unit}]", f"error [{unit}]", "noise [%]", "masked [%]")
     columns = (numbers[0], "exposure", "filter", "used", *numbers[1:], "start (UTC)", "why not")
     rows = []
     for number, row in enumerate(exposures, 1):
-        level, err = (row[name].to_value("MJy / sr") for name in ("level", "level_err"))
+        level, err = (row[name].to_value(unit) for name in ("level", "level_err"))
         values = (f"{level:.4f}", f"{err:.5f}", f"{100 * row['noise']:.2f}", f"{100 * row['masked_fraction']:.1f}")
         used = ("yes", *values) if row["used"] else ("no", *[""] * len(values))
         why = element("span", row["reason"], class_="problem")

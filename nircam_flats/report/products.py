@@ -14,7 +14,7 @@ from nircam_flats._fields import to_tuple
 from nircam_flats._files import atomic_path
 from nircam_flats._html import ShowsCard
 from nircam_flats.defects import DeadPixelMap
-from nircam_flats.exceptions import FlatsWarning, InvalidInputError
+from nircam_flats.exceptions import FlatsError, FlatsWarning, InvalidInputError
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.instrument import Detector
 from nircam_flats.kernels import peak_to_peak
@@ -242,12 +242,19 @@ class SkyFlatProgram(ShowsCard):
         Raises
         ------
         InvalidInputError
-            If ``out`` holds an earlier run and ``overwrite`` is false, or cannot be written to.
+            If ``out`` holds an earlier run and ``overwrite`` is false, or cannot be written to, or a product cannot
+            be written; all others are, with the tables and the page.
         """
         out = prepared_folder(out, overwrite=overwrite)
+        failures = []
         for item in self.products:
-            item.write(out, overwrite=overwrite)
+            try:
+                item.write(out, overwrite=overwrite)
+            except FlatsError as error:
+                failures.append(f"{item.detector}: {error}")
         self.write_tables(out, overwrite=overwrite)
+        if failures:
+            raise InvalidInputError(f"not all could be written; the rest is in {out}: {'; '.join(failures)}")
 
     def write_tables(self, out, *, overwrite=False, sections=()):
         """Write the tables and the page, with further ``sections`` if there are any.

@@ -36,7 +36,7 @@ def write_decomposition(parts, path, *, overwrite):
         "VERDICTS": _table_of(parts.verdicts, Verdict),
         "IDENTIFIABILITY": _table_of([parts.identifiability], Identifiability),
         "RESTS_ON": Table({"constant_err": [evidence.constant_err], "rests_on": [evidence.rests_on]}),
-        "DELTA_HISTORY": Table(delta.history.to_hdu().data),
+        "DELTA_HISTORY": delta.history.to_table(),
     }
     for name, template in (("WISP", parts.wisp), ("SECOND", parts.second)):
         if template is not None:

@@ -1,6 +1,7 @@
 """The old and the new flat of each exposure."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from astropy.table import QTable
@@ -68,15 +69,16 @@ def to_exposures(exposures):
 def work_on_each(work, exposures, *, executor, stage):
     """Return ``work(member)`` of each exposure that it can be done for, and an `Exclusion` for each of the others."""
 
-    def attempt(member):
-        try:
-            return work(member)
-        except FlatsError as error:
-            return Exclusion.of(member, error)
-
-    results = list(map_ordered(attempt, exposures, executor=executor, stage=stage))
+    results = list(map_ordered(partial(_attempt, work), exposures, executor=executor, stage=stage))
     made = [item for item in results if not isinstance(item, Exclusion)]
     return made, [item for item in results if isinstance(item, Exclusion)]
+
+
+def _attempt(work, member):
+    try:
+        return work(member)
+    except FlatsError as error:
+        return Exclusion.of(member, error)
 
 
 def exposure_rows(used, left_out, **columns):

@@ -82,12 +82,12 @@ def find_sources(exposure, *, n_sigma):
     return x[inside], y[inside]
 
 
-def measure(before, after, x, y, apertures, *, covariance=None):
+def measure(before, after, x, y, apertures, *, flat=None):
     """Return a table of the sources at ``x``, ``y``: flux and error with both flats (uJy), flags.
 
     Flux is the sum of data times AREA times the nominal area of a pixel, less the local background, the clipped median
     of a ring. Its error is that of ERR over the aperture, and of the background. With the new flat it is also that of
-    its surface, if its ``covariance`` is known: all pixels of an aperture share it, and ERR averages it away.
+    its surface, if the new ``flat`` knows its covariance: all pixels of an aperture share it, and ERR averages it away.
     """
     table = QTable({"x": x, "y": y})
     places = np.transpose([x, y])
@@ -103,9 +103,10 @@ def measure(before, after, x, y, apertures, *, covariance=None):
         flux = sums["aperture_sum"] - circle.area * sky.median
         table[f"flux_{name}"] = flux * unit
         table[f"err_{name}"] = np.hypot(sums["aperture_sum_err"], circle.area * sky_err) * unit
-    if covariance is not None:
-        here = tuple(np.rint(place).astype(int) for place in (y, x))
-        table["err_new"] = np.hypot(table["err_new"], table["flux_new"] * covariance.err()[here])
+    if flat is not None and flat.covariance is not None:
+        offsets = np.subtract(before.corner, flat.corner)
+        column, row = (np.rint(place).astype(int) + offset for place, offset in zip((x, y), offsets, strict=True))
+        table["err_new"] = np.hypot(table["err_new"], table["flux_new"] * flat.covariance.err()[row, column])
     table["flags"] = _flags(before, bad, circle)
     return table
 

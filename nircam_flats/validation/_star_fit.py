@@ -45,6 +45,14 @@ class LegendreTerms:
         by, bx = (legendre_basis(np.arange(size) + 0.5, size, self.degree) for size in self.shape)
         return evaluate_polynomial(square, by, bx, 0.0)
 
+    def errors(self, covariance):
+        """Return the 1 sigma error of `image` where the coefficients have this covariance, float32."""
+        values, vectors = np.linalg.eigh(covariance)
+        variance = np.zeros(self.shape, np.float32)
+        for root in (vectors * np.sqrt(np.maximum(values, 0))).T:
+            variance += self.image(root) ** 2
+        return np.sqrt(variance)
+
     def on_mesh(self):
         """Return the terms at the centres of boxes of 32 px, (terms, boxes in y, boxes in x)."""
         j, i = self.powers

@@ -20,6 +20,7 @@ from nircam_flats.kernels import box_means, box_medians, clipped_statistics, mes
 from nircam_flats.masks import Segmentation
 from nircam_flats.provenance import History
 from nircam_flats.skyflat import NormalizedFrame
+from nircam_flats.skyflat.frames import described
 from nircam_flats.validation import _fits
 from nircam_flats.validation._exchange import FlatExchange, exposure_rows, to_exposures, work_on_each
 from nircam_flats.validation._noise import deviations, noise_of_stack, stacked
@@ -59,6 +60,11 @@ class Flatness(HoldsArrays):
     def from_images(cls, images: Any, box_size: int = 64) -> Self:
         """Measure images of the sky, each float32 ``[y, x]`` with a level of 1, NaN where masked.
 
+        Raises
+        ------
+        InvalidInputError
+            If there is no image, or they differ in shape.
+
         Examples
         --------
         >>> import numpy as np
@@ -70,6 +76,11 @@ class Flatness(HoldsArrays):
         (0.03, True)
         """
         parts = [_measured(np.asarray(item, np.float32), box_size) for item in images]
+        shapes = {part["rows"].shape + part["columns"].shape for part in parts}
+        if len(shapes) != 1:
+            raise InvalidInputError(
+                f"Flatness.from_images needs images of one shape; got {len(parts)} of {len(shapes)} shapes"
+            )
         names = ("meshes", "n_pixels", "rows", "columns")
         stacks = {name: np.stack([part[name] for part in parts]) for name in names}
         return cls(**stacks, box_size=box_size)
@@ -283,7 +294,7 @@ class FlatnessComparison(HoldsArrays):
             old=_joined(olds, box_size),
             new=_joined(news, box_size),
             exposures=table,
-            history=History().then("flatness", masks=_described(masks), box_size=box_size, exposures=len(made)),
+            history=History().then("flatness", masks=described(masks), box_size=box_size, exposures=len(made)),
         )
 
     @cached_property
@@ -347,7 +358,3 @@ def _both(member, *, exchange, masks, box_size):
 
 def _joined(parts, box_size):
     return Flatness(**{name: np.stack([part[name] for part in parts]) for name in parts[0]}, box_size=box_size)
-
-
-def _described(masks):
-    return repr(masks) if isinstance(masks, Segmentation) else type(masks).__name__

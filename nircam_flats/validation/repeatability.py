@@ -276,7 +276,7 @@ def _detections(member, *, exchange, apertures, n_sigma, min_snr):
     if not x.size:
         raise InvalidInputError(f"no source stands out by {n_sigma:g} times the noise of a pixel (n_sigma)")
     new = exchange.new[member.detector, member.filter]
-    table = measure(before, after, x, y, apertures, covariance=new.covariance)
+    table = measure(before, after, x, y, apertures, flat=new)
     bright = table["flux_new"] > min_snr * table["err_new"]
     return member.without_pixels(), wcs, table[bright]
 

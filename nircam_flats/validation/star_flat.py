@@ -11,12 +11,11 @@ from scipy.stats import chi2
 
 from nircam_flats._fields import HoldsArrays, image, readonly, to_tuple
 from nircam_flats._files import reading
-from nircam_flats.exceptions import InvalidInputError
-from nircam_flats.fit import FlatModelFit, SurfaceCovariance
+from nircam_flats.exceptions import InvalidInputError, demand
+from nircam_flats.fit import FlatModelFit
 from nircam_flats.instrument import Detector
 from nircam_flats.instrument.detector import to_detector
 from nircam_flats.provenance import History
-from nircam_flats.skyflat.meshes import MESH_BOX
 from nircam_flats.validation import _fits
 from nircam_flats.validation._star_fit import LegendreTerms, fit_stars
 
@@ -119,7 +118,7 @@ class StarFlat(HoldsArrays):
     @cached_property
     def err(self):
         """1 sigma error of `surface`, float32."""
-        return readonly(self.surface * _as_surface(self.terms, self.covariance).err())
+        return readonly(self.surface * self.terms.errors(self.covariance))
 
     def compare(self, fit: FlatModelFit) -> Any:
         """Return the `StarFlatComparison` of this flat with the flat of the sky.
@@ -192,6 +191,7 @@ class StarFlatComparison(HoldsArrays):
         The fluxes are divided by the surface of ``fit`` and solved again. So structure that the surface follows and no
         polynomial of this degree can follow does not disturb.
         """
+        demand(fit, "surface", "StarFlat.compare needs a FlatModelFit")
         if (star_flat.detector, star_flat.shape) != (fit.detector, fit.surface.shape):
             raise InvalidInputError(
                 f"StarFlat.compare needs a fit of {star_flat.detector} with shape {star_flat.shape}; got one of "
@@ -235,7 +235,7 @@ class StarFlatComparison(HoldsArrays):
     @cached_property
     def significance(self):
         """Departure of `ratio` from 1 over its error, float32."""
-        err = _as_surface(LegendreTerms(degree=self.degree, shape=self.shape), self.covariance).err()
+        err = LegendreTerms(degree=self.degree, shape=self.shape).errors(self.covariance)
         return readonly(((self.ratio - 1) / err).astype(np.float32))
 
     def __str__(self):
@@ -251,16 +251,3 @@ class StarFlatComparison(HoldsArrays):
 
         title = f"{self.detector}: star flat / sky flat (chance {self.p_value:.2g})"
         return draw_flat(self.ratio, ax=ax, **({"title": title, "label": "star flat / sky flat"} | artist_options))
-
-
-def _as_surface(terms, covariance):
-    """The covariance of coefficients as modes on a mesh, which tell the error anywhere."""
-    values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(values, 0))
-    return SurfaceCovariance(
-        modes=np.tensordot(root.T, terms.on_mesh(), 1),
-        misfit=0.0,
-        misfit_correlation=np.ones(1),
-        shape=terms.shape,
-        box_size=MESH_BOX,
-    )

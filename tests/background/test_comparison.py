@@ -263,3 +263,33 @@ def test_the_answer_is_the_same_for_any_executor(exposures, typical, run_elsewhe
     ]
     for result in results[1:]:
         testing.assert_same(result.exposures, results[0].exposures)
+
+
+def test_a_variance_that_is_not_known_in_some_pixels_does_no_harm(exposures, typical):
+    one = exposures[0].load()
+    unknown = np.random.default_rng(1).random(one.shape) < 0.001
+    spoiled = attrs.evolve(one, var_poisson=np.where(unknown, np.float32(np.nan), one.var_poisson))
+    levels = [
+        nf.BackgroundComparison.from_exposures(nf.ExposureSet.from_exposures([item]), model=typical).exposures
+        for item in (one, spoiled)
+    ]
+    values = [level["measured"][0].to_value("MJy / sr") for level in levels]
+    assert values[1] == pytest.approx(values[0], rel=1e-4)
+
+
+def test_levels_in_other_units_are_refused(exposures, typical, comparison):
+    levels = comparison.exposures["name", "measured", "measured_err"]
+    levels.rename_columns(["measured", "measured_err"], ["level", "level_err"])
+    for name in ("level", "level_err"):
+        levels[name] = levels[name].value * u.Unit("DN / s")
+    with pytest.raises(nf.InvalidInputError, match=r"needs levels in surface brightness \(MJy/sr\); got others"):
+        nf.BackgroundComparison.from_levels(exposures, levels, model=typical)
+
+
+def test_a_model_that_predicts_nothing_is_told(exposures):
+    class Nothing(nf.BackgroundModel):
+        def spectrum(self, coordinate, date, wavelength):
+            return {"zodiacal": 0 * wavelength}
+
+    with pytest.raises(nf.InvalidInputError, match="no prediction: that of the model must be above 0; got 0 MJy/sr"):
+        nf.BackgroundComparison.from_exposures(exposures[:1], model=Nothing())

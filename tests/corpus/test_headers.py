@@ -65,7 +65,7 @@ def flight_flat():
     """The same with provenance and covariance: tables that are not as they were written are a fault, and not used."""
     lost, told = ({"covariance": None},) * 3, ({"provenance": ANYTHING},) * 3
     wanted = flat() | {("MODES", "BOXSIZE"): lost, ("MISFIT", "MISFIT"): lost}
-    wanted |= {("EXPOSURES", keyword): told for keyword in ("FIRSTDAT", "LASTDAT")}
+    wanted |= {("EXPOSURES", keyword): told for keyword in ("FIRSTDAT", "LASTDATE")}
     return wanted | {("PHOTOMETRY", keyword): told for keyword in ("MEAN", "MEDIAN", "SCATTER")}
 
 
@@ -92,7 +92,7 @@ def of_exposures(**more):
 def fit():
     """The same of a fit, which has a covariance besides."""
     needed = {("MODES", "BOXSIZE"): NEEDED, ("MISFIT", "MISFIT"): NEEDED}
-    return of_exposures(STRATEGY=(REFUSED, REFUSED, {"strategy": "ABSURD"})) | needed
+    return of_exposures() | needed
 
 
 TABLES = {

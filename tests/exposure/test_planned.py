@@ -147,6 +147,8 @@ def test_the_export_of_apt_is_read(write):
     ("content", "text"),
     [
         ("no json", r"1234.records.json: needed the records.json that APT exports; got Expecting value"),
+        (apt_records(exposures=[{}]), r"each row of exposures must tell observation and visit; got {}"),
+        (apt_records(nircam_templates=[1]), r"each row of nircam_templates must tell observation and visit; got 1"),
         ([1], r"it has no exposures, nircam_templates, nircam_exposure_specification"),
         ({"exposures": []}, r"it has no nircam_templates, nircam_exposure_specification"),
         (apt_records(nircam_templates=[{"observation": 7, "visit": 1, "modules": "C"}]), r"modules of observation 7"),
@@ -190,3 +192,9 @@ def test_what_has_no_pointing_is_refused(exposure):
         PlannedPointing.from_sky(TARGET, "B1", modules="C")
     with pytest.raises(InvalidInputError, match="dec must be within -90 to 90"):
         PlannedPointing(ra=0 * u.deg, dec=95 * u.deg, v2=0 * u.arcsec, v3=0 * u.arcsec)
+
+
+@pytest.mark.parametrize("dithers", ["abc", [(1, 2)] * u.kg, [(1, "a")]])
+def test_dithers_that_are_no_angles_are_refused(dithers):
+    with pytest.raises(InvalidInputError, match="dithers must be pairs of x, y in arcsec; got"):
+        PlannedPointing.from_sky(SkyCoord(10 * u.deg, 2 * u.deg), "B1", dithers=dithers)

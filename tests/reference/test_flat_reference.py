@@ -82,6 +82,8 @@ class TestFields:
         assert max(map(len, flat.history)) <= 72
         assert " ".join(flat.history).split() == [*words.split(), "two", "lines", "?m", "and", "tab"]
         assert attrs.evolve(flat).history == flat.history
+        spaced = attrs.evolve(ground, history="one\n\ntwo")
+        assert attrs.evolve(spaced).history == spaced.history == ("one", "", "two")
 
     def test_good(self, ground):
         data = ground.data.copy()
@@ -299,6 +301,12 @@ class TestCutout:
         name, corner, shape = (*arguments, None, None)[:3]
         with pytest.raises(InvalidInputError, match=message):
             flight.cutout(name, corner=corner, shape=shape)
+
+    def test_a_subarray_of_another_detector_or_with_a_place_of_its_own(self, flight):
+        with pytest.raises(InvalidInputError, match=r"needs a Subarray of NRCB4, .*; got one of NRCB1"):
+            flight.cutout(Subarray.get("SUB160P", "B1"))
+        with pytest.raises(InvalidInputError, match=r"tells corner and shape itself; got .* corner \(5, 5\)"):
+            flight.cutout(Subarray.get("SUB160", "B4"), corner=(5, 5), shape=(8, 8))
 
     def test_full_flats_serve_exposures_of_subarrays(self, ground, flight, calibrate):
         exposure = part_of(calibrate(ground), self.CORNER, self.SHAPE)

@@ -41,7 +41,7 @@ def test_readers_without_the_library_find_it_too(flight, tmp_path):
     assert exposures["name"].tolist() == ["jw01_nrcb4", "jw02_nrcb4", "jw03_nrcb4"]
     header = fits.getheader(tmp_path / "flat.fits", "EXPOSURES")
     assert header["FIRSTDAT"].startswith("2022-04-28T23:59:59.9")
-    assert header["LASTDAT"].startswith("2022-05-02T00:00:00")
+    assert header["LASTDATE"].startswith("2022-05-02T00:00:00")
     history = "\n".join(fits.getheader(tmp_path / "flat.fits")["HISTORY"])
     assert "Exposures: 2 used, 1 left out (table EXPOSURES)" in history
     assert "Fluxes change by new / old - 1 (table PHOTOMETRY): mean " in history

@@ -98,6 +98,14 @@ class TestSkyFlatProgram:
         assert Table.read(tmp_path / "summary.ecsv").meta["problems"] == [str(problem)]
         assert list(QTable.read(tmp_path / "exposures.ecsv")["reason"]) == ["b"]
 
+    def test_what_cannot_be_written_of_a_detector_keeps_no_other_back(self, made, tmp_path, empty_figures):
+        first, other = (item.detector.name.lower() for item in made.products)
+        (tmp_path / "out" / "flats" / f"{first}_f277w_flat.fits").mkdir(parents=True)
+        with pytest.raises(InvalidInputError, match=rf"not all could be written; the rest is in .*{first}_f277w_flat"):
+            made.write(tmp_path / "out", overwrite=True)
+        assert (tmp_path / "out" / "flats" / f"{other}_f200w_flat.fits").is_file()
+        assert (tmp_path / "out" / "report.html").is_file()
+
     def test_write_writes_all(self, made, tmp_path, empty_figures):
         made.write(tmp_path / "a" / "b")
         names = {path.name for path in (tmp_path / "a" / "b").rglob("*.*")}

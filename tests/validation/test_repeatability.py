@@ -11,6 +11,7 @@ from nircam_flats import (
     DQ,
     Exposure,
     ExposureSet,
+    FlatReference,
     InvalidInputError,
     MeasurementFlag,
     PhotometricRepeatability,
@@ -82,10 +83,17 @@ def test_an_aperture_shares_the_error_of_the_surface_of_the_new_flat():
     x, y = np.array([40.3]), np.array([52.8])
     modes = np.broadcast_to([0.01, 0.02, 0.03], (1, 3, 3))  # at x = 15.5, 47.5, 79.5
     surface = SurfaceCovariance(modes=modes, misfit=0, misfit_correlation=[1], shape=exposure.data.shape, box_size=32)
-    plain, shared = (measure(exposure, exposure, x, y, Apertures(), covariance=one) for one in (None, surface))
+    flat = FlatReference(data=np.ones(surface.shape), detector="B1", filter="F200W", covariance=surface)
+    plain, shared = (measure(exposure, exposure, x, y, Apertures(), flat=one) for one in (None, flat))
     assert shared["err_old"] == plain["err_old"]
     extra = np.sqrt(shared["err_new"] ** 2 - plain["err_new"] ** 2) / shared["flux_new"]
     assert extra[0].to_value(u.one) == pytest.approx(0.01 + 0.01 * (40 - 15.5) / 32, rel=0.05)
+    moved = attrs.evolve(exposure, corner=(33, 1))  # of a subarray whose first column is the 33rd of the flat
+    wide = attrs.evolve(surface, modes=np.broadcast_to([0.01, 0.02, 0.03, 0.04], (1, 3, 4)), shape=(96, 128))
+    flat = FlatReference(data=np.ones(wide.shape), detector="B1", filter="F200W", covariance=wide)
+    shared = measure(moved, moved, x, y, Apertures(), flat=flat)
+    extra = np.sqrt(shared["err_new"] ** 2 - plain["err_new"] ** 2) / shared["flux_new"]
+    assert extra[0].to_value(u.one) == pytest.approx(0.01 + 0.01 * (40 + 32 - 15.5) / 32, rel=0.05)
 
 
 def test_the_error_of_a_flat_is_that_of_its_exposures(star_field, old_flat, true_flat, photometry):
@@ -297,3 +305,9 @@ def test_scatter_plot(photometry):
     ]
     circled = [len(item.get_offsets()) for item in ax.collections[2:]]
     assert sum(circled) == photometry.summary["n_outliers"]
+
+
+def test_the_answer_is_the_same_for_any_executor(star_field, old_flat, true_flat, photometry, run_elsewhere):
+    for executor in run_elsewhere:
+        found = PhotometricRepeatability.from_exposures(star_field, old=old_flat, new=true_flat, executor=executor)
+        assert_same(found.measurements, photometry.measurements)

@@ -250,3 +250,13 @@ def test_plots(photometry, sky_frames):
     ax = Figure().subplots()
     flat.compare(sky_fit(sky_frames)).plot(ax)
     assert ax.get_title().startswith("NRCB1: star flat / sky flat (chance ")
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (384, 320), (640, 200)])
+def test_the_error_of_a_pixel_is_that_of_the_terms_there(rng, shape):
+    terms = LegendreTerms(degree=3, shape=shape)
+    root = rng.standard_normal((9, 9))
+    places = np.array([[0, 0], [shape[1] - 1, 0], [shape[1] - 1, shape[0] - 1], [shape[1] // 3, shape[0] // 2]])
+    at = terms.at(*places.T)
+    expected = np.sqrt(np.einsum("pi,ij,pj->p", at, root @ root.T, at))
+    np.testing.assert_allclose(terms.errors(root @ root.T)[places[:, 1], places[:, 0]], expected, rtol=1e-4)
