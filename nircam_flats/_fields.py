@@ -46,6 +46,15 @@ def _is_frozen(array):
     return True
 
 
+def refuse_unit_or_mask(value, place=""):
+    """Raise `InvalidInputError` for an array that would lose its unit or its mask as a plain one."""
+    at = f"{place}: " if place else ""
+    if isinstance(value, u.Quantity):
+        raise InvalidInputError(f"{at}a plain array is needed; got one in {value.unit}: pass its to_value(unit)")
+    if isinstance(value, np.ma.MaskedArray):
+        raise InvalidInputError(f"{at}a plain array is needed; got a masked one: pass its filled(nan) or filled(0)")
+
+
 def owned(value, dtype=None):
     """Return ``value`` as a read-only, C-contiguous native array that nobody else can write to.
 
@@ -57,10 +66,7 @@ def owned(value, dtype=None):
         If ``value`` is no plain array of numbers: a `~astropy.units.Quantity` would lose its unit, a masked
         array its mask, floating-point numbers their fractions in an image of integers.
     """
-    if isinstance(value, u.Quantity):
-        raise InvalidInputError(f"a plain array is needed; got one in {value.unit}: pass its to_value(unit)")
-    if isinstance(value, np.ma.MaskedArray):
-        raise InvalidInputError("a plain array is needed; got a masked one: pass its filled(nan) or filled(0)")
+    refuse_unit_or_mask(value)
     try:
         given = np.ascontiguousarray(value) if isinstance(value, np.ndarray) else np.array(value, order="C")
     except (TypeError, ValueError) as error:

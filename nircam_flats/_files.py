@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
+from astropy import units as u
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
 from astropy.table import QTable, Table
@@ -36,6 +37,7 @@ __all__ = [
     "read_text",
     "reading",
     "table_hdu",
+    "unit_text",
     "write_fits",
     "write_product",
 ]
@@ -417,13 +419,30 @@ def table_hdu(table, name):
         for key in table.colnames
         if table[key].dtype.kind == "U" and not all(str(text).isascii() for text in table[key])
     }
+    units = {key: unit for key in table.colnames if (unit := table[key].unit) is not None and not _is_of_fits(unit)}
+    changed |= {key: np.asarray(table[key]) for key in units}
     if changed:
         table = table.copy(copy_data=False)
-        for key, texts in changed.items():
-            table[key] = texts
+        for key, values in changed.items():
+            table[key] = values
     hdu = fits.table_to_hdu(table)
     hdu.name = name
+    for key, unit in units.items():
+        hdu.columns[key].unit = unit.to_string()
     return hdu
+
+
+def unit_text(unit):
+    """Return a unit as the FITS standard writes it, or as astropy does where that has no word for it (DN, scales)."""
+    return unit.to_string("fits" if _is_of_fits(unit) else "generic")
+
+
+def _is_of_fits(unit):
+    try:
+        unit.to_string("fits")
+    except ValueError:
+        return False
+    return True
 
 
 def write_product(path, kind, header, images, tables, history, *, texts=None, further=(), overwrite=False):
@@ -489,6 +508,9 @@ def read_table(hdus, name, path):
     table = QTable.read(hdus[name], mask_invalid=False)
     for keyword in ("EXTNAME", "CHECKSUM", "DATASUM", ""):  # of the extension, not of the table
         table.meta.pop(keyword, None)
+    for key in table.colnames:
+        if isinstance(table[key].unit, u.UnrecognizedUnit):  # see `unit_text`
+            table[key] = u.Quantity(np.asarray(table[key]), str(table[key].unit))
     return table
 
 

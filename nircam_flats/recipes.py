@@ -227,11 +227,19 @@ def masked_frames(exposures, *, masks=None, admission=None, executor=None, memor
         extended |= ExtendedLight()(frames).beside(wisps)
         if number and several:  # the wisps are known well enough by now to tell what lies upon them
             extended |= ExtendedLight(floor=UPON_WISPS, floor_edge=UPON_WISPS / 2)(frames)
+        exposures = of_filters_shown(exposures, frames)
         rough = rough_models(frames.minus(halos, field=True).without(extended), executor)
         frames = NormalizedFrames.from_exposures(
             exposures, masks=[masks, extended], correction=rough, light=wisps, store=frames.store, **settings
         )
     return frames.minus(field_light(frames.minus(wisps)), field=True)
+
+
+def of_filters_shown(exposures, frames):
+    """Return the exposures of filters that ``frames`` show; the others are left out, each as its frame was."""
+    lost = [member.filter not in frames.filters for member in exposures]
+    reasons = {item.name: item.reason for item in frames.excluded}
+    return exposures.exclude(lost, [reasons.get(member.name, "no frame of its filter is left") for member in exposures])
 
 
 def wisps_of(frames):
@@ -325,7 +333,10 @@ def sky_flat_program(
     left_out += [item for item in exposures.excluded if item.header is None or item.header.detector not in groups]
     program = SkyFlatProgram(products=made, problems=problems, left_out=left_out)
     if folder is not None:
-        further = [background_section(program, exposures), *(sections(program) if sections else ())]
+        further = [background_section(program, exposures)]
+        with collecting(problems, "further sections of the page"):
+            further += sections(program) if sections else ()
+        program = evolve(program, problems=problems)
         program.write_tables(folder, overwrite=overwrite, sections=further)
     return program
 

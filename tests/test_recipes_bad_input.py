@@ -2,6 +2,7 @@
 
 import shutil
 
+import attrs
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -249,3 +250,15 @@ def test_exposures_left_out_by_the_user_are_told(campaign, made, assert_same_pix
     assert len(program.exposures) == 24
     assert list(program.exposures["reason"]).count("light leak") == 12
     assert_same_pixels(program.products[0], made.products[1])
+
+
+def test_a_filter_without_a_usable_exposure_costs_no_other(program, campaign, tmp_path):
+    exposures = [item for item in program.exposures() if item.detector.label == "B1"]
+    spoiled = [attrs.evolve(it, data=it.data * np.nan) if it.filter.name == "F115W" else it for it in exposures]
+    found = recipes.sky_flat_program(ExposureSet.from_exposures(spoiled), campaign.ground_flats)
+    (b1,) = found.products
+    assert list(b1.flats) == ["F200W"]
+    assert [str(problem).split(":")[0] for problem in found.problems] == ["NRCB1 F115W flight flat"]
+    reasons = [row["reason"] for row in found.exposures if not row["used"]]
+    assert len(reasons) == 6
+    assert all("pixel" in reason for reason in reasons)

@@ -316,8 +316,9 @@ class DeadPixelMap(HoldsArrays):
     def dq(self) -> np.ndarray:
         """uint32 image of `DQ` bits for a bad-pixel mask.
 
-        The flags that were there before, and for new and worse pixels DO_NOT_USE and DEAD (response below 0.5 or not
-        known) or LOW_QE: a smooth flat does not correct single pixels.
+        The flags that were known before (all of a MASK reference file; DEAD and LOW_QE of exposures and flats, whose
+        other flags are of the image and not of the detector), and for new and worse pixels DO_NOT_USE and DEAD
+        (response below 0.5 or not known) or LOW_QE: a smooth flat does not correct single pixels.
         """
         lost, dead = self.new | self.worse, ~(self.response >= DEAD_BELOW)
         dq = self.known_dq.copy()

@@ -29,12 +29,12 @@ def _identities(member):
 
 
 def _layout(member):
-    return (member.subarray, member.corner, member.shape)
+    return (member.subarray, member.corner, member.shape, member.unit)
 
 
 def _describe(layout):
-    subarray, corner, shape = layout
-    return f"SUBARRAY {subarray}, {shape} from pixel {corner}"
+    subarray, corner, shape, unit = layout
+    return f"SUBARRAY {subarray}, {shape} from pixel {corner}, in {unit}"
 
 
 def _usual_layouts(members):

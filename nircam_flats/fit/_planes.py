@@ -38,7 +38,10 @@ def power_gain(plane, noise, width, window, n_sigma):
 
 
 def filled(image, good):
-    """``image`` with pixels that are not good replaced by the mean of the good ones around, from near to far."""
+    """``image`` with pixels that are not good replaced by the mean of the good ones around, from near to far.
+
+    Those with none within 16 pixels get the median of all.
+    """
     result = np.where(good, image, 0).astype(np.float32)
     missing = ~good
     for size in (3, 9, 33):
@@ -49,6 +52,8 @@ def filled(image, good):
         found = missing & (weight > 0.5 / size**2)
         result[found] = total[found] / weight[found]
         missing &= ~found
+    if missing.any():
+        result[missing] = np.median(image[good])
     return result
 
 

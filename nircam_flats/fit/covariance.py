@@ -65,7 +65,8 @@ class SurfaceCovariance(HoldsArrays):
     def err(self) -> np.ndarray:
         """Return the 1 sigma error of each pixel, a float32 image."""
         variance = np.sum(self.modes.astype(np.float64) ** 2, axis=0)
-        deviation = np.maximum(expand_mesh(np.sqrt(variance), self.box_size, self.shape), 0)
+        deviation = np.sqrt(variance)
+        deviation = np.maximum(expand_mesh(deviation, self.box_size, self.shape), deviation.min())  # splines overshoot
         deviation = np.hypot(deviation, np.float32(self.misfit)).astype(np.float32)
         if self.outliers is None:
             return deviation

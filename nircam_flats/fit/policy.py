@@ -121,8 +121,10 @@ class Shrunk(FlatPolicy):
         by_band = next(iter(found.values())).by_band
         # The departures of all filters from their mean add up to nothing: one of them is not free.
         chance = np.sqrt(2 / max(len(found) - 1, 1) * by_band(variance**2))
-        tau2 = np.maximum(by_band(power - variance) - chance, 0) / (len(found) * by_band(np.ones_like(power)))
-        return {name: item.shrunk(tau2) for name, item in found.items()}
+        n = len(found) * by_band(np.ones_like(power))
+        seen = np.maximum(by_band(power - variance), 0) / n
+        tau2 = np.maximum(by_band(power - variance) - chance, 0) / n
+        return {name: item.shrunk(tau2, seen) for name, item in found.items()}
 
 
 class _Departure:
@@ -140,8 +142,11 @@ class _Departure:
         """Sum over the coefficients of each band."""
         return np.bincount(self.bands.ravel(), values.ravel())
 
-    def shrunk(self, tau2):
-        """Return the fit of the filter, drawn toward grey; ``tau2`` is the variance of the true values by band."""
+    def shrunk(self, tau2, seen):
+        """Return the fit of the filter, drawn toward grey.
+
+        ``tau2`` is the variance of the true values by band that is certain, ``seen`` all that there seems to be.
+        """
         common, ratio = self.common, self.ratio
         noise = self.by_band(self.variances) / self.by_band(np.ones_like(self.variances))
         gains = np.where(tau2 > 0, tau2 / np.maximum(tau2 + noise, 1e-300), 0.0)
@@ -149,16 +154,16 @@ class _Departure:
         change = _image(gain * self.values - _cosines(_mesh(ratio.surface) - 1))
         departure = ratio.surface + expand_mesh(change, MESH_BOX, ratio.surface.shape)
         surface = common.surface * departure
-        surface /= np.median(surface)
+        surface /= np.median(surface[np.isfinite(self.own.residual)])
         # Departures of the filters from their mean do not go with it: its variance and theirs add up.
         modes = [
             _image(np.sqrt(1 - gain**2) * _cosines(common.covariance.modes)),
             _image(gain * _cosines(self.own.covariance.modes)),
         ]
-        # What shrinking leaves out is as large as its prior says: (1 - gain)^2 tau^2 of each coefficient.
-        left = np.mean((1 - gain) ** 2 * tau2[self.bands])
+        # What shrinking leaves out is as large as it seems, certain or not: (1 - gain)^2 of a coefficient's variance.
+        left = np.mean((1 - gain) ** 2 * seen[self.bands])
         with np.errstate(invalid="ignore", divide="ignore"):
-            residual = (1 + common.residual) * (1 + ratio.residual) * ratio.surface / departure - 1
+            residual = (1 + self.own.residual) * self.own.surface / surface - 1
         return evolve(
             ratio,
             surface=readonly(surface),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from attrs import evolve
 
+from nircam_flats._fields import readonly, refuse_unit_or_mask
 from nircam_flats._strategy import Strategy, checked_image
 from nircam_flats.exceptions import FitError, InvalidInputError
 from nircam_flats.fit.surface import Surface
@@ -72,11 +73,13 @@ class FitStrategy(Strategy, ABC):
         Raises
         ------
         InvalidInputError
-            If shapes disagree, no pixel is good, or `smooth` returns no image of the right shape.
+            If shapes disagree, an array has a unit or a mask, no pixel is good, or `smooth` returns no image of the
+            right shape.
         FitError
             If `smooth` has no finite answer for a good pixel.
         """
         name = type(self).__name__
+        refuse_unit_or_mask(data, f"data given to {name}")
         data = np.asarray(data)
         if data.ndim != 2:
             raise InvalidInputError(f"{name} needs an image with two dimensions; got shape {data.shape}")
@@ -84,7 +87,7 @@ class FitStrategy(Strategy, ABC):
         if good is not None:
             usable &= checked_image(good, data.shape, bool, f"good pixels given to {name}")
         if err is not None:
-            err = checked_image(err, data.shape, np.float32, f"err given to {name}")
+            err = readonly(checked_image(err, data.shape, np.float32, f"err given to {name}").view())
             usable &= np.isfinite(err) & (err > 0)
         if not usable.any():
             raise InvalidInputError(f"{name} needs at least one good pixel; all {data.size} are bad")

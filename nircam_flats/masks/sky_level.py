@@ -6,6 +6,7 @@ import numpy as np
 from astropy import units as u
 from attrs import field, frozen
 
+from nircam_flats._fields import refuse_unit_or_mask
 from nircam_flats._html import ShowsCard
 from nircam_flats._strategy import checked_image
 from nircam_flats.exceptions import InvalidInputError
@@ -58,8 +59,9 @@ class SkyLevel(ShowsCard):
         Raises
         ------
         InvalidInputError
-            If no pixel is left, or ``masked`` or ``good`` is no boolean image like ``data``.
+            If ``data`` has a unit or a mask, no pixel is left, or ``masked`` or ``good`` is no boolean image like it.
         """
+        refuse_unit_or_mask(data, "data given to SkyLevel")
         data = np.asarray(data)
         used = np.isfinite(data)
         if good is not None:

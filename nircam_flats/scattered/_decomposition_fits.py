@@ -12,7 +12,7 @@ from nircam_flats.scattered.evidence import LightEvidence, Verdict
 from nircam_flats.scattered.identifiability import Identifiability
 from nircam_flats.scattered.wisp_template import WispTemplate
 from nircam_flats.skyflat import DeltaSkyflat, FrameLight
-from nircam_flats.skyflat._fits import IMAGES, origin_header, origin_table, read_origin
+from nircam_flats.skyflat._fits import IMAGES, origin_header, origin_table, read_images, read_origin
 
 __all__ = ["read_decomposition", "write_decomposition"]
 
@@ -45,6 +45,7 @@ def write_decomposition(parts, path, *, overwrite):
             header |= {"WISPUNIT": template.unit.to_string()}
     if parts.wisp is not None:
         header["WISPAERR"] = parts.wisp.amplitude_err
+    images = {name: image for name, image in images.items() if image is not None}
     write_product(path, "SkyDecomposition", header, images, tables, parts.history, overwrite=overwrite)
 
 
@@ -52,7 +53,7 @@ def read_decomposition(path):
     with open_product(path, "SkyDecomposition") as hdus:
         header = hdus[0].header
         origin = read_origin(hdus, path)
-        images = {name: read_image(hdus, key, dtype, path, ndim=n) for key, (name, dtype, n) in IMAGES.items()}
+        images = read_images(hdus, path)
         exposures = read_table(hdus, "EXPOSURES", path)
         history, of_delta = origin.pop("history"), History.from_table(read_table(hdus, "DELTA_HISTORY", path))
         delta = DeltaSkyflat(**images, **origin, exposures=exposures, history=of_delta)

@@ -8,7 +8,7 @@ from scipy.linalg import helmert
 from nircam_flats._fields import readonly
 from nircam_flats.kernels import box_means, expand_mesh, repeat_mesh
 from nircam_flats.scattered._posterior import separated
-from nircam_flats.scattered._separation import TINY
+from nircam_flats.scattered._separation import LEAST_SEEN, TINY
 from nircam_flats.scattered.wisp_template import WispTemplate
 from nircam_flats.skyflat import BoxMasks, FrameLight
 from nircam_flats.skyflat.meshes import MESH_BOX, centre_values
@@ -17,6 +17,7 @@ __all__ = [
     "cleaned",
     "errors_of_light",
     "history_of_template",
+    "left_out_of",
     "light_of_frames",
     "second_template_of",
     "strengths_of",
@@ -40,11 +41,20 @@ def light_of_frames(found, frames, box_size):
 
 
 def cleaned(frames, light, left_out, box_size):
-    """Frames without light, {name: `FrameLight` or None}, and these frames without the boxes to be left out."""
+    """Frames without light, {name: `FrameLight` or None}, and without the boxes to be left out, {name: mesh}."""
     kept = {frame.name: frame.light for frame in frames.frames if frame.light is not None}
     frames = frames.minus({name: item for name, item in (kept | light).items() if item is not None})
-    boxes = box_means(repeat_mesh(left_out, box_size, frames.shape), MESH_BOX) > 0
-    return frames.without(BoxMasks(dict.fromkeys(light, boxes), frames.shape)) if boxes.any() else frames
+    boxes = {
+        name: box_means(repeat_mesh(mesh, box_size, frames.shape), MESH_BOX) > 0
+        for name, mesh in left_out.items()
+        if mesh.any()
+    }
+    return frames.without(BoxMasks(boxes, frames.shape)) if boxes else frames
+
+
+def left_out_of(strengths, left_out, outline):
+    """Return the boxes that each frame is left without, {name: mesh}: all of the light where it is not shown."""
+    return {str(row["name"]): left_out if row["used"] else left_out | outline for row in strengths}
 
 
 def errors_of_light(found, gauge, box_size, shape):
@@ -133,16 +143,18 @@ def _template(found, frames, box_size, light, err, **facts):
 
 def strengths_of(found, frames):
     table, regression = frames.table, found.regression
-    second, power = regression.second, found.light**2
+    second, power, shown = regression.second, found.light**2, regression.shown
+    seen = np.sum((regression.weights > 0) * power, axis=(1, 2)) / max(np.sum(power), TINY)
     beside = {} if second is None else {"second": second.strengths, "second_err": second.strength_err}
+    why = f"shows less than {LEAST_SEEN:.0%} of the light; what hides the rest leaves light of its own there"
     return QTable(
         {
             "name": table["name"],
-            "used": [True] * len(table),
-            "reason": [""] * len(table),
-            "strength": regression.strengths,
-            "strength_err": regression.strength_err,
-            "seen": np.sum((regression.weights > 0) * power, axis=(1, 2)) / max(np.sum(power), TINY),
+            "used": shown,
+            "reason": np.where(shown, "", why),
+            "strength": np.where(shown, regression.strengths, np.nan),
+            "strength_err": np.where(shown, regression.strength_err, np.nan),
+            "seen": seen,
             **beside,
             "level": table["level"],
         }

@@ -12,6 +12,7 @@ from nircam_flats.skyflat.meshes import median_of_frames
 from nircam_flats.skyflat.stripes import StripeNoise
 
 __all__ = [
+    "LEAST_SEEN",
     "Regression",
     "SecondLight",
     "bright_structure",
@@ -33,6 +34,8 @@ EIGHT_CONNECTED = np.ones((3, 3), bool)
 TINY = 1e-300
 ROUNDS = 8
 FREE = 2
+LEAST_SEEN = 0.2
+"""Part of the power of a light that a frame has to show: else what hides the rest leaves more light of its own."""
 OUTLIER = 4.0
 """Boxes of single frames that depart by more than this many standard deviations are sources or persistence."""
 SEED, EDGE, MARGIN = 3.0, 1.5, 2
@@ -87,6 +90,9 @@ class Regression(HoldsArrays):
     strengths, strength_err
         ``1 + t_j``, 1 on average, on the scale of the light that they were fitted to, and the 1 sigma error of each:
         that of noise and stripes of any width, and what two interleaved halves of the boxes disagree by beyond it.
+    shown
+        Frames that show a fifth of the power of the light or more. In the others the boxes where it lies do not count,
+        and their strength is 1 with an infinite error.
     levels
         Level of each frame against the others.
     scatter
@@ -110,6 +116,7 @@ class Regression(HoldsArrays):
     slope_err: np.ndarray = image(np.float64)
     strengths: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
     strength_err: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
+    shown: np.ndarray = image(bool, ndim=1, follows_shape=False)
     levels: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
     scatter: np.ndarray = image(np.float64, ndim=1, follows_shape=False)
     stripes: np.ndarray = image(np.float64, ndim=3)
@@ -143,6 +150,7 @@ class Regression(HoldsArrays):
             slope_err=slope_err,
             strengths=self.strengths[kept],
             strength_err=self.strength_err[kept],
+            shown=self.shown[kept],
             levels=self.levels[kept],
             scatter=self.scatter[kept],
             stripes=self.stripes[kept],
@@ -266,6 +274,8 @@ def regress(meshes, noise, light, outline, strengths=None, second=None, beneath=
     mean = median_of_frames(meshes / np.nanmedian(meshes.reshape(n, -1), axis=1)[:, None, None])
     strengths = np.ones(n) if strengths is None else strengths
     light, stripes, hidden = np.where(outline, light, 0.0), np.zeros(meshes.shape), outline
+    shown = _shown(meshes, light)
+    meshes = np.where(outline & ~shown[:, None, None], np.nan, meshes)
     for number in range(ROUNDS):
         response = mean - light
         template = 0.0 if second is None else np.where(outline, second.light, 0.0)
@@ -282,16 +292,16 @@ def regress(meshes, noise, light, outline, strengths=None, second=None, beneath=
         used = np.abs(residual) < OUTLIER * scatter + allowed + np.abs(beside)
         weights = np.where(used, 1 / scatter**2, 0.0)
         striped = StripeNoise.of(np.where(used, departure, 0.0) * unbiased, used & ~hidden)
-        shown, level = np.where(used, meshes / levels - response, 0.0), np.nan_to_num(response)
-        strengths, unit = _strengths(shown, weights, light, [level, template], striped)
+        departing, level = np.where(used, meshes / levels - response, 0.0), np.nan_to_num(response)
+        strengths, unit = _strengths(departing, weights, light, [level, template], striped, shown)
         if second is not None:
-            of_second, unit_of_second = _second_strengths(shown, weights, template, [level, light], striped)
+            of_second, unit_of_second = _second_strengths(departing, weights, template, [level, light], striped)
             second = evolve(second, strengths=of_second)
             beside = of_second[:, None, None] * template
         # Once the strengths are about right, stripes show inside the outline too: it counts where it hides the others.
         if beneath and number >= ROUNDS // 2:
             hidden = outline & ~_fills_amplifiers(outline)
-        left = np.where(used, shown - strengths[:, None, None] * light - beside, 0.0)
+        left = np.where(used, departing - strengths[:, None, None] * light - beside, 0.0)
         stripes = striped.expected(left, weights * ~hidden)
         stripes = stripes - stripes.mean(axis=0)  # what the frames have on average belongs to the mean
         values = np.nan_to_num(meshes / levels - stripes)
@@ -299,9 +309,9 @@ def regress(meshes, noise, light, outline, strengths=None, second=None, beneath=
         mean, slope, mean_err, slope_err = (mean, *found[1:]) if number < FREE else found  # the median to begin with
     strength_err = np.full(n, np.inf)
     if unit > 0:
-        strength_err = _errors(shown, weights, light, [level, template], striped, stripes) / unit
+        strength_err = _errors(departing, weights, light, [level, template], striped, stripes, shown) / unit
     if second is not None:
-        second_err = _errors(shown, weights, template, [level, light], striped, stripes) / unit_of_second
+        second_err = _errors(departing, weights, template, [level, light], striped, stripes, shown) / unit_of_second
         second = evolve(second, strength_err=second_err)
     return Regression(
         mean=mean,
@@ -310,6 +320,7 @@ def regress(meshes, noise, light, outline, strengths=None, second=None, beneath=
         slope_err=slope_err,
         strengths=strengths,
         strength_err=strength_err,
+        shown=shown,
         levels=levels[:, 0, 0],
         scatter=scatter[:, 0, 0],
         stripes=stripes,
@@ -319,6 +330,12 @@ def regress(meshes, noise, light, outline, strengths=None, second=None, beneath=
         weights=weights,
         second=second,
     )
+
+
+def _shown(meshes, light):
+    """Frames that show enough of the power of the light, a boolean array."""
+    power = np.where(np.isfinite(meshes), light**2, 0.0).sum(axis=(1, 2))
+    return power >= LEAST_SEEN * np.sum(light**2)
 
 
 def _fills_amplifiers(outline):
@@ -362,14 +379,16 @@ def _pulls(shape, weights, light, beside, stripes):
     return of / norm, norm[:, 0, 0]
 
 
-def _strengths(values, weights, light, beside, striped):
+def _strengths(values, weights, light, beside, striped, shown):
     """Factors of the light in frames with the noise ``striped``, scaled to 1 on average, and what they were divided by.
 
-    That is 0, and they are all 1, where no light can be seen.
+    They are 1 in frames that do not show the light. Where none can be seen, all are, and were divided by 0.
     """
     factors, norms = factors_of(values, weights, light, *beside, stripes=striped)
-    mean = factors.mean()
-    return (factors / mean, mean) if (norms > TINY).all() and mean > 0 else (np.ones(len(values)), 0.0)
+    mean = factors[shown].mean() if shown.any() else 0.0
+    if not ((norms[shown] > TINY).all() and mean > 0):
+        return np.ones(len(values)), 0.0
+    return np.where(shown, factors / mean, 1.0), mean
 
 
 def _second_strengths(values, weights, second, beside, striped):
@@ -379,15 +398,17 @@ def _second_strengths(values, weights, second, beside, striped):
     return (factors - factors.mean()) / unit, unit
 
 
-def _errors(values, weights, light, beside, striped, stripes):
+def _errors(values, weights, light, beside, striped, stripes, shown):
     """1 sigma error of the least-squares factor of a light in each frame, with the noise ``striped``.
+
+    It is infinite in frames that do not show the light.
 
     It is that of the noise, with what rows share beyond it, and what two halves of the boxes, without their
     ``stripes``, disagree by beyond it: faint sources, an error of the shape.
     """
     pulls, norms = _pulls(values.shape, weights, light, beside, striped)
     parts = [factors_of(values - stripes, weights * half, light, *beside) for half in halves(light.shape)]
-    (white, of_white), (black, of_black) = parts
+    (white, of_white), (black, of_black) = (np.array(part)[:, shown] for part in parts)
     disagreement = np.mean((white - black) ** 2 - 1 / of_white - 1 / of_black) / 4
     residuals = values
     for one in (*beside, light):
@@ -395,7 +416,7 @@ def _errors(values, weights, light, beside, striped, stripes):
         factors, _ = factors_of(values, weights, one, *others, stripes=striped)
         residuals = residuals - factors[:, None, None] * one
     shared = _variance_by_rows(pulls, np.where(weights > 0, residuals, 0.0), weights > 0)
-    return np.sqrt(1 / norms + np.maximum(disagreement, 0.0) + shared)
+    return np.where(shown, np.sqrt(1 / norms + np.maximum(disagreement, 0.0) + shared), np.inf)
 
 
 def _variance_by_rows(pulls, residuals, used):

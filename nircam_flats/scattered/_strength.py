@@ -14,7 +14,7 @@ from nircam_flats.skyflat import ExtendedLight
 from nircam_flats.skyflat.meshes import box_size_for
 from nircam_flats.skyflat.stripes import StripeNoise
 
-__all__ = ["LEAST_REAL", "LEAST_SEEN", "Strength", "fit_strength"]
+__all__ = ["LEAST_REAL", "Strength", "fit_strength"]
 
 ROUNDS = 8
 OUTLIER = 4.0
@@ -22,8 +22,6 @@ N_BANDS = 8
 """Of rows, whose departures are independent."""
 LEAST_LEFT = 0.02
 """Part of the power of a pattern without which nothing can be fitted."""
-LEAST_SEEN = 0.2
-"""Exposures that show less of the wisp leave its strength to the light of what hides it."""
 LEAST_REAL = 0.5
 """Part of the power of a pattern that is no noise, at least: what has more noise than light cannot be mended."""
 LIGHT = ExtendedLight(grow=0.3)
@@ -80,7 +78,7 @@ def fit_strength(data, pattern, used, *, degree, find_light, place, influences=N
     Raises
     ------
     FitError
-        If the pixels used show too little of the pattern.
+        If the pixels used show too little of the pattern, or are too few to tell it from the background.
 
     Notes
     -----
@@ -119,6 +117,11 @@ def fit_strength(data, pattern, used, *, degree, find_light, place, influences=N
                 f"{np.sum(light[now] ** 2) / np.sum(light**2):.1%} of its power: leave the exposure out"
             )
         kept = now
+        if np.count_nonzero(kept) <= len(design) or np.linalg.matrix_rank(design[:, kept]) < len(design):
+            raise FitError(
+                f"{place} needs more boxes, in rows and columns enough, to tell wisp and background apart; got "
+                f"{np.count_nonzero(kept)} of {kept.size} boxes of {box_size} px: mask less of the exposure"
+            )
         weights = np.where(kept, (noise * scatter / np.median(noise[kept])) ** -2.0, 0.0)[None]
         striped = StripeNoise.of(np.where(kept, mesh - smooth - value * light, 0.0)[None], kept[None])
         weighted = striped.whitened(design, weights)

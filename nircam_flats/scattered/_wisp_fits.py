@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nircam_flats._files import open_product, read_image, read_keyword, read_table, write_product
+from nircam_flats._files import open_product, read_image, read_keyword, read_table, unit_text, write_product
 from nircam_flats.instrument import Filter
 from nircam_flats.provenance import History
 
@@ -14,7 +14,7 @@ def write_template(template, path, *, overwrite):
     images |= {"INFLUENCES": template.influences}
     header = {"TELESCOP": "JWST", "INSTRUME": "NIRCAM", "DETECTOR": template.detector.name}
     header |= dict(zip(("FILTER", "PUPIL"), template.filter.keywords, strict=True))
-    header |= {"BUNIT": template.unit.to_string("fits"), "AMPERR": template.amplitude_err}
+    header |= {"BUNIT": unit_text(template.unit), "AMPERR": template.amplitude_err}
     write_product(
         path,
         "WispTemplate",

@@ -20,6 +20,7 @@ from nircam_flats.scattered import _decomposition_fits
 from nircam_flats.scattered._light import (
     cleaned,
     errors_of_light,
+    left_out_of,
     light_of_frames,
     second_template_of,
     strengths_of,
@@ -63,7 +64,8 @@ class SkyDecomposition(HoldsArrays):
         Table with a row per frame: name, strength (1 on average), its 1 sigma error, the part of the power of the light
         that the frame shows (``seen``), those of a second light (columns ``second`` and ``second_err``; 0 on average,
         because its mean is part of `wisp`), sky level. Where a frame shows less than a fifth, the halo of what hides
-        the rest counts as light: such strengths are too large by up to five of their errors.
+        the rest would pass for light: it has no strength (NaN, ``used`` is False), and `delta` is made without its
+        boxes in the outline.
     evidence
         For light or response, box by box: a `LightEvidence`.
     verdicts
@@ -169,7 +171,8 @@ class SkyDecomposition(HoldsArrays):
         influences, err = errors_of_light(found, gauge, box_size, frames.shape)
         left_out = found.free & (found.light_err > UNKNOWN) if identifiability.determined else found.outline
         subtracted = light if identifiability.determined else dict.fromkeys(light)
-        without = cleaned(frames, subtracted, left_out, box_size)
+        strengths = strengths_of(found, frames)
+        without = cleaned(frames, subtracted, left_out_of(strengths, left_out, found.outline), box_size)
         delta = DeltaSkyflat.from_frames(without, strategy=strategy, executor=executor)
         if identifiability.determined:
             delta = with_errors(delta, influences, err)
@@ -183,7 +186,7 @@ class SkyDecomposition(HoldsArrays):
             filter=frames.filters[0],
             delta=evolve(delta, history=delta.history.then("decompose", **settings)),
             **templates,
-            strengths=strengths_of(found, frames),
+            strengths=strengths,
             evidence=evidence,
             verdicts=_verdicts(found, evidence),
             identifiability=identifiability,
@@ -199,9 +202,21 @@ class SkyDecomposition(HoldsArrays):
         """Return frames, of any filters, without the light in those of this filter.
 
         The boxes that are left out are masked in these frames; all of the outline if nothing could be told apart.
+
+        Raises
+        ------
+        InvalidInputError
+            If they are of another detector or shape.
         """
+        demand(frames, "boxed", "SkyDecomposition.taken_out_of needs NormalizedFrames")
+        if (frames.detector, frames.shape) != (self.detector, self.delta.data.shape):
+            raise InvalidInputError(
+                f"SkyDecomposition.taken_out_of needs frames of {self.detector} with shape {self.delta.data.shape}; "
+                f"got {frames.detector} with {frames.shape}"
+            )
         light = self.light if self.identifiability.determined else dict.fromkeys(self.light)
-        return cleaned(frames, light, self.left_out, self.evidence.box_size)
+        left_out = left_out_of(self.strengths, self.left_out, self.outline)
+        return cleaned(frames, light, left_out, self.evidence.box_size)
 
 
 def light_of(frames, *, gauge=None, box_size=None):
@@ -227,6 +242,11 @@ def _separated(frames, gauge, box_size):
             f"SkyDecomposition needs a box_size of 1 to {largest} pixels, {FEWEST} boxes along a side; got {box_size}"
         )
     meshes, noise = frames.boxed(box_size).astype(float), [frame.noise for frame in frames.frames]
+    empty = [frame.name for frame, mesh in zip(frames.frames, meshes, strict=True) if np.isnan(mesh).all()]
+    if empty:
+        raise InvalidInputError(
+            f"SkyDecomposition needs frames that show something; {', '.join(empty)} are masked all over: leave them out"
+        )
     return frames, box_size, separate(meshes, noise, gauge, frames.fields)
 
 

@@ -203,18 +203,23 @@ class LightEvidence(HoldsArrays):
         part = f"{fraction:.0%} +- {err:.0%} of it varies as the light does"
         if abs(facts["excess"]) < SEEN * noise:
             return "undecided", "is undecided: it does not stand out from the noise."
-        if facts["excess"] < 0:
-            return "multiplicative", "is response: it is darker than its surroundings, and light cannot darken."
+        darker = "it is darker than its surroundings, and light cannot darken"
         if not np.isfinite(err):
+            if facts["excess"] < 0:
+                return "multiplicative", f"is response: {darker}."
             return "undecided", "is undecided: no light is measured on the detector that it could vary with."
+        if facts["excess"] < 0 and evidence >= DECISIVE:
+            return "undecided", f"is undecided: {part}, but {darker}."
         if abs(evidence) < DECISIVE:
             numbers = f"evidence {evidence:+.1f}, {facts['expected']:.1f} expected, {DECISIVE:.0f} needed"
             return "undecided", f"is undecided: {part} ({numbers})."
+        if min(abs(fraction), abs(fraction - 1)) > 3 * err and not 0 < fraction < 1:
+            return "undecided", f"is undecided, neither light nor response: {part}."
         if BOTH[0] < fraction < BOTH[1] and min(fraction, 1 - fraction) > 3 * err:
             return "undecided", f"is undecided, light and response in one place: {part}."
         if evidence > 0:
             return "additive", f"is light: {part}; that rests on the assumption that {self.rests_on}."
-        return "multiplicative", f"is response: {part}."
+        return "multiplicative", f"is response: {part}{'; ' + darker if facts['excess'] < 0 else ''}."
 
 
 def _across(light, hole, gap):

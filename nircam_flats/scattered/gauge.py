@@ -172,12 +172,12 @@ class CleanestExposures(Gauge):
         return f"{which} none of the light"
 
     def fit(self, regression: Regression, light: np.ndarray, misfit: float) -> GaugeFit:
-        if self.n > len(regression.strengths):
+        if self.n > regression.shown.sum():
             raise InvalidInputError(
-                f"CleanestExposures needs n of at most the {len(regression.strengths)} exposures that there are; got "
+                f"CleanestExposures needs n of at most the {regression.shown.sum()} exposures that show the light; got "
                 f"n={self.n}"
             )
-        lowest = np.argsort(regression.strengths)[: self.n]
+        lowest = np.argsort(np.where(regression.shown, regression.strengths, np.inf))[: self.n]
         constants, all_errors = [1 - regression.strengths[lowest].mean()], [regression.strength_err]
         if regression.second is not None:
             constants.append(-regression.second.strengths[lowest].mean())

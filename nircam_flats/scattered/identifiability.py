@@ -49,8 +49,9 @@ class Identifiability(ShowsCard):
     @classmethod
     def of(cls, found: Any, gauge: Any) -> Self:
         """Return the figures of what was found, a ``Separated``, with a `Gauge`."""
-        spread = float(np.std(found.regression.strengths, ddof=1))
-        single = float(np.sqrt(np.mean(found.regression.strength_err**2)))
+        shown = found.regression.shown
+        spread = float(np.std(found.regression.strengths[shown], ddof=1)) if shown.sum() > 1 else 0.0
+        single = float(np.sqrt(np.mean(found.regression.strength_err[shown] ** 2))) if shown.any() else np.inf
         constant, err = found.gauge.constant, found.gauge.constant_err
         relative = float(err / constant) if constant > 0 else np.inf
         second = found.regression.second

@@ -210,7 +210,7 @@ class StarCatalog(HoldsArrays):
     def where(self, flags: ArrayLike) -> "StarCatalog":
         """Return the catalogue of the stars that ``flags`` (booleans or indices) select, in their order."""
         flags = np.asarray(flags)
-        picked = np.flatnonzero(flags) if flags.dtype == bool else flags
+        picked = np.flatnonzero(flags) if flags.dtype == bool else flags.astype(int)
         values = {name: getattr(self, name) for name in ("ra", "dec", "j", "h", "ks")}
         chosen = {name: None if value is None else value[picked] for name, value in values.items()}
         return StarCatalog(**chosen, names=None if self._names is None else [self._names[i] for i in picked])

@@ -12,7 +12,8 @@ from nircam_flats.exposure import Exposure
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.kernels import box_means, box_medians
 from nircam_flats.masks import Segmentation, SourceMask
-from nircam_flats.scattered._strength import LEAST_SEEN, fit_strength
+from nircam_flats.scattered._separation import LEAST_SEEN
+from nircam_flats.scattered._strength import fit_strength
 from nircam_flats.scattered._wisp_meshes import robust_line
 from nircam_flats.skyflat.meshes import box_size_for
 
@@ -36,8 +37,8 @@ class WispScale(ShowsCard):
     ----------
     value, err
         Factor of the template and its 1 sigma error, that of the template included. Noise that pixels share (1/f
-        stripes, light of faint sources, halos, errors of the flat) is counted. The value may be negative, as chance has
-        it.
+        stripes, light of faint sources, halos, errors of the flat) is counted unless it is as wide as the wisp, when it
+        cannot be told from it. The value may be negative, as chance has it.
     chi2, n_dof
         Reduced chi-squared of the boxes that were fitted, against the noise of their pixels, and its degrees of
         freedom. It is 1 if nothing else is in the sky.

@@ -9,8 +9,9 @@ from astropy import units as u
 from astropy.table import QTable
 from attrs import field, frozen
 
-from nircam_flats._fields import HoldsArrays, check_not_negative, image, mask, unit
+from nircam_flats._fields import HoldsArrays, check_not_negative, image, mask, refuse_unit_or_mask, unit
 from nircam_flats._files import open_fits, reading
+from nircam_flats._strategy import checked_image
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.exposure import Exposure, ExposureSet
 from nircam_flats.instrument import Detector, Filter
@@ -194,12 +195,16 @@ class WispTemplate(HoldsArrays):
         Raises
         ------
         InvalidInputError
-            If there is no image with two dimensions, or no light in it.
+            If there is no image with two dimensions, or no light in it, or it is an array with a unit or a mask, or
+            ``outline`` is no boolean image like it.
         """
         place = f"{image}" if isinstance(image, str | Path) else "an array"
+        refuse_unit_or_mask(image, "image given to WispTemplate.from_image")
         values = _first_image(image) if isinstance(image, str | Path) else np.asarray(image)
         values = np.where(np.isfinite(values), values, 0).astype(np.float32)
-        outline = values != 0 if outline is None else np.asarray(outline, bool)
+        if outline is None:
+            outline = values != 0
+        outline = checked_image(outline, values.shape, bool, "outline given to WispTemplate.from_image")
         return cls(
             detector=detector,
             filter=filter,

@@ -12,6 +12,7 @@ __all__ = [
     "origin_table",
     "read_delta",
     "read_dependence",
+    "read_images",
     "read_origin",
     "write_delta",
     "write_dependence",
@@ -72,11 +73,11 @@ def write_delta(delta, path, *, overwrite):
 
 def read_delta(path):
     with open_product(path, "DeltaSkyflat") as hdus:
-        fields = _read_images(hdus, path)
+        fields = read_images(hdus, path)
         return fields | read_origin(hdus, path) | {"exposures": read_table(hdus, "EXPOSURES", path)}
 
 
-def _read_images(hdus, path):
+def read_images(hdus, path):
     return {
         name: read_image(hdus, extension, dtype, path, ndim=ndim, required=extension not in OPTIONAL)
         for extension, (name, dtype, ndim) in IMAGES.items()
@@ -104,7 +105,7 @@ def write_dependence(dependence, path, *, overwrite):
 
 def read_dependence(path):
     with open_product(path, "FilterDependence") as hdus:
-        fields = _read_images(hdus, path) | read_origin(hdus, path)
+        fields = read_images(hdus, path) | read_origin(hdus, path)
         del fields["scatter"]
         fields["mesh"] = read_image(hdus, "MESH", np.float32, path)
         (fields["filter"],) = fields.pop("filters")

@@ -198,7 +198,8 @@ def _persistence(exposures: ExposureSet, glow: u.Quantity) -> list[float]:
         if dq is None:
             continue
         visit = (member.detector, member.program, member.observation, member.visit)
-        earlier = [then for end, then in seen[visit] if start - end < glow and then.shape == dq.shape]
+        seen[visit] = [(end, then) for end, then in seen[visit] if start - end < glow]
+        earlier = [then for _, then in seen[visit] if then.shape == dq.shape]
         if earlier:
             parts[i] = float(np.mean(np.logical_or.reduce(earlier)))
         seen[visit].append((start if member.end is None else member.end, DQ.SATURATED.is_set(dq)))

@@ -154,9 +154,13 @@ class DeltaSkyflat(HoldsArrays):
         if len(frames) < 2:
             raise InvalidInputError(
                 f"DeltaSkyflat of {frames.detector} needs at least 2 exposures (12 or more for a good one); got "
-                f"{len(frames)}: {frames.frames[0].name}"
+                f"{len(frames)}: {', '.join(frame.name for frame in frames.frames) or 'none'}"
             )
         strategy = SigmaClippedMedian() if strategy is None else strategy
+        if not isinstance(strategy, CombineStrategy):
+            raise InvalidInputError(
+                f"DeltaSkyflat.from_frames needs a CombineStrategy, SigmaClippedMedian(), say; got {strategy!r}"
+            )
         frames = frames.balanced() if balance else frames
         names = "+".join(item.name for item in frames.filters)
         work = partial(_combine_band, frames=frames, strategy=strategy)

@@ -22,7 +22,7 @@ from nircam_flats.provenance import History
 from nircam_flats.skyflat import _fits
 from nircam_flats.skyflat._store import digest
 from nircam_flats.skyflat.gradient import Gradient, MeshPlane, jackknife_covariance, jackknife_factor
-from nircam_flats.skyflat.meshes import MESH_BOX, WHITE_OF_MEDIAN
+from nircam_flats.skyflat.meshes import MESH_BOX, white_variance_of_medians
 
 __all__ = ["FilterDependence"]
 
@@ -171,8 +171,7 @@ class FilterDependence(HoldsArrays):
     @cached_property
     def white_variance(self):
         """Variance of `mesh` that `influences` do not tell, because they are those of means and not of medians."""
-        errors, _, kept = box_medians(self.err, MESH_BOX)
-        return WHITE_OF_MEDIAN * errors.astype(float) ** 2 / np.maximum(kept, 1)
+        return white_variance_of_medians(self.err)
 
     @cached_property
     def mesh_err(self):

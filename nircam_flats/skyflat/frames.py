@@ -1,5 +1,6 @@
 """The frames of one detector: its exposures masked and normalised once, used many times."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from functools import partial
@@ -13,7 +14,7 @@ from attrs import evolve, field, frozen
 
 from nircam_flats._fields import HoldsArrays, readonly, to_tuple
 from nircam_flats._strategy import key_of
-from nircam_flats.exceptions import InvalidInputError, StorageError, demand
+from nircam_flats.exceptions import FlatsError, InvalidInputError, StorageError, WorkerError, demand
 from nircam_flats.exposure import Exclusion, ExposureSet
 from nircam_flats.instrument import Detector, Filter
 from nircam_flats.instrument.detector import to_detector
@@ -57,9 +58,9 @@ def _frame_or_exclusion(member, *, masks, divisors, light, preprocess, store, ba
     divisor, light = divisors[member.filter.name], light.get(member.name)
     try:
         return _frame_from_store(member, masks, divisor, light, preprocess, store, base_key)
-    except StorageError:  # is not the fault of the exposure
+    except (StorageError, WorkerError):  # are not the fault of the exposure
         raise
-    except InvalidInputError as error:
+    except FlatsError as error:
         reason = str(error).removeprefix(f"{member.path}: ").removeprefix(f"{member.name}: ")
         return Exclusion(name=member.name, path=member.path, reason=reason, header=member.without_pixels())
 
@@ -179,6 +180,20 @@ class NormalizedFrames(HoldsArrays):
     excluded: tuple = field(factory=tuple, converter=to_tuple, repr=lambda items: f"<{len(items)} left out>")
     history: History = field(factory=History, repr=False)
     store: FrameStore | None = field(default=None, repr=False)
+
+    @frames.validator
+    def _belong_together(self, attribute, frames):
+        names = Counter(frame.name for frame in frames)
+        name, n = max(names.items(), key=lambda item: item[1], default=("", 0))
+        if n > 1:
+            raise InvalidInputError(
+                f"NormalizedFrames needs a name for each exposure, by which tables, masks and light know it; {n} are "
+                f"called {name!r}: give each its own, Exposure(name=...)"
+            )
+        kinds = {(frame.detector, frame.shape) for frame in frames}
+        if len(kinds) > 1 or any(detector != self.detector for detector, _ in kinds):
+            came = ", ".join(sorted(f"{detector} with shape {shape}" for detector, shape in kinds))
+            raise InvalidInputError(f"NormalizedFrames needs frames of {self.detector} with one shape; got {came}")
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -104,7 +104,8 @@ class WavelengthTrend(HoldsArrays):
         Raises
         ------
         InvalidInputError
-            If there are fewer than two filters, one twice, or several detectors.
+            If there are fewer than two filters, one twice, several detectors, or delta skyflats that they are relative
+            to.
         """
         items = sorted(dependences, key=lambda item: item.filter.pivot)
         names = [item.filter.name for item in items]
@@ -113,6 +114,12 @@ class WavelengthTrend(HoldsArrays):
             raise InvalidInputError(
                 "WavelengthTrend needs two or more different filters of one detector; got "
                 f"{', '.join(names) or 'none'} of {', '.join(detectors) or 'none'}"
+            )
+        references = {tuple(sorted(filter.name for filter in item.grey_filters)) for item in items}
+        if len(references) > 1:
+            came = " and ".join(sorted("+".join(names) for names in references))
+            raise InvalidInputError(
+                f"WavelengthTrend needs filters relative to one grey delta skyflat; got some relative to {came}"
             )
         frames = sorted({name for item in items for name in item.frames})
         place = {name: index for index, name in enumerate(frames)}

@@ -4,6 +4,8 @@ import numpy as np
 from scipy import sparse
 from scipy.ndimage import uniform_filter
 
+from nircam_flats.kernels import box_medians
+
 __all__ = [
     "MESH_BOX",
     "WHITE_OF_MEDIAN",
@@ -13,12 +15,19 @@ __all__ = [
     "lower_quartile_of_frames",
     "median_of_frames",
     "smoothed",
+    "white_variance_of_medians",
 ]
 
 MESH_BOX = 32
 """Side of the boxes of the meshes that frames and products are reduced to, pixels."""
 WHITE_OF_MEDIAN = np.pi / 2 - 1
 """What the median of many values has more of white variance than their mean, whose variance the influences tell."""
+
+
+def white_variance_of_medians(err):
+    """White variance that medians of boxes have beyond that of means, from the errors of the pixels, an image."""
+    errors, _, kept = box_medians(err, MESH_BOX)
+    return WHITE_OF_MEDIAN * errors.astype(float) ** 2 / np.maximum(kept, 1)
 
 
 def box_size_for(shape):

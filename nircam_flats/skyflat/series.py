@@ -21,7 +21,8 @@ from nircam_flats.masks import Segmentation
 from nircam_flats.skyflat.combine import PRIOR_FRAMES
 from nircam_flats.skyflat.delta import DeltaSkyflat
 from nircam_flats.skyflat.frames import NormalizedFrames
-from nircam_flats.skyflat.meshes import MESH_BOX
+from nircam_flats.skyflat.gradient import jackknife_factor
+from nircam_flats.skyflat.meshes import MESH_BOX, white_variance_of_medians
 from nircam_flats.skyflat.trend import SkyflatTrend
 
 __all__ = ["SkyflatEpoch", "SkyflatSeries"]
@@ -48,6 +49,8 @@ class SkyflatEpoch(HoldsArrays):
         Medians of the delta skyflat in boxes of 32 px, divided by the median of all boxes; NaN where there is none.
     influences
         `DeltaSkyflat.influences`, the level of each frame taken out, which is no structure.
+    white_variance
+        Variance of ``mesh`` that they do not tell, because they are those of means and not of medians.
     """
 
     start: Time = field()
@@ -57,11 +60,13 @@ class SkyflatEpoch(HoldsArrays):
     filters: tuple = field(converter=to_tuple)
     mesh: np.ndarray = image()
     influences: np.ndarray = image(ndim=3)
+    white_variance: np.ndarray = image()
 
     @property
     def errors(self) -> Any:
         """1 sigma errors of `mesh`, by the jackknife over the exposures; NaN where there is no value."""
-        return np.where(np.isfinite(self.mesh), np.sqrt(np.sum(self.influences.astype(float) ** 2, axis=0)), np.nan)
+        variance = jackknife_factor(len(self.names)) * np.sum(self.influences.astype(float) ** 2, axis=0)
+        return np.where(np.isfinite(self.mesh), np.sqrt(variance + self.white_variance), np.nan)
 
 
 @frozen(kw_only=True, eq=False)
@@ -400,6 +405,7 @@ def _epoch_of(frames, delta, start, end):
         filters=_filters_of(frames),
         mesh=readonly(mesh / np.nanmedian(mesh)),
         influences=readonly(influences),
+        white_variance=readonly(np.nan_to_num(white_variance_of_medians(delta.err))),
     )
 
 
@@ -428,5 +434,7 @@ def _coefficients(epoch, shape, terms):
     seen = np.isfinite(epoch.mesh)
     basis = np.array([np.outer(by[:, j], bx[:, i])[seen] for i, j in terms]).T
     data = np.array([epoch.mesh[seen], *epoch.influences[:, seen]], float).T
-    solution = np.linalg.lstsq(basis, data, rcond=None)[0][1:]
-    return solution[:, 0], np.sqrt(np.sum(solution[:, 1:] ** 2, axis=1))
+    solve = np.linalg.pinv(basis)[1:]
+    found = solve @ data
+    variance = jackknife_factor(len(epoch.names)) * np.sum(found[:, 1:] ** 2, axis=1)
+    return found[:, 0], np.sqrt(variance + solve**2 @ epoch.white_variance[seen].astype(float))

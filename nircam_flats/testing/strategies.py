@@ -273,7 +273,7 @@ def check_gauge(gauge: Gauge) -> None:
     misfit = 0.002
     found = _check_calls(gauge, regression, light, misfit)
     order = np.random.default_rng(6).permutation(len(regression.strengths))
-    of_frames = ("strengths", "strength_err", "levels", "scatter", "values", "weights")
+    of_frames = ("strengths", "strength_err", "shown", "levels", "scatter", "values", "weights")
     shuffled = attrs.evolve(regression, **{item: getattr(regression, item)[order] for item in of_frames})
     again = gauge(shuffled, light, misfit)
     if not (np.isclose(again.constant, found.constant) and np.allclose(again.surface, found.surface)):
@@ -296,6 +296,7 @@ def _regression(shape=(32, 24), noise=0.002):
         slope_err=err / np.std(strengths),
         strengths=strengths,
         strength_err=np.full(6, 0.01),
+        shown=np.ones(6, bool),
         levels=np.ones(6),
         scatter=np.full(6, noise),
         stripes=np.zeros(values.shape),

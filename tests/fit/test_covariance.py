@@ -165,3 +165,11 @@ class TestCorrelation:
             alone.append(correlation_by_distance(noise, none, white)[0])
         assert np.sqrt(np.mean(variances)) == pytest.approx(0.001, rel=0.1)
         assert np.sqrt(np.mean(alone)) < 0.0003
+
+
+def test_no_pixel_has_less_error_than_the_best_box():
+    deviation = np.full((6, 6), 1e-5)
+    deviation[2, 2] = 0.01  # beside it splines go below 0
+    facts = {"misfit": 0, "misfit_correlation": [1], "shape": (192, 192), "box_size": 32}
+    err = SurfaceCovariance(modes=deviation[None], **facts).err()
+    assert err.min() == pytest.approx(1e-5, rel=1e-5)

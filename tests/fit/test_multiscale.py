@@ -162,3 +162,11 @@ def test_a_deep_feature_leaves_no_halo(monkeypatch):
     monkeypatch.setattr(multiscale, "REFINEMENTS", 0)
     assert left(around) > 0.0005
     assert left(inside) > 0.003
+
+
+def test_a_hole_is_not_known_without_error():
+    rng = np.random.default_rng(3)
+    data = rng.normal(1, 0.01, (160, 160)).astype(np.float32)
+    data[30:130, 30:130] = np.nan
+    surface = MultiScale().fit(data, np.full(data.shape, np.float32(0.01)))
+    assert surface.pixel_err[30:130, 30:130].min() > 1e-5

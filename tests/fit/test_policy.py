@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import attrs
 import numpy as np
 import pytest
 
@@ -172,3 +173,29 @@ def test_medians_that_are_often_the_same_are_no_texture(campaign_of):
     # Where the medians of a filter and of all agree, their ratio is 1: half of the pixels have no noise, others more.
     grey, by_filter, _ = campaign_of(1, 2, 0.01, filters=FILTERS[:2])
     assert all(fit.pixel_err is None for fit in Shrunk()(grey, by_filter, FlatModelFit.from_delta).values())
+
+
+@pytest.mark.parametrize("difference", [0.0, 0.006, 0.1])
+def test_shrunk_fits_claim_the_errors_that_they_have(campaign_of, difference):
+    found, claimed = [], []
+    for seed in range(40, 48):
+        grey, by_filter, truth = campaign_of(seed, 6, difference)
+        fits = Shrunk()(grey, by_filter, partial(FlatModelFit.from_delta, strategy=Polynomial2D()))
+        found.append(error(fits, truth) ** 2)
+        claimed.append(np.mean([fit.err**2 for fit in fits.values()]))
+    assert 0.65 < np.sqrt(np.mean(claimed) / np.mean(found)) < 1.3
+
+
+def test_a_shrunk_fit_is_1_where_something_was_measured(campaign_of):
+    grey, by_filter, _ = campaign_of(1, 4, 0.01)
+
+    def cut(delta):
+        seen = np.arange(SHAPE[1]) < SHAPE[1] // 3
+        return attrs.evolve(delta, data=np.where(seen, delta.data, np.float32(np.nan)), n_used=delta.n_used * seen)
+
+    deltas = {name: cut(delta) for name, delta in by_filter.items()}
+    for name, fit in Shrunk()(cut(grey), deltas, partial(FlatModelFit.from_delta, strategy=Polynomial2D())).items():
+        good = deltas[name].good
+        assert np.median(fit.surface[good]) == pytest.approx(1, abs=1e-5)
+        left = deltas[name].data[good] / fit.surface[good] - 1 - fit.residual[good]
+        assert np.ptp(left) < 1e-5

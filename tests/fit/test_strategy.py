@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy import units as u
 
 from nircam_flats import FitError, FitStrategy, InvalidInputError
 
@@ -73,3 +74,21 @@ def test_smooth_must_return_an_image(answer):
 def test_bad_input(arguments, text):
     with pytest.raises(InvalidInputError, match=text):
         Returns(ONES)(*arguments)
+
+
+@pytest.mark.parametrize("data", [np.ones((8, 8)) * u.one, np.ma.masked_less(np.ones((8, 8)), 0)])
+def test_data_that_would_lose_their_unit_or_mask_are_refused(data):
+    with pytest.raises(InvalidInputError, match="data given to Returns: a plain array is needed"):
+        Returns(None)(data)
+
+
+def test_the_errors_of_the_caller_cannot_be_changed():
+    class Careless(FitStrategy):
+        def smooth(self, data, err, good):
+            err[:] = 7
+            return data
+
+    err = np.full((8, 8), np.float32(0.1))
+    with pytest.raises(ValueError, match="read-only"):
+        Careless()(np.ones((8, 8)), err)
+    assert (err == np.float32(0.1)).all()

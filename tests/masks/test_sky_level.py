@@ -91,3 +91,9 @@ def test_masks_must_be_boolean_images(bad):
 
 def test_contract():
     testing.check_value(SkyLevel.measure(np.eye(4), np.zeros((4, 4), bool)))
+
+
+@pytest.mark.parametrize("data", [np.ones((8, 8)) * u.kJy / u.sr, np.ma.masked_less(np.ones((8, 8)), 0)])
+def test_data_that_would_lose_their_unit_or_mask_are_refused(data):
+    with pytest.raises(InvalidInputError, match="data given to SkyLevel: a plain array is needed"):
+        SkyLevel.measure(data, np.zeros(data.shape, bool))

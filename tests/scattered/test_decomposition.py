@@ -219,6 +219,13 @@ class TestWhatCannotBeTold:
         assert not parts.identifiability.determined
         assert not parts.delta.good[scene.wisp > 0.02].any()
 
+    def test_a_frame_that_is_masked_all_over(self, scene):
+        frames = scene.frames()
+        nothing = np.full(scene.shape, np.float32(np.nan))
+        hidden = [attrs.evolve(it, values=nothing) if number == 2 else it for number, it in enumerate(frames.frames)]
+        with pytest.raises(InvalidInputError, match="F200W_2 are masked all over: leave them out"):
+            SkyDecomposition.from_frames(attrs.evolve(frames, frames=hidden))
+
     def test_what_no_frame_saw_has_the_light_of_its_surroundings(self, make_scene):
         """Not 0 with the error of a box that all saw, which would be a hole in the wisp."""
         scene = make_scene()
@@ -248,7 +255,7 @@ class TestWhatCannotBeTold:
             SkyDecomposition.from_frames(scene.frames(), box_size=box_size)
 
     def test_more_clean_exposures_than_there_are(self, scene):
-        with pytest.raises(InvalidInputError, match=r"n of at most the \d+ exposures that there are; got n=100"):
+        with pytest.raises(InvalidInputError, match=r"n of at most the \d+ exposures that show the light; got n=100"):
             SkyDecomposition.from_frames(scene.frames(), gauge=CleanestExposures(n=100))
 
     def test_fewer_than_three_frames(self, make_scene):
@@ -278,6 +285,32 @@ class TestLightOfFrames:
     def test_other_filters_keep_theirs(self, parts, scene):
         others = scene.frames("F115W")
         assert all(frame.light is None for frame in parts.taken_out_of(others).frames)
+
+    def test_frames_that_it_does_not_belong_to(self, make_scene, parts):
+        with pytest.raises(InvalidInputError, match=r"needs frames of NRCB4 with shape \(256, 256\); got NRCB4 with"):
+            parts.taken_out_of(make_scene(shape=(128, 128)).frames())
+        with pytest.raises(InvalidInputError, match=r"taken_out_of needs NormalizedFrames; got str"):
+            parts.taken_out_of("x")
+
+    def test_a_frame_that_hardly_shows_the_light_has_no_strength(self, make_scene):
+        scene = make_scene()
+        frames = scene.frames()
+        hidden = scene.wisp > 0.02
+        values = np.where(hidden, np.float32(np.nan), frames.frames[2].values * (1 + 0.02 * (scene.wisp > 0.003)))
+        seen = [attrs.evolve(it, values=values) if number == 2 else it for number, it in enumerate(frames.frames)]
+        frames = attrs.evolve(frames, frames=seen)
+        parts = SkyDecomposition.from_frames(frames)
+        row = parts.strengths[2]
+        assert not row["used"]
+        assert "shows less than 20% of the light" in row["reason"]
+        assert np.isnan(row["strength"])
+        others = np.delete(np.arange(len(scene.strengths)), 2)
+        strengths = scene.strengths[others] / scene.strengths[others].mean()
+        pulls = (np.asarray(parts.strengths["strength"])[others] - strengths) / parts.strengths["strength_err"][others]
+        assert np.abs(pulls).max() < 4
+        cleaned = parts.taken_out_of(frames)
+        assert np.isnan(cleaned.frames[2].values[scene.wisp > 0.005]).all()
+        assert np.isfinite(cleaned.frames[1].values[scene.wisp > 0.005]).mean() > 0.9
 
     def test_a_grey_delta_counts_the_errors_of_all_filters(self, parts, scene):
         frames = scene.frames()

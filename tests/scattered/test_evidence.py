@@ -74,9 +74,22 @@ class TestJudge:
         assert "light and response in one place" in verdict.sentence
 
     def test_a_dark_structure_is_no_light(self, blob):
-        verdict = evidence(in_boxes(blob, -0.02), 0.0, err=0.1).judge(blob)
+        verdict = evidence(in_boxes(blob, -0.02), 0.0).judge(blob)
         assert verdict.kind == "multiplicative"
         assert "light cannot darken" in verdict.sentence
+        unsure = evidence(in_boxes(blob, -0.02), 0.0, err=0.1).judge(blob)
+        assert (unsure.kind, "9 needed" in unsure.sentence) == ("undecided", True)
+
+    def test_a_dark_structure_that_varies_as_light_is_neither(self, blob):
+        verdict = evidence(in_boxes(blob, -0.02), in_boxes(blob, -0.02)).judge(blob)
+        assert verdict.kind == "undecided"
+        assert "but it is darker" in verdict.sentence
+
+    @pytest.mark.parametrize("varying", [-0.04, 0.06])
+    def test_what_varies_like_neither_is_undecided(self, blob, varying):
+        verdict = evidence(in_boxes(blob, 0.02), in_boxes(blob, varying)).judge(blob)
+        assert verdict.kind == "undecided"
+        assert "neither light nor response" in verdict.sentence
 
     def test_what_does_not_stand_out_is_no_structure(self, blob):
         verdict = evidence(in_boxes(blob, -0.002), 0.0, err=0.001, excess_err=np.full((8, 8), 0.001)).judge(blob)

@@ -32,7 +32,7 @@ def test_errors_of_strengths_count_what_neighbouring_rows_share(width):
     weights = np.full(values.shape, 0.03**-2.0)
     noise = StripeNoise.of(values - light, weights > 0)
     pulls, norms = _separation.factors_of(values, weights, light, np.ones(shape), stripes=noise)
-    err = _separation._errors(values, weights, light, [np.ones(shape)], noise, np.zeros(values.shape))
+    err = _separation._errors(values, weights, light, [np.ones(shape)], noise, np.zeros(values.shape), np.ones(n, bool))
     assert np.sqrt(np.mean(((pulls - 1) / err) ** 2)) == pytest.approx(1, abs=0.15)
     alone = np.sqrt(np.mean((pulls - 1) ** 2 * norms))
     assert alone > 1.4 if width > 1 else alone == pytest.approx(1, abs=0.1)

@@ -190,3 +190,10 @@ def test_a_wisp_behind_a_halo_has_no_strength_unless_a_mask_is_given(world, perf
 def test_masks_of_another_shape_are_refused(perfect, exposures):
     with pytest.raises(nf.InvalidInputError, match="mask given to"):
         perfect.fit_scale(exposures[0], np.zeros((8, 8), bool))
+
+
+def test_too_few_boxes_to_tell_wisp_and_background(world, perfect, exposures):
+    mask = np.ones(world.shape, bool)
+    mask[144:152] = False  # one row of boxes: no slope along y
+    with pytest.raises(nf.FitError, match=r"needs more boxes, .* to tell wisp and background apart; got \d+ of"):
+        perfect.fit_scale(exposures[0], mask)

@@ -215,6 +215,20 @@ def test_an_outline_of_another_shape_is_refused(exposures):
         nf.WispTemplate.from_exposures(exposures, outline=np.ones((8, 8), bool))
 
 
-def test_unit_follows_the_exposures(exposures):
-    changed = [attrs.evolve(exposure, unit="DN/s") for exposure in exposures]
-    assert nf.WispTemplate.from_exposures(nf.ExposureSet.from_exposures(changed)).unit == u.Unit("DN/s")
+@pytest.mark.parametrize("unit", ["DN/s", "2.5 MJy/sr"])
+def test_unit_follows_the_exposures(exposures, tmp_path, unit):
+    changed = [attrs.evolve(exposure, unit=unit) for exposure in exposures]
+    template = nf.WispTemplate.from_exposures(nf.ExposureSet.from_exposures(changed))
+    assert template.unit == u.Unit(unit)
+    template.write(tmp_path / "wisp.fits")
+    assert nf.WispTemplate.read(tmp_path / "wisp.fits").unit == u.Unit(unit)
+
+
+def test_images_that_would_lose_their_meaning_are_refused():
+    facts, image = {"detector": "B4", "filter": "F200W"}, np.ones((64, 64))
+    with pytest.raises(nf.InvalidInputError, match=r"from_image: a plain array is needed; got one in kJy / sr"):
+        nf.WispTemplate.from_image(image * u.kJy / u.sr, **facts)
+    with pytest.raises(nf.InvalidInputError, match=r"a plain array is needed; got a masked one"):
+        nf.WispTemplate.from_image(np.ma.masked_greater(image, 2), **facts)
+    with pytest.raises(nf.InvalidInputError, match=r"outline given to WispTemplate.from_image must be an array of sh"):
+        nf.WispTemplate.from_image(image, outline=np.ones((32, 32), bool), **facts)

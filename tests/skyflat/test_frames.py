@@ -10,6 +10,7 @@ from astropy.stats import sigma_clipped_stats
 
 from nircam_flats import (
     ExposureSet,
+    FitError,
     InvalidInputError,
     MaskReason,
     MaskStrategy,
@@ -372,6 +373,36 @@ class TestCollection:
 
     def test_contract(self, frames):
         testing.check_value(frames)
+
+    def test_each_frame_has_a_name_of_its_own(self, frames):
+        one = frames.frames[0]
+        with pytest.raises(InvalidInputError, match=r"needs a name for each exposure, .*; 2 are called ''"):
+            NormalizedFrames(detector=frames.detector, frames=[attrs.evolve(one, name="")] * 2)
+
+    def test_frames_are_of_one_detector_and_shape(self, frames):
+        one, other = frames.frames[:2]
+        small = attrs.evolve(other, values=other.values[:32, :32])
+        with pytest.raises(InvalidInputError, match=r"with one shape; got .* with shape .*, .* with shape"):
+            NormalizedFrames(detector=frames.detector, frames=[one, small])
+        with pytest.raises(InvalidInputError, match="needs frames of NRCA1 with one shape; got"):
+            NormalizedFrames(detector="A1", frames=[one])
+
+    def test_what_fails_for_an_exposure_costs_that_exposure(self, exposures):
+        def failing(exposure):
+            if exposure.name == exposures[1].name:
+                raise FitError("no stripes found")
+            return exposure
+
+        frames = NormalizedFrames.from_exposures(exposures, preprocess=failing)
+        assert [(item.name, item.reason) for item in frames.excluded] == [(exposures[1].name, "no stripes found")]
+        assert len(frames) == len(exposures) - 1
+
+    def test_exposures_in_other_units_are_left_out(self, exposures):
+        other = attrs.evolve(exposures[0].load(), unit="kJy/sr", name="other", start=None, end=None)
+        frames = NormalizedFrames.from_exposures(ExposureSet.from_exposures([*exposures, other]))
+        (left_out,) = frames.excluded
+        assert left_out.name == "other"
+        assert "in MJy / sr; got" in left_out.reason
 
 
 class TestLight:

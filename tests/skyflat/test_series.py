@@ -16,6 +16,7 @@ from nircam_flats import (
     SkyflatSeries,
     SkyflatTrend,
 )
+from nircam_flats.kernels import box_means
 from nircam_flats.skyflat.series import ORIGIN
 from nircam_flats.testing import assert_same
 
@@ -186,7 +187,17 @@ class TestTrends:
         trend = series.coefficient_trend(degree=3)
         quiet = [index for index, name in enumerate(trend.names) if name not in ("P1(x) P0(y)", "P0(x) P1(y)")]
         pulls = (trend.values - trend.values.mean(axis=0))[:, quiet] / trend.errors[:, quiet]
-        assert 0.6 < np.sqrt(np.mean(pulls**2) * 8 / 7) < 1.5
+        assert 0.8 < np.sqrt(np.mean(pulls**2) * 8 / 7) < 1.2
+
+    def test_errors_of_boxes_are_honest(self, series):
+        y, x = (2 * (np.indices(SHAPE)[axis] + 0.5) / SHAPE[axis] - 1 for axis in (0, 1))
+        squares = []
+        for number, epoch in enumerate(series.epochs):
+            flat = 1 + DRIFT * (number + 0.5) * 90 / 365.25 * x + STEP * (number >= 5) * y
+            true = box_means(flat.astype(np.float32), 32)
+            squares.append([(epoch.mesh - true / np.median(true)) ** 2, epoch.errors**2])
+        found, claimed = np.mean(squares, axis=(0, 2, 3))
+        assert np.sqrt(found / claimed) == pytest.approx(1, abs=0.12)
 
     def test_new_dead_pixels(self, series):
         table = series.new_dead_pixels(DeadPixelMap.from_delta)
