@@ -505,7 +505,7 @@ def read_table(hdus, name, path):
     """
     if name not in hdus:
         raise InvalidInputError(f"{path}: table extension {name} is needed; the file has none")
-    table = QTable.read(hdus[name], mask_invalid=False)
+    table = QTable.read(hdus[name], mask_invalid=False, unit_parse_strict="silent")
     for keyword in ("EXTNAME", "CHECKSUM", "DATASUM", ""):  # of the extension, not of the table
         table.meta.pop(keyword, None)
     for key in table.colnames:

@@ -44,7 +44,7 @@ template.exposures["name", "used", "strength", "strength_err"]
 # %%
 # The strength in another exposure
 # --------------------------------
-# Each row of each amplifier has a level of its own in the fit, because 1/f noise has.
+# Stripes of 1/f noise along the rows are noise that the boxes of a row share; the fit weighs them as that.
 
 other = exposures[1]
 scale = template.fit_scale(other)

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 from matplotlib import pyplot as plt
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, Rectangle
 
 from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector
@@ -16,6 +17,7 @@ __all__ = ["dead_pixel_cutouts", "dead_pixel_figure", "draw_dead_pixels"]
 
 COLOURS = {"new": "tab:red", "worse": "tab:purple", "vignetted": "tab:orange"}
 CIRCLE = "tab:blue"
+UNMEASURED = "0.85"
 LEAST_RADIUS = 0.03
 """Circles are at least this large, in frames, so that they are seen."""
 
@@ -46,6 +48,8 @@ def draw_dead_pixels(
     ax = plt.gca() if ax is None else ax
     ny, nx = dead.classes.shape
     artists = {}
+    hidden = np.where(dead.measured, np.nan, 1.0)
+    ax.imshow(hidden, cmap=ListedColormap([UNMEASURED]), origin="lower", interpolation="nearest")
     for name, colour in COLOURS.items():
         y, x = np.nonzero(getattr(dead, name))
         options = {"s": 2, "color": colour, "linewidths": 0, "label": f"{name}: {x.size}"}
@@ -54,6 +58,7 @@ def draw_dead_pixels(
     ax.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), aspect="equal", xlabel="x [px]", ylabel="y [px]")
     ax.set_title(f"{dead.detector}: {dead.new.sum()} new dead pixels" if title is None else title)
     if legend:
+        ax.add_patch(Rectangle((0, 0), 0, 0, color=UNMEASURED, label=f"unmeasured: {1 - dead.measured.mean():.1%}"))
         # Beside the axes: within, it would hide pixels.
         ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, fontsize="small", markerscale=4)
     return artists["new"]

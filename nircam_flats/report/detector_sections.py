@@ -153,7 +153,7 @@ def dead_section(products):
     told = paragraph(
         f"{counts['NEW']} pixels died since the bad-pixel mask was made; {counts['WORSE']} known ones got worse; "
         f"{counts['VIGNETTED']} lie in strips along an edge that see less light; {counts['UNCERTAIN']} are low, but as "
-        "likely noisy."
+        f"likely noisy. {1 - dead.measured.mean():.1%} of the detector is not measured: nothing is known there."
     )
     rows = [
         (f"{row['x'].value:.0f}", f"{row['y'].value:.0f}", int(row["n_pixels"]), f"{float(row['response']):.2f}")

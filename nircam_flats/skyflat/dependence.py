@@ -216,10 +216,11 @@ class FilterDependence(HoldsArrays):
             return cls(**_fits.read_dependence(path))
 
     def plot(self, ax: Any = None, **artist_options: Any) -> Any:
-        """Draw the ratio; returns the artist."""
+        """Draw `mesh`, as the ratio of single pixels shows noise; returns the artist."""
         from nircam_flats.plotting import draw_flat
 
-        return draw_flat(self.data, ax=ax, title=f"{self.detector}: {self.label} / grey", **artist_options)
+        title = f"{self.detector}: {self.label} / grey"
+        return draw_flat(self.mesh, ax=ax, title=title, pixel=self.box_size, **artist_options)
 
 
 def _refuse_unlike(delta, grey):

@@ -227,7 +227,8 @@ def test_frames_that_are_none(stack):
 
 
 def test_frames_of_another_detector(stack):
-    frames = attrs.evolve(stack.frames, detector="A1")
+    of_a1 = [attrs.evolve(frame, detector="A1") for frame in stack.frames.frames]
+    frames = attrs.evolve(stack.frames, detector="A1", frames=of_a1)
     with pytest.raises(InvalidInputError, match=r"needs the frames of NRCB1, .* got those of NRCA1"):
         DeadPixelMap.from_delta(stack.grey, frames=frames)
 

@@ -237,13 +237,13 @@ class TestCheck:
             ({"start": Time(59800, format="mjd"), "name": "copy"}, "the same exposure as e0"),
             (
                 {"subarray": "SUB160", "corner": (5, 9)},
-                "must be like the others, SUBARRAY FULL, (12, 20) from pixel (1, 1); "
-                "got SUBARRAY SUB160, (12, 20) from pixel (5, 9)",
+                "must be like the others, SUBARRAY FULL, (12, 20) from pixel (1, 1), in MJy / sr; "
+                "got SUBARRAY SUB160, (12, 20) from pixel (5, 9), in MJy / sr",
             ),
             (
                 {"data": np.ones((6, 20))},
-                "must be like the others, SUBARRAY FULL, (12, 20) from pixel (1, 1); "
-                "got SUBARRAY FULL, (6, 20) from pixel (1, 1)",
+                "must be like the others, SUBARRAY FULL, (12, 20) from pixel (1, 1), in MJy / sr; "
+                "got SUBARRAY FULL, (6, 20) from pixel (1, 1), in MJy / sr",
             ),
         ],
         ids=str,

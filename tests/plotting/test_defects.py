@@ -33,7 +33,12 @@ def test_dead_pixels_lie_where_they_are(dead):
     assert circle.center == pytest.approx((81.5, 42))
     assert (ax.get_title(), ax.get_xlabel()) == ("NRCA1: 21 new dead pixels", "x [px]")
     assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 127.5), (-0.5, 127.5))
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["new: 21", "worse: 0", "vignetted: 0"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "new: 21",
+        "worse: 0",
+        "vignetted: 0",
+        "unmeasured: 0.0%",
+    ]
 
 
 def test_detectors_lie_as_on_the_sky(dead):
