@@ -22,7 +22,7 @@ from nircam_flats.provenance import History
 from nircam_flats.skyflat import _fits
 from nircam_flats.skyflat._store import digest
 from nircam_flats.skyflat.gradient import Gradient, MeshPlane, jackknife_covariance, jackknife_factor
-from nircam_flats.skyflat.meshes import MESH_BOX, white_variance_of_medians
+from nircam_flats.skyflat.meshes import MESH_BOX, smoothed, white_variance_of_medians
 
 __all__ = ["FilterDependence"]
 
@@ -30,6 +30,8 @@ DIVIDE_BY_GREY = "divide by grey"
 """Name of the step in the history, by which a fit of a ratio is told from one of a delta skyflat."""
 SAME_ROLL = 1
 """Degrees by which frames of the same field may be turned: less than a box at the edge of the frame."""
+AROUND = 5
+"""Side of the area, boxes, in which frames are taken to err alike."""
 UNLIKE = 1.2
 """How unlike medians are that share values, beyond what their errors say; see the notes of `between`."""
 
@@ -175,11 +177,16 @@ class FilterDependence(HoldsArrays):
 
     @cached_property
     def mesh_err(self):
-        """1 sigma error of `mesh`, from the jackknife over frames; the level of a flat is a convention and left out."""
+        """1 sigma error of `mesh`, from the jackknife over frames; the level of a flat is a convention and left out.
+
+        The variance of a box is that of the 5 x 5 boxes around: of few frames, its own is rough.
+        """
         measured = np.isfinite(self.mesh)
         levels = np.array([np.median(pull[measured]) for pull in self.influences])
         departures = self.influences.astype(float) - levels[:, None, None]
         variance = jackknife_factor(len(levels)) * np.sum((departures - departures.mean(axis=0)) ** 2, axis=0)
+        around = smoothed(np.where(measured, variance, np.nan), AROUND)
+        variance = np.where(np.isfinite(around), around, variance)
         return readonly(np.sqrt(np.where(measured, variance + self.white_variance, np.nan)).astype(np.float32))
 
     @property

@@ -79,6 +79,17 @@ def test_errors_of_pixels_know_that_the_filter_is_in_grey(dependences, n):
     assert np.median(item.err[item.good]) < 0.8 * independent
 
 
+def test_boxes_that_do_not_differ_are_not_significant(frames_of):
+    shape, values = (256, 256), []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        images = rng.normal(1, 0.05, (8, *shape)).astype(np.float32)
+        frames = frames_of(images, ["F115W"] * 4 + ["F200W"] * 4, 0.05)
+        grey = DeltaSkyflat.from_frames(frames)
+        values.append(DeltaSkyflat.from_frames(frames.where(filter="F200W")).relative_to(grey).significance)
+    assert np.std(values) == pytest.approx(1, abs=0.15)
+
+
 def test_boxes_have_their_significance(dependences):
     item = dependences(2, tilt=0.0)[0]
     assert item.mesh.shape == item.mesh_err.shape == item.significance.shape == (6, 5)
