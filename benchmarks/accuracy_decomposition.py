@@ -22,11 +22,16 @@ two         F200W, 10 dithers, with light of a second shape beside the wisp, 2 t
             a second is looked for; ``delta`` the rms of what is wrong with the delta skyflat under the light, in boxes
             of 64 px, per cent, ``left out`` the part of its boxes that are empty there; ``gain`` what chi-squared of
             held-out frames falls by, over its error by chance (nan: no second light was accepted).
+strengths   F200W, the simulator's own wisps, its large galaxy in the second field where there are several. In how many
+            frames the wisp is ``shown`` (they have a strength), the rms of (found - true) / error of strengths and the
+            largest, the amplitude of the wisp over the injected one, and the rms of what is wrong with the response
+            where the wisp is, in boxes of 32 px, per cent. ``all`` counts every frame, however little it shows.
 verdicts    200 small trials: blobs of 2 % of the sky, half of them light that varies as the wisp does, half response;
             how many were decided, how many should be by the Fisher information, how many of those decided are right;
             and the same with wisps that follow the sky.
 
-Tables are scored on seeds that were not used for tuning (1 to 30 and 401 to 450 were, and 451 to 460 for features).
+Tables are scored on seeds that were not used for tuning (1 to 30 and 401 to 450 were, 451 to 460 for features, and 40 to
+51, 401 to 420 and 701 to 708 for strengths).
 """
 
 import argparse
@@ -44,7 +49,7 @@ from nircam_flats.kernels import box_means, box_medians
 from nircam_flats.masks import SkyLevel
 from nircam_flats.recipes import masked_frames
 from nircam_flats.report import peak_to_peak
-from nircam_flats.scattered import _posterior
+from nircam_flats.scattered import _posterior, _separation
 from nircam_flats.scattered.evidence import decided_share
 from nircam_flats.simulation import SimulatedProgram
 from nircam_flats.simulation.sky import wisp_shape
@@ -56,6 +61,8 @@ FILTERS = ("F115W", "F200W")
 N_DITHERS = 6
 WISPS = (0.15, 0.20)
 SEEDS, SEEDS_OF_FEATURES = range(451, 461), range(461, 471)
+SEEDS_OF_STRENGTHS, LAYOUTS = range(711, 715), ((1, 6), (2, 3), (3, 6))
+"""Numbers of fields and of dithers of each."""
 ASKED, SUMMED = 0.6, ("ours", "known", "beneath", "claim")
 FINE = 8
 """Side of the boxes on which injected light is subtracted, pixels."""
@@ -257,6 +264,52 @@ def score_parts(parts, truth, light):
     }
 
 
+def strengths_table(seeds):
+    """Print how well strengths come out with one field and with several, a galaxy in the second."""
+    rows, pulls = [], {}
+    for n_pointings, n_dithers in LAYOUTS:
+        for seed in seeds:
+            settings = {"n_pointings": n_pointings, "n_dithers": n_dithers, "seed": seed}
+            program = SimulatedProgram(detectors=DETECTOR, filters="F200W", **settings)
+            frames = masked_frames(in_memory(program, range(program.n_exposures)))
+            row = {"seed": seed, "fields": n_pointings, "frames": program.n_exposures}
+            for name, least in (("", _separation.LEAST_SEEN), ("all ", 0.0)):
+                with patch.object(_separation, "LEAST_SEEN", least):
+                    found, facts = score_strengths(program, nf.SkyDecomposition.from_frames(frames))
+                pulls.setdefault((n_pointings, name), []).extend(found)
+                row |= {f"{name}{what}": value for what, value in facts.items()}
+            rows.append(row)
+    print(f"\nstrengths: {DETECTOR}, F200W")
+    show(rows)
+    for (n_pointings, name), found in pulls.items():
+        rms = np.sqrt(np.mean(np.square(found)))
+        print(f"{n_pointings} fields, {name or 'shown '}frames: rms of {len(found)} pulls {rms:.2f}")
+
+
+def score_strengths(program, parts):
+    """Return the pulls of the strengths, and the numbers of a row."""
+    table, truth = parts.strengths, program.truth(DETECTOR)
+    used = np.asarray(table["used"]) & np.isfinite(table["strength_err"])
+    if parts.wisp is None or not used.any():
+        return [], dict.fromkeys(("shown", "pull", "largest", "amplitude", "beneath"), np.nan)
+    found, err = (np.asarray(table[name])[used] for name in ("strength", "strength_err"))
+    levels = np.array([program.wisp_level(DETECTOR, "F200W", index) for index in range(program.n_exposures)])
+    true = levels[used] / levels[used].mean()
+    pulls = (found - true * np.sum(found * true / err**2) / np.sum(true**2 / err**2)) / err
+    shape = wisp_shape(program.seed, truth.detector, program.shape)
+    sky = np.mean([truth.sky("F200W", index).value for index in range(program.n_exposures)])
+    response = truth.delta("F200W")
+    departure = np.where(parts.delta.good, parts.delta.data / response, np.nan)
+    boxes, lit = box_medians((departure / np.nanmedian(departure) - 1).astype(np.float32), 32)[0], box_means(shape, 32)
+    return list(pulls), {
+        "shown": int(used.sum()),
+        "pull": np.sqrt(np.mean(pulls**2)),
+        "largest": np.max(np.abs(pulls)),
+        "amplitude": np.sum(parts.wisp.data * shape) / np.sum(shape**2) / sky / levels[used].mean(),
+        "beneath": 100 * np.sqrt(np.nanmean(boxes[lit > 0.05] ** 2)),
+    }
+
+
 def light_beside(wisp):
     """Return an image, 1 at its brightest: the wisp near one of its ends, moved across by 5 % of the frame."""
     y, x = np.indices(wisp.shape, np.float32)
@@ -354,7 +407,13 @@ def show(rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    tables = {"flats": flats_table, "features": features_table, "two": two_table, "verdicts": verdicts_table}
+    tables = {
+        "flats": flats_table,
+        "features": features_table,
+        "two": two_table,
+        "strengths": strengths_table,
+        "verdicts": verdicts_table,
+    }
     parser.add_argument("--only", nargs="+", choices=tables, default=list(tables), help="these tables")
     parser.add_argument("--seeds", type=int, nargs="+", help="other seeds")
     parser.add_argument("--dithers", type=int, default=N_DITHERS, help="number of dithers of the flats")
@@ -364,6 +423,7 @@ def main():
         of_name = {
             "features": SEEDS_OF_FEATURES,
             "two": SEEDS_OF_TWO,
+            "strengths": SEEDS_OF_STRENGTHS,
             "verdicts": range(1001, 1001 + N_TRIALS // 2),
         }
         settings = {"n_dithers": options.dithers} if name == "flats" else {}
