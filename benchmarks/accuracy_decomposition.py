@@ -30,8 +30,8 @@ verdicts    200 small trials: blobs of 2 % of the sky, half of them light that v
             how many were decided, how many should be by the Fisher information, how many of those decided are right;
             and the same with wisps that follow the sky.
 
-Tables are scored on seeds that were not used for tuning (1 to 30 and 401 to 450 were, 451 to 460 for features, and 40 to
-51, 401 to 420 and 701 to 708 for strengths).
+Tables are scored on seeds that were not used for tuning (1 to 30 and 401 to 450 were, 451 to 460 for features, 40 to
+51 and 701 to 708 for strengths).
 """
 
 import argparse
