@@ -114,8 +114,9 @@ def sky_flat_detector(
 
     by_filter = _by_filter(grey.detector, frames.filters, delta_of, "delta skyflat", problems)
     fits = dict.fromkeys(by_filter, fit)
-    with collecting(problems, f"{grey.detector} fits by filter"):
-        fits |= policy(grey, by_filter, fit_of)
+    if by_filter:
+        with collecting(problems, f"{grey.detector} fits by filter"):
+            fits |= policy(grey, by_filter, fit_of)
     flats = _by_filter(grey.detector, frames.filters, flight_flat, "flight flat", problems)
     dead = None
     with collecting(problems, f"{grey.detector} dead pixels"):

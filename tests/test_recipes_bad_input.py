@@ -262,3 +262,12 @@ def test_a_filter_without_a_usable_exposure_costs_no_other(program, campaign, tm
     reasons = [row["reason"] for row in found.exposures if not row["used"]]
     assert len(reasons) == 6
     assert all("pixel" in reason for reason in reasons)
+
+
+def test_one_exposure_of_each_filter_makes_the_grey_flat(program, campaign):
+    exposures = {item.filter.name: item for item in program.exposures() if item.detector.label == "B1"}
+    found = recipes.sky_flat_program(ExposureSet.from_exposures(exposures.values()), campaign.ground_flats)
+    (b1,) = found.products
+    assert sorted(b1.flats) == ["F115W", "F200W"]
+    whats = [problem.what for problem in found.problems]
+    assert whats == ["NRCB1 F115W delta skyflat", "NRCB1 F200W delta skyflat"]

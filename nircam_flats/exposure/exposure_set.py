@@ -4,7 +4,7 @@ import glob
 import os
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Self
@@ -107,6 +107,8 @@ def _keys(names, where):
 def _expand(paths):
     """Return the files that a pattern, a path, or any number of them stand for."""
     if not isinstance(paths, str | os.PathLike):
+        if not isinstance(paths, Iterable):
+            raise InvalidInputError(f"ExposureSet.read: needed paths or patterns; got {paths!r}")
         return [path for item in paths for path in _expand(item)]
     text = os.path.expanduser(paths)
     if os.path.isdir(text):

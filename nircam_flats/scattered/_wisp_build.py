@@ -6,6 +6,7 @@ import numpy as np
 from astropy.table import QTable
 from attrs import evolve
 
+from nircam_flats._strategy import checked_image
 from nircam_flats.exceptions import FitError, FlatsWarning, InvalidInputError, demand
 from nircam_flats.exposure import ExposureSet
 from nircam_flats.kernels import box_means, expand_mesh
@@ -20,6 +21,8 @@ from nircam_flats.skyflat.meshes import MESH_BOX, box_size_for
 __all__ = ["build_template"]
 
 FEWEST = 3
+WIDEST = 0.9
+"""Part of the frame that a wisp may cover."""
 N_TURNS = 2
 PLACE = "WispTemplate.from_exposures"
 ALIKE = 3.0
@@ -81,18 +84,24 @@ def _demand_wisps(exposures, outline):
         raise InvalidInputError(f"{PLACE} needs at least {FEWEST} exposures; got {len(exposures)}")
 
 
+def _checked_outline(outline, shape):
+    outline = checked_image(outline, shape, bool, f"{PLACE}: outline")
+    if not outline.any() or outline.mean() > WIDEST:
+        raise InvalidInputError(
+            f"{PLACE}: outline must be True where the wisp may be and leave {1 - WIDEST:.0%} of the frame beside it, "
+            f"which tells the sky; got {outline.mean():.0%} True"
+        )
+    return outline
+
+
 class _Turns:
     """Strengths and shape of the wisp in a set of frames, found in turns."""
 
     def __init__(self, frames, correction, outline, executor):
         self.names = [frame.name for frame in frames.frames]
-        self.given = outline
+        self.given = None if outline is None else _checked_outline(outline, frames.shape)
         self.errs = dict.fromkeys(self.names, np.nan)
         self.reasons = dict.fromkeys(self.names, "")
-        if outline is not None and outline.shape != frames.shape:
-            raise InvalidInputError(
-                f"{PLACE}: outline must have the shape of the exposures, {frames.shape}; got {outline.shape}"
-            )
         if len(frames) < FEWEST:
             reasons = "; ".join(str(item) for item in frames.excluded)
             raise InvalidInputError(

@@ -161,7 +161,7 @@ class WispTemplate(HoldsArrays):
                 exposures,
                 correction=correction,
                 masks=masks,
-                outline=None if outline is None else np.asarray(outline, bool),
+                outline=outline,
                 executor=executor,
                 memory_limit=memory_limit,
                 store=store,

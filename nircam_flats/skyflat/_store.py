@@ -119,10 +119,14 @@ class FrameStore:
         if isinstance(store, cls):
             return store
         members = list(members)
+        try:
+            limit = u.Quantity(memory_limit).to_value(u.byte)
+        except (TypeError, u.UnitConversionError) as error:
+            raise InvalidInputError(f"memory_limit must be an amount of memory, 1 * u.GiB, say; {error}") from None
         n_bytes = sum(4 * int(np.prod(member.shape)) for member in members)
         if store is not None:
             made = cls(store)
-        elif n_bytes <= u.Quantity(memory_limit).to_value(u.byte):
+        elif n_bytes <= limit:
             return cls()
         else:
             try:

@@ -131,6 +131,7 @@ def _divisors(correction, members):
 
 
 def _divisor(fit, member):
+    demand(fit, "surface", "correction must be a FlatModelFit, or one for each filter by its name")
     if fit.detector != member.detector:
         raise InvalidInputError(
             f"correction must be a fit of the exposures' detector {member.detector}; got one of {fit.detector}"
@@ -146,7 +147,7 @@ def _said_of(correction):
     """What the correction is in a history."""
     if isinstance(correction, Mapping):
         return "; ".join(f"{name}: {correction[name].strategy}" for name in sorted(correction))
-    return "none" if correction is None else correction.strategy
+    return "none" if correction is None else getattr(correction, "strategy", repr(correction))
 
 
 def _own_masks(member, masks):

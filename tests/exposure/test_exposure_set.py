@@ -358,6 +358,11 @@ class TestForOneDetector:
 
 
 class TestRead:
+    @pytest.mark.parametrize("paths", [None, 3, [None]])
+    def test_what_is_no_path_is_refused(self, paths):
+        with pytest.raises(InvalidInputError, match=r"ExposureSet.read: needed paths or patterns; got"):
+            ExposureSet.read(paths)
+
     def test_one_path_a_pattern_or_many(self, cal_file, tmp_path):
         paths = [cal_file(f"{name}_cal.fits") for name in "cab"]
         assert names(ExposureSet.read(paths[0])) == "c"

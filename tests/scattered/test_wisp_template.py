@@ -211,8 +211,17 @@ def test_files_that_hold_no_template(tmp_path):
 
 
 def test_an_outline_of_another_shape_is_refused(exposures):
-    with pytest.raises(nf.InvalidInputError, match="outline must have the shape of the exposures"):
+    with pytest.raises(nf.InvalidInputError, match="outline must be an array of shape"):
         nf.WispTemplate.from_exposures(exposures, outline=np.ones((8, 8), bool))
+
+
+@pytest.mark.parametrize(
+    ("fill", "text"),
+    [(True, "got 100% True"), (False, "got 0% True"), (0.5, "a boolean array; got dtype float64")],
+)
+def test_an_outline_of_everything_or_nothing_is_refused(exposures, fill, text):
+    with pytest.raises(nf.InvalidInputError, match=f"outline must be .*{text}"):
+        nf.WispTemplate.from_exposures(exposures, outline=np.full(exposures[0].shape, fill))
 
 
 @pytest.mark.parametrize("unit", ["DN/s", "2.5 MJy/sr"])

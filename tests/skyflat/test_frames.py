@@ -265,6 +265,12 @@ class TestSetWide:
         with pytest.raises(InvalidInputError, match=r"shape of the exposures, \(72, 88\); got \(88, 72\)"):
             NormalizedFrames.from_exposures(exposures, correction=make_correction(flat.T))
 
+    def test_settings_that_are_none(self, exposures):
+        with pytest.raises(InvalidInputError, match=r"correction must be a FlatModelFit, .*; got str"):
+            NormalizedFrames.from_exposures(exposures, correction="fit.fits")
+        with pytest.raises(InvalidInputError, match=r"memory_limit must be an amount of memory, 1 \* u.GiB, say"):
+            NormalizedFrames.from_exposures(exposures, memory_limit=100)
+
     def test_a_correction_that_lacks_a_filter(self, exposures, flat, make_correction):
         with pytest.raises(InvalidInputError, match="a fit for each filter of the exposures, F150W, F200W; F150W has"):
             NormalizedFrames.from_exposures(exposures, correction={"F200W": make_correction(flat)})
