@@ -67,6 +67,12 @@ class DeadPixelComparison(HoldsArrays):
         """Number of pixels new, recovered, persisting and undecided, a dict."""
         return {name: int(np.sum(getattr(self, name))) for name in ("new", "recovered", "persisting", "undecided")}
 
+    def plot(self, ax: Any = None, **artist_options: Any) -> Any:
+        """Draw the pixels that are new, recovered, persisting and undecided; returns the artist of the new ones."""
+        from nircam_flats.plotting import draw_dead_comparison
+
+        return draw_dead_comparison(self, ax=ax, **artist_options)
+
 
 def _is_dead(dead):
     return dead.new | dead.worse | dead.known

@@ -2,7 +2,12 @@
 
 from nircam_flats.plotting.backgrounds import draw_backgrounds
 from nircam_flats.plotting.claws import claw_sequence, draw_claw_forecast, draw_claw_zone
-from nircam_flats.plotting.dead_pixels import dead_pixel_cutouts, dead_pixel_figure, draw_dead_pixels
+from nircam_flats.plotting.dead_pixels import (
+    dead_pixel_cutouts,
+    dead_pixel_figure,
+    draw_dead_comparison,
+    draw_dead_pixels,
+)
 from nircam_flats.plotting.evidence import draw_evidence
 from nircam_flats.plotting.filter_grid import draw_trend, filter_grid
 from nircam_flats.plotting.flatness import draw_profiles, flatness_figure
@@ -24,6 +29,7 @@ __all__ = [
     "draw_claw_forecast",
     "draw_claw_zone",
     "draw_contours",
+    "draw_dead_comparison",
     "draw_dead_pixels",
     "draw_evidence",
     "draw_flat",

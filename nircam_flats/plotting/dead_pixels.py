@@ -13,9 +13,10 @@ from nircam_flats.exceptions import InvalidInputError
 from nircam_flats.instrument import Detector
 from nircam_flats.plotting.images import draw_flat
 
-__all__ = ["dead_pixel_cutouts", "dead_pixel_figure", "draw_dead_pixels"]
+__all__ = ["dead_pixel_cutouts", "dead_pixel_figure", "draw_dead_comparison", "draw_dead_pixels"]
 
 COLOURS = {"new": "tab:red", "worse": "tab:purple", "vignetted": "tab:orange"}
+COMPARED = {"persisting": "0.6", "undecided": "tab:orange", "recovered": "tab:green", "new": "tab:red"}
 CIRCLE = "tab:blue"
 UNMEASURED = "0.85"
 LEAST_RADIUS = 0.03
@@ -46,22 +47,59 @@ def draw_dead_pixels(
         The new pixels.
     """
     ax = plt.gca() if ax is None else ax
-    ny, nx = dead.classes.shape
-    artists = {}
     hidden = np.where(dead.measured, np.nan, 1.0)
     ax.imshow(hidden, cmap=ListedColormap([UNMEASURED]), origin="lower", interpolation="nearest")
-    for name, colour in COLOURS.items():
-        y, x = np.nonzero(getattr(dead, name))
-        options = {"s": 2, "color": colour, "linewidths": 0, "label": f"{name}: {x.size}"}
-        artists[name] = ax.scatter(x, y, **(options | (artist_options if name == "new" else {})))
-    _circle(ax, dead.concentrations(), LEAST_RADIUS * max(nx, ny))
-    ax.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), aspect="equal", xlabel="x [px]", ylabel="y [px]")
+    artist = _scatter(ax, dead, COLOURS, artist_options)
+    _circle(ax, dead.concentrations(), LEAST_RADIUS * max(hidden.shape))
     ax.set_title(f"{dead.detector}: {dead.new.sum()} new dead pixels" if title is None else title)
     if legend:
         ax.add_patch(Rectangle((0, 0), 0, 0, color=UNMEASURED, label=f"unmeasured: {1 - dead.measured.mean():.1%}"))
-        # Beside the axes: within, it would hide pixels.
-        ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, fontsize="small", markerscale=4)
+        _say_colours(ax)
+    return artist
+
+
+def draw_dead_comparison(comparison: Any, *, ax: Any = None, title: str | None = None, **artist_options: Any) -> Any:
+    """Draw what two epochs say of the pixels of a detector: a `~nircam_flats.DeadPixelComparison`.
+
+    Parameters
+    ----------
+    comparison
+        The comparison.
+    ax
+        Axes to draw on; by default the current one.
+    title
+        By default the detector and the number of new pixels.
+    **artist_options
+        For ``Axes.scatter``, of the new pixels.
+
+    Returns
+    -------
+    matplotlib.collections.PathCollection
+        The new pixels.
+    """
+    ax = plt.gca() if ax is None else ax
+    artist = _scatter(ax, comparison, COMPARED, artist_options)
+    default = f"{comparison.detector}: {comparison.new.sum()} pixels died between two epochs"
+    ax.set_title(default if title is None else title)
+    _say_colours(ax)
+    return artist
+
+
+def _scatter(ax, item, colours, options_of_new):
+    """Dots where the boolean images of these names are True, with their numbers; returns those of the new pixels."""
+    ny, nx = item.new.shape
+    artists = {}
+    for name, colour in colours.items():
+        y, x = np.nonzero(getattr(item, name))
+        options = {"s": 2, "color": colour, "linewidths": 0, "label": f"{name}: {x.size}"}
+        artists[name] = ax.scatter(x, y, **(options | (options_of_new if name == "new" else {})))
+    ax.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), aspect="equal", xlabel="x [px]", ylabel="y [px]")
     return artists["new"]
+
+
+def _say_colours(ax):
+    # Beside the axes: within, it would hide pixels.
+    ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, fontsize="small", markerscale=4)
 
 
 def _circle(ax, concentrations, least):

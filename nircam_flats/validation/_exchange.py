@@ -42,7 +42,7 @@ class FlatExchange:
         Dict from (detector, filter) to `~nircam_flats.FlatReference`.
     """
 
-    old: GroundFlats = field(converter=GroundFlats.collect)
+    old: GroundFlats = field(converter=lambda flats: GroundFlats.collect(flats))
     new: dict = field(converter=_by_mode)
 
     def after(self, exposure):

@@ -41,6 +41,17 @@ def test_dead_pixels_lie_where_they_are(dead):
     ]
 
 
+def test_what_became_of_dead_pixels_between_epochs(dead):
+    later = np.roll(DEAD, 3, axis=0)
+    both = dead.compare(DeadPixelMap.from_image(later, detector="A1"))
+    ax = Figure().subplots()
+    artist = both.plot(ax=ax, s=9)
+    np.testing.assert_array_equal(artist.get_offsets(), np.argwhere(later & ~DEAD)[:, ::-1])
+    assert ax.get_title() == f"NRCA1: {np.sum(later & ~DEAD)} pixels died between two epochs"
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert texts == [f"{name}: {both.counts[name]}" for name in ("persisting", "undecided", "recovered", "new")]
+
+
 def test_detectors_lie_as_on_the_sky(dead):
     maps = [attrs.evolve(dead, detector=name) for name in ("A1", "A2", "B1", "BLONG")]
     figure = dead_pixel_figure(maps)
