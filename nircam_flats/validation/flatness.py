@@ -102,7 +102,15 @@ class Flatness(HoldsArrays):
 
     @cached_property
     def noise_maps(self):
-        """Meshes with the noise of `stack` and nothing else, from differences of half stacks: (splits, y, x)."""
+        """Meshes with the noise of `stack` and nothing else, from differences of half stacks: (splits, y, x).
+
+        Raises
+        ------
+        InvalidInputError
+            If there is one exposure only.
+        """
+        if len(self.meshes) < 2:
+            raise InvalidInputError("Flatness needs two exposures or more to tell the noise of their stack; got 1")
         return readonly(noise_of_stack(self.meshes, self.n_pixels).astype(np.float32))
 
     @property

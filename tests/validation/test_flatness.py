@@ -191,3 +191,17 @@ def test_figure(comparison):
     assert "noise alone" in figure.subfigs[0].axes[1].get_title()
     assert figure.subfigs[0].axes[0].get_xlim() == (-0.5, 319.5)
     assert len(figure.subfigs[1].axes) == 2
+
+
+def test_one_image_tells_no_noise(rng):
+    flatness = Flatness.from_images(images(rng, 1.0, n=1))
+    assert flatness.peak_to_peak > 0
+    with pytest.raises(InvalidInputError, match="needs two exposures or more to tell the noise of their stack; got 1"):
+        _ = flatness.floor
+
+
+def test_images_of_several_shapes_or_none(rng):
+    with pytest.raises(InvalidInputError, match="needs images of one shape; got 2 of 2 shapes"):
+        Flatness.from_images([np.ones((128, 128)), np.ones((64, 128))])
+    with pytest.raises(InvalidInputError, match="needs images of one shape; got 0 of 0 shapes"):
+        Flatness.from_images([])
