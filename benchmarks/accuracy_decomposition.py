@@ -49,7 +49,7 @@ from nircam_flats.kernels import box_means, box_medians
 from nircam_flats.masks import SkyLevel
 from nircam_flats.recipes import masked_frames
 from nircam_flats.report import peak_to_peak
-from nircam_flats.scattered import _posterior, _separation
+from nircam_flats.scattered import _factors, _posterior
 from nircam_flats.scattered.evidence import decided_share
 from nircam_flats.simulation import SimulatedProgram
 from nircam_flats.simulation.sky import wisp_shape
@@ -273,8 +273,8 @@ def strengths_table(seeds):
             program = SimulatedProgram(detectors=DETECTOR, filters="F200W", **settings)
             frames = masked_frames(in_memory(program, range(program.n_exposures)))
             row = {"seed": seed, "fields": n_pointings, "frames": program.n_exposures}
-            for name, least in (("", _separation.LEAST_SEEN), ("all ", 0.0)):
-                with patch.object(_separation, "LEAST_SEEN", least):
+            for name, least in (("", _factors.LEAST_SEEN), ("all ", 0.0)):
+                with patch.object(_factors, "LEAST_SEEN", least):
                     found, facts = score_strengths(program, nf.SkyDecomposition.from_frames(frames))
                 pulls.setdefault((n_pointings, name), []).extend(found)
                 row |= {f"{name}{what}": value for what, value in facts.items()}

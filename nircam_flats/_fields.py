@@ -77,7 +77,8 @@ def owned(value, dtype=None):
     if array.dtype.kind in "iu":
         if given.dtype.kind == "f":
             raise InvalidInputError(f"an array of integers is needed; got {given.dtype}")
-        if given.dtype.itemsize != array.itemsize and not np.array_equal(given, array):
+        same_bits = array.dtype.kind == "u" and given.dtype.itemsize == array.itemsize  # flags written with a sign
+        if not (same_bits or given.dtype == array.dtype or np.array_equal(given, array)):
             limits = np.iinfo(array.dtype)
             raise InvalidInputError(
                 f"integers from {limits.min} to {limits.max} are needed; got some from {given.min()} to {given.max()}"

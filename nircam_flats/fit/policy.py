@@ -122,8 +122,8 @@ class Shrunk(FlatPolicy):
         # The departures of all filters from their mean add up to nothing: one of them is not free.
         chance = np.sqrt(2 / max(len(found) - 1, 1) * by_band(variance**2))
         n = len(found) * by_band(np.ones_like(power))
-        seen = np.maximum(by_band(power - variance), 0) / n
-        tau2 = np.maximum(by_band(power - variance) - chance, 0) / n
+        beyond = by_band(power - variance)
+        seen, tau2 = np.maximum(beyond, 0) / n, np.maximum(beyond - chance, 0) / n
         return {name: item.shrunk(tau2, seen) for name, item in found.items()}
 
 

@@ -7,8 +7,8 @@ from scipy.linalg import helmert
 
 from nircam_flats._fields import readonly
 from nircam_flats.kernels import box_means, expand_mesh, repeat_mesh
+from nircam_flats.scattered._factors import LEAST_SEEN, TINY
 from nircam_flats.scattered._posterior import separated
-from nircam_flats.scattered._separation import LEAST_SEEN, TINY
 from nircam_flats.scattered.wisp_template import WispTemplate
 from nircam_flats.skyflat import BoxMasks, FrameLight
 from nircam_flats.skyflat.meshes import MESH_BOX, centre_values

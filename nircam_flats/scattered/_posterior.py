@@ -7,11 +7,11 @@ from scipy.special import expit
 
 from nircam_flats._fields import HoldsArrays, image
 from nircam_flats.kernels import fill_mesh
+from nircam_flats.scattered._factors import TINY
 from nircam_flats.scattered._second import second_light
 from nircam_flats.scattered._separation import (
     EIGHT_CONNECTED,
     MARGIN,
-    TINY,
     Regression,
     bright_structure,
     legendre_terms,

@@ -5,16 +5,8 @@ from itertools import combinations
 import numpy as np
 from scipy.ndimage import median_filter
 
-from nircam_flats.scattered._separation import (
-    OUTLIER,
-    TINY,
-    SecondLight,
-    denoised,
-    factors_of,
-    halves,
-    lines,
-    planes,
-)
+from nircam_flats.scattered._factors import TINY, factors_of, halves
+from nircam_flats.scattered._separation import OUTLIER, SecondLight, denoised, lines, planes
 
 __all__ = ["second_light"]
 

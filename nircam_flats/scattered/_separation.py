@@ -7,18 +7,20 @@ from scipy.ndimage import binary_dilation, label, uniform_filter
 
 from nircam_flats._fields import HoldsArrays, image
 from nircam_flats.instrument.detector import N_AMPLIFIERS
-from nircam_flats.kernels import autocorrelated
+from nircam_flats.scattered._factors import (
+    errors_of_factors,
+    frames_that_show,
+    second_strengths,
+    strengths_of_light,
+)
 from nircam_flats.skyflat.meshes import median_of_frames
 from nircam_flats.skyflat.stripes import StripeNoise
 
 __all__ = [
-    "LEAST_SEEN",
     "Regression",
     "SecondLight",
     "bright_structure",
     "denoised",
-    "factors_of",
-    "halves",
     "legendre_terms",
     "lines",
     "mean_around",
@@ -31,18 +33,14 @@ __all__ = [
 ]
 
 EIGHT_CONNECTED = np.ones((3, 3), bool)
-TINY = 1e-300
 ROUNDS = 8
 FREE = 2
-LEAST_SEEN = 0.2
-"""Part of the power of a light that a frame has to show: else what hides the rest leaves more light of its own."""
 OUTLIER = 4.0
 """Boxes of single frames that depart by more than this many standard deviations are sources or persistence."""
 SEED, EDGE, MARGIN = 3.0, 1.5, 2
 """Light starts where the mean excess is this many scatters, reaches down to where it is that many, and two boxes on."""
 MOST = 0.7
 """Part of the frame that light does not reach."""
-BLOCK = 4
 DISTURBED = 2.0
 """Chi-squared per degree of freedom over 3 x 3 boxes that noise alone does not reach."""
 
@@ -274,7 +272,7 @@ def regress(meshes, noise, light, outline, strengths=None, second=None, beneath=
     mean = median_of_frames(meshes / np.nanmedian(meshes.reshape(n, -1), axis=1)[:, None, None])
     strengths = np.ones(n) if strengths is None else strengths
     light, stripes, hidden = np.where(outline, light, 0.0), np.zeros(meshes.shape), outline
-    shown = _shown(meshes, light)
+    shown = frames_that_show(meshes, light)
     meshes = np.where(outline & ~shown[:, None, None], np.nan, meshes)
     for number in range(ROUNDS):
         response = mean - light
@@ -293,9 +291,9 @@ def regress(meshes, noise, light, outline, strengths=None, second=None, beneath=
         weights = np.where(used, 1 / scatter**2, 0.0)
         striped = StripeNoise.of(np.where(used, departure, 0.0) * unbiased, used & ~hidden)
         departing, level = np.where(used, meshes / levels - response, 0.0), np.nan_to_num(response)
-        strengths, unit = _strengths(departing, weights, light, [level, template], striped, shown)
+        strengths, unit = strengths_of_light(departing, weights, light, [level, template], striped, shown)
         if second is not None:
-            of_second, unit_of_second = _second_strengths(departing, weights, template, [level, light], striped)
+            of_second, unit_of_second = second_strengths(departing, weights, template, [level, light], striped)
             second = evolve(second, strengths=of_second)
             beside = of_second[:, None, None] * template
         # Once the strengths are about right, stripes show inside the outline too: it counts where it hides the others.
@@ -309,9 +307,11 @@ def regress(meshes, noise, light, outline, strengths=None, second=None, beneath=
         mean, slope, mean_err, slope_err = (mean, *found[1:]) if number < FREE else found  # the median to begin with
     strength_err = np.full(n, np.inf)
     if unit > 0:
-        strength_err = _errors(departing, weights, light, [level, template], striped, stripes, shown) / unit
+        strength_err = errors_of_factors(departing, weights, light, [level, template], striped, stripes, shown) / unit
     if second is not None:
-        second_err = _errors(departing, weights, template, [level, light], striped, stripes, shown) / unit_of_second
+        second_err = (
+            errors_of_factors(departing, weights, template, [level, light], striped, stripes, shown) / unit_of_second
+        )
         second = evolve(second, strength_err=second_err)
     return Regression(
         mean=mean,
@@ -332,108 +332,11 @@ def regress(meshes, noise, light, outline, strengths=None, second=None, beneath=
     )
 
 
-def _shown(meshes, light):
-    """Frames that show enough of the power of the light, a boolean array."""
-    power = np.where(np.isfinite(meshes), light**2, 0.0).sum(axis=(1, 2))
-    return power >= LEAST_SEEN * np.sum(light**2)
-
-
 def _fills_amplifiers(outline):
     """Boxes of rows within an amplifier of which the outline takes more than three quarters."""
     parts = np.array_split(outline, N_AMPLIFIERS, axis=1)
     full = [np.repeat(part.mean(axis=1, keepdims=True) > 0.75, part.shape[1], axis=1) for part in parts if part.size]
     return np.concatenate(full, axis=1)
-
-
-def halves(shape):
-    """Two halves of the boxes, blocks like the fields of a chess board: boolean meshes."""
-    y, x = np.indices(shape) // BLOCK
-    white = (y + x) % 2 == 0
-    return white, ~white
-
-
-def factors_of(values, weights, light, *beside, stripes=None):
-    """Least-squares factor of a light in each frame, and its 1 / variance, when those of what is ``beside`` are free.
-
-    Each is a mesh, or one for each frame. The noise of the boxes is independent unless there are ``stripes``, a
-    `StripeNoise`.
-    """
-    pulls, norms = _pulls(values.shape, weights, light, beside, stripes)
-    return np.sum(pulls * values, axis=(1, 2)), norms
-
-
-def _pulls(shape, weights, light, beside, stripes):
-    """By how much each box pulls the factor of a light in each frame, and the 1 / variance of that."""
-
-    def whitened(meshes):
-        return weights * meshes if stripes is None else stripes.whitened(meshes, weights)
-
-    free: list = []
-    for one in (*beside, light):
-        one = np.broadcast_to(one, shape)
-        for other, of, norm in free:
-            one = one - np.sum(of * one, axis=(1, 2), keepdims=True) / norm * other
-        of = whitened(one)
-        free.append((one, of, np.maximum(np.sum(of * one, axis=(1, 2), keepdims=True), TINY)))
-    _, of, norm = free[-1]
-    return of / norm, norm[:, 0, 0]
-
-
-def _strengths(values, weights, light, beside, striped, shown):
-    """Factors of the light in frames with the noise ``striped``, scaled to 1 on average, and what they were divided by.
-
-    They are 1 in frames that do not show the light. Where none can be seen, all are, and were divided by 0.
-    """
-    factors, norms = factors_of(values, weights, light, *beside, stripes=striped)
-    mean = factors[shown].mean() if shown.any() else 0.0
-    if not ((norms[shown] > TINY).all() and mean > 0):
-        return np.ones(len(values)), 0.0
-    return np.where(shown, factors / mean, 1.0), mean
-
-
-def _second_strengths(values, weights, second, beside, striped):
-    """The same for a second light, 0 on average, as its mean is a part of the light, with a standard deviation of 1."""
-    factors, _ = factors_of(values, weights, second, *beside, stripes=striped)
-    unit = max(factors.std(), TINY)
-    return (factors - factors.mean()) / unit, unit
-
-
-def _errors(values, weights, light, beside, striped, stripes, shown):
-    """1 sigma error of the least-squares factor of a light in each frame, with the noise ``striped``.
-
-    It is infinite in frames that do not show the light.
-
-    It is that of the noise, with what rows share beyond it, and what two halves of the boxes, without their
-    ``stripes``, disagree by beyond it: faint sources, an error of the shape.
-    """
-    pulls, norms = _pulls(values.shape, weights, light, beside, striped)
-    parts = [factors_of(values - stripes, weights * half, light, *beside) for half in halves(light.shape)]
-    (white, of_white), (black, of_black) = (np.array(part)[:, shown] for part in parts)
-    disagreement = np.mean((white - black) ** 2 - 1 / of_white - 1 / of_black) / 4
-    residuals = values
-    for one in (*beside, light):
-        others = [other for other in (*beside, light) if other is not one]
-        factors, _ = factors_of(values, weights, one, *others, stripes=striped)
-        residuals = residuals - factors[:, None, None] * one
-    shared = _variance_by_rows(pulls, np.where(weights > 0, residuals, 0.0), weights > 0)
-    return np.where(shown, np.sqrt(1 / norms + np.maximum(disagreement, 0.0) + shared), np.inf)
-
-
-def _variance_by_rows(pulls, residuals, used):
-    """Variance of ``sum(pulls * noise)`` in each frame that comes from what boxes of different rows share.
-
-    1/f noise is stripes of any width. The autocovariance of the residuals of all frames by distance, up to the first
-    distance in rows at which rows have nothing in common, summed with the autocorrelation of the pulls.
-    """
-    n, n_rows = residuals.shape[:2]
-    pairs = sum(autocorrelated(frame.astype(float)) for frame in used)
-    sums = sum(autocorrelated(frame) for frame in residuals)
-    by_distance = sums.sum(axis=1)[n_rows:]
-    end = n_rows + int(np.argmax(np.append(by_distance, -1.0) <= 0))
-    covariance = np.where(pairs > 0.5, sums / np.maximum(pairs, 0.5), 0.0)
-    covariance = 2 * n / (n - 1) * covariance[n_rows:end]  # frames have lost their mean
-    variances = [np.sum(autocorrelated(pull)[n_rows:end] * covariance) for pull in pulls]
-    return np.maximum(variances, 0.0)
 
 
 def _against_strengths(values, weights, t, second, outline):

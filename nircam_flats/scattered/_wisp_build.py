@@ -11,7 +11,7 @@ from nircam_flats.exceptions import FitError, FlatsWarning, InvalidInputError, d
 from nircam_flats.exposure import ExposureSet
 from nircam_flats.kernels import box_means, expand_mesh
 from nircam_flats.masks import Segmentation, SourceMask
-from nircam_flats.scattered._separation import LEAST_SEEN
+from nircam_flats.scattered._factors import LEAST_SEEN
 from nircam_flats.scattered._wisp_meshes import WEAKEST, compare_meshes
 from nircam_flats.scattered._wisp_shape import find_outline, smoothed_by_scale, smoothed_mesh
 from nircam_flats.scattered._wisp_stack import WispStack, surface_of

@@ -12,7 +12,7 @@ from nircam_flats.exposure import Exposure
 from nircam_flats.fit import FlatModelFit
 from nircam_flats.kernels import box_means, box_medians
 from nircam_flats.masks import Segmentation, SourceMask
-from nircam_flats.scattered._separation import LEAST_SEEN
+from nircam_flats.scattered._factors import LEAST_SEEN
 from nircam_flats.scattered._strength import fit_strength
 from nircam_flats.scattered._wisp_meshes import robust_line
 from nircam_flats.skyflat.meshes import box_size_for

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import uniform_filter1d
 
 from nircam_flats.instrument.detector import N_AMPLIFIERS
-from nircam_flats.scattered import _separation
+from nircam_flats.scattered import _factors, _separation
 from nircam_flats.skyflat.stripes import StripeNoise
 
 
@@ -31,8 +31,10 @@ def test_errors_of_strengths_count_what_neighbouring_rows_share(width):
     values = light + 0.03 * np.repeat(rows, shape[1] // N_AMPLIFIERS, axis=2) + 0.03 * rng.standard_normal((n, *shape))
     weights = np.full(values.shape, 0.03**-2.0)
     noise = StripeNoise.of(values - light, weights > 0)
-    pulls, norms = _separation.factors_of(values, weights, light, np.ones(shape), stripes=noise)
-    err = _separation._errors(values, weights, light, [np.ones(shape)], noise, np.zeros(values.shape), np.ones(n, bool))
+    pulls, norms = _factors.factors_of(values, weights, light, np.ones(shape), stripes=noise)
+    err = _factors.errors_of_factors(
+        values, weights, light, [np.ones(shape)], noise, np.zeros(values.shape), np.ones(n, bool)
+    )
     assert np.sqrt(np.mean(((pulls - 1) / err) ** 2)) == pytest.approx(1, abs=0.15)
     alone = np.sqrt(np.mean((pulls - 1) ** 2 * norms))
     assert alone > 1.4 if width > 1 else alone == pytest.approx(1, abs=0.1)
