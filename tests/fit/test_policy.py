@@ -199,3 +199,13 @@ def test_a_shrunk_fit_is_1_where_something_was_measured(campaign_of):
         assert np.median(fit.surface[good]) == pytest.approx(1, abs=1e-5)
         left = deltas[name].data[good] / fit.surface[good] - 1 - fit.residual[good]
         assert np.ptp(left) < 1e-5
+
+
+def test_what_shrinking_leaves_out_counts_as_misfit(campaign_of):
+    fit, squares = partial(FlatModelFit.from_delta, strategy=Polynomial2D()), []
+    for seed in range(40, 46):
+        grey, by_filter, _ = campaign_of(seed, 4, 0.003)
+        of_grey = fit(grey).misfit
+        squares += [[found.misfit**2, of_grey**2] for found in Shrunk()(grey, by_filter, fit).values()]
+    of_shrunk, of_grey = np.sqrt(np.mean(squares, axis=0))
+    assert of_shrunk > 1.5 * of_grey
